@@ -1,0 +1,127 @@
+"""What a spike code must say: its schedule, its closed forms, and one step of a block of neurons.
+
+A step is: deliver what arrives, saturate once, fire. The code writes the last two as plain Python functions
+over flat arrays, so that they can be read, tested and compiled alike. Their signatures are the same for
+every code::
+
+    integrate(arrivals, v, dendrite, current, tile, active, boundary, minimum, maximum) -> saturations
+    fire(v, aux, out, theta, tile, step, steps, levels, signed, above) -> None
+
+- ``arrivals`` (n,) int64: Σ weight · value of the spikes that arrive in this step. Left as it is.
+- ``v``, ``dendrite`` (n,) int64: membrane and dendrite registers, updated.
+- ``current``, ``theta`` (tile,) int64: bias current and threshold; neuron i uses entry ``i % tile``.
+- ``active``: 1 while ``0 <= step < steps``, else 0.
+- ``boundary``: 1 in the first step of every window but the first, else 0.
+- ``minimum``, ``maximum``: range of the registers. A register that would leave it is clipped once a step,
+  and every clipped register counts one saturation.
+- ``aux`` (n,) int64: free state of the code, zero at the start of a sample.
+- ``out`` (n,) int32: receives the value that each neuron sends in this step, 0 for none.
+- ``step``: steps since the block's ``fire_start``; ``fire`` is called only while ``0 <= step < steps``,
+  and never for a read-out. ``steps``: how many steps the block fires for.
+- ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign.
+- ``above``: 1 on chips that fire on v > θ, where membranes start one higher; 0 for v ≥ θ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nmcompiler.ir.network import Network, Population
+from nmcompiler.ir.schedule import Schedule, Slot
+
+__all__ = ["Coding", "IntArray", "StepFunction", "depths", "windowed_schedule"]
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+StepFunction: TypeAlias = Callable[..., Any]
+
+
+class Coding:
+    """A spike code.
+
+    Attributes:
+        name: Identifier.
+        title: One line for people.
+        exact: Whether its result equals the golden network bit for bit.
+        windowed: Whether a window can be executed in one pass with multiplier q.
+        input_encodings: How inputs may enter, the preferred one first; each must also be in the target's.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    exact: ClassVar[bool]
+    windowed: ClassVar[bool]
+    input_encodings: ClassVar[tuple[str, ...]]
+
+    def steps(self, levels: int) -> int:
+        """Returns the number of steps in which a population of ``levels`` fires."""
+        raise NotImplementedError
+
+    def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
+        """Returns when each population of the network fires."""
+        raise NotImplementedError
+
+    def spikes_per_value(self, levels: int) -> IntArray:
+        """Returns the closed form: entry q is the number of spikes that stand for the value q ≤ levels."""
+        raise NotImplementedError
+
+    def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
+        """Returns what input neurons send: ``(steps, *q.shape)`` for integers ``q``, signed where q is.
+
+        ``encoding`` is one of ``input_encodings``; only codes with several look at it.
+        """
+        raise NotImplementedError
+
+    def decode(self, sent: IntArray, slot: Slot) -> IntArray:
+        """Returns the integers that a train ``(steps, …)`` of sent values stands for."""
+        raise NotImplementedError
+
+    @property
+    def integrate(self) -> StepFunction:
+        """What a step does to the registers of a block; see the module's docstring."""
+        raise NotImplementedError
+
+    @property
+    def fire(self) -> StepFunction:
+        """What a block sends in a step of its firing; see the module's docstring."""
+        raise NotImplementedError
+
+
+def depths(network: Network) -> dict[str, int]:
+    """Returns ``w(p) = 1 + max w(source)`` for every population, 0 for inputs (SEMANTICS §2)."""
+    depth: dict[str, int] = {}
+    for population in network.graph:
+        sources = network.graph.predecessors(population.name)
+        depth[population.name] = 1 + max((depth[s] for s in sources), default=-1)
+    return depth
+
+
+def windowed_schedule(coding: Coding, network: Network) -> Schedule:
+    """Returns the schedule of a code with windows: every population fires at the end of its window.
+
+    A window is as long as its longest population. Right-aligned firing lets spikes of different L meet in
+    the first step of the next window. A read-out takes one step: it is read after the last delivery.
+    """
+    depth = depths(network)
+
+    def steps(population: Population) -> int:
+        return 1 if population.role == "readout" else coding.steps(population.levels)
+
+    lengths = [0] * (max(depth.values(), default=0) + 1)
+    for population in network.graph:
+        window = depth[population.name]
+        lengths[window] = max(lengths[window], steps(population))
+    starts = [sum(lengths[:k]) for k in range(len(lengths))]
+
+    slots = {}
+    for population in network.graph:
+        window = depth[population.name]
+        end = starts[window] + lengths[window]
+        fire_start = starts[window] if population.role == "readout" else end - steps(population)
+        slots[population.name] = Slot(
+            window, fire_start, steps(population), population.levels, population.signed
+        )
+    return Schedule(coding.name, tuple(starts), sum(lengths), slots, {})

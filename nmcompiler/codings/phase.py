@@ -1,0 +1,126 @@
+"""Phase code: a value is sent as its binary digits, most significant first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nmcompiler.codings.base import Coding, IntArray, StepFunction, windowed_schedule
+from nmcompiler.ir.network import Network
+from nmcompiler.ir.schedule import Schedule, Slot
+
+__all__ = ["Phase"]
+
+
+class Phase(Coding):
+    """``⌈log2(L + 1)⌉`` steps, popcount(q) spikes; a spike k steps before the end weighs 2^(k − 1).
+
+    Equations (SEMANTICS §2), with arrivals A(t), membrane v, dendrite D, threshold θ, B steps::
+
+        every step          D ← 2·D + A(t)
+        start of a window   v ← v + D;  D ← 0
+        before firing       v ← min(v, (L + 1)·θ − 1)
+        step j of B         spike if v ≥ 2^(B−1−j)·θ, then v ← v − 2^(B−1−j)·θ
+
+    A signed neuron with v < 0 sends the digits of ⌈−v/θ⌉ with a minus sign: it fires on
+    ``min(−v + θ − 1, (L + 1)·θ − 1)``. v itself is never doubled.
+    """
+
+    name = "phase"
+    title = "binary digits of the value, most significant first"
+    exact = True
+    windowed = True
+    input_encodings = ("spikes",)
+
+    def steps(self, levels: int) -> int:
+        """Returns ⌈log2(levels + 1)⌉."""
+        return int(levels).bit_length()
+
+    def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
+        """Returns the windowed schedule; ``timesteps`` does not apply."""
+        return windowed_schedule(self, network)
+
+    def spikes_per_value(self, levels: int) -> IntArray:
+        """Returns popcount(q)."""
+        return np.bitwise_count(np.arange(levels + 1)).astype(np.int64)
+
+    def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
+        """Returns the digits, most significant first, with the sign of q."""
+        shifts = np.arange(slot.steps - 1, -1, -1).reshape(-1, *(1,) * q.ndim)
+        sent: IntArray = (np.abs(q)[None] >> shifts & 1) * np.sign(q)[None]
+        return sent
+
+    def decode(self, sent: IntArray, slot: Slot) -> IntArray:
+        """Returns Σ sent · 2^(B − 1 − j)."""
+        weights = 2 ** np.arange(slot.steps - 1, -1, -1, dtype=np.int64)
+        value: IntArray = np.tensordot(weights, sent, axes=1)
+        return value
+
+    @property
+    def integrate(self) -> StepFunction:
+        """See the equations."""
+        return integrate
+
+    @property
+    def fire(self) -> StepFunction:
+        """See the equations."""
+        return fire
+
+
+def integrate(
+    arrivals: npt.NDArray[Any],
+    v: npt.NDArray[Any],
+    dendrite: npt.NDArray[Any],
+    current: npt.NDArray[Any],
+    tile: int,
+    active: int,
+    boundary: int,
+    minimum: int,
+    maximum: int,
+) -> int:
+    """The dendrite doubles every step and joins the membrane at the start of a window."""
+    saturations = 0
+    for i in range(v.size):
+        d = 2 * dendrite[i] + arrivals[i]
+        if d > maximum or d < minimum:
+            d = min(max(d, minimum), maximum)
+            saturations += 1
+        if boundary:
+            x = v[i] + d
+            d = 0
+            if x > maximum or x < minimum:
+                x = min(max(x, minimum), maximum)
+                saturations += 1
+            v[i] = x
+        dendrite[i] = d
+    return saturations
+
+
+def fire(
+    v: npt.NDArray[Any],
+    aux: npt.NDArray[Any],
+    out: npt.NDArray[Any],
+    theta: npt.NDArray[Any],
+    tile: int,
+    step: int,
+    steps: int,
+    levels: int,
+    signed: int,
+    above: int,
+) -> None:
+    """Sends one binary digit; ``aux`` holds the sign with which a neuron fires."""
+    for i in range(v.size):
+        th = theta[i % tile]
+        if step == 0:
+            aux[i] = 1
+            if signed and v[i] < above:
+                aux[i] = -1
+                v[i] = -(v[i] - above) + th - 1 + above
+            v[i] = min(v[i], (levels + 1) * th - 1 + above)
+        digit = th << (steps - 1 - step)
+        out[i] = 0
+        if v[i] >= digit + above:
+            v[i] -= digit
+            out[i] = aux[i]

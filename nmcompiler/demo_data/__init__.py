@@ -1,0 +1,1 @@
+"""Data of the built-in demo: a Fashion-MNIST network and images for it."""

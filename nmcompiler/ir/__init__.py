@@ -1,0 +1,1 @@
+"""The values that travel through the compiler: graphs, layers, networks, schedules, cores."""

@@ -1,0 +1,164 @@
+"""The layer graph: a trained network in floating point, as the frontend reads it.
+
+One kind of node serves every operator: ``y = max_pool(activation(Σ_edges kernel(x) + bias))``. A
+convolution is an edge, BatchNormalization an elementwise edge and a bias, a residual add two edges, a
+concat two edges that write different channels. Passes fold such nodes into each other; what remains
+becomes the populations of the integer network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nmcompiler.ir.graph import Graph
+from nmcompiler.ir.kernels import Array, Kernel, Shape
+
+__all__ = ["Clip", "InputPort", "Layer", "LayerGraph", "Link", "MaxPool", "Model", "OutputPort"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """``min(max(x, lower), upper)``; the default is no activation at all, ``Clip(0.0)`` is ReLU."""
+
+    lower: float = -math.inf
+    upper: float = math.inf
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is clipped."""
+        return self.lower == -math.inf and self.upper == math.inf
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Maximum over a window of each channel; positions outside the source do not take part.
+
+    Attributes:
+        size: ``(kh, kw)``.
+        stride: ``(sy, sx)``.
+        padding: ``(top, left)``.
+        dilation: ``(dy, dx)``.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An edge of the layer graph.
+
+    Attributes:
+        kernel: The linear map, with floating-point weights.
+        slot: Operand position of the ONNX node that made it.
+    """
+
+    kernel: Kernel
+    slot: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer: ``y = max_pool(activation(Σ_edges kernel(x) + bias))``, or an input.
+
+    Attributes:
+        name: Unique; the ONNX node's name where it has one.
+        op: ONNX operator that the layer stands for (``Conv``, ``Add``, …), ``Input`` for inputs.
+        sum_shape: ``(height, width, channels)`` of the sum, before pooling.
+        bias: float64, broadcastable to ``sum_shape``: ``(1, 1, 1)``, ``(1, 1, c)`` or the full shape.
+        activation: Clips the sum.
+        max_pool: Follows the activation (both are monotone, so their order does not matter).
+        shape: ``(height, width, channels)`` of the result.
+        origin: Names of the ONNX nodes that the layer covers.
+    """
+
+    name: str
+    op: str
+    sum_shape: Shape
+    bias: Array = field(default_factory=lambda: np.zeros((1, 1, 1)))
+    activation: Clip = Clip()
+    max_pool: MaxPool | None = None
+    shape: Shape = (0, 0, 0)
+    origin: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_pool is None and self.shape == (0, 0, 0):
+            object.__setattr__(self, "shape", self.sum_shape)
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the layer is fed by the host."""
+        return self.op == "Input"
+
+    @property
+    def size(self) -> int:
+        """Number of values of one sample of the result."""
+        h, w, c = self.shape
+        return h * w * c
+
+
+LayerGraph = Graph[Layer, Link]
+
+
+@dataclass(frozen=True, eq=False)
+class InputPort:
+    """How an ONNX input becomes an input layer or population.
+
+    Attributes:
+        name: Name of the ONNX input.
+        shape: Shape of one sample as ONNX wants it, without the batch dimension.
+        node: Name of the input layer or population.
+        order: ``(n,)`` int64: flat position i of the node takes flat element ``order[i]`` of the sample.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    node: str
+    order: Array
+
+
+@dataclass(frozen=True, eq=False)
+class OutputPort:
+    """How an ONNX output is made from a layer or population.
+
+    Attributes:
+        name: Name of the ONNX output.
+        shape: Shape of one sample as ONNX gives it, without the batch dimension.
+        node: Name of the layer or population that is read.
+        order: ``(n,)`` int64: flat element j of the output takes flat position ``order[j]`` of the node.
+        host_ops: Operators that stay on the host after the read-out, in order (``Softmax``, ``ArgMax``).
+            Their results are not part of the chip's output, which is the value before them.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    node: str
+    order: Array
+    host_ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A layer graph with its ports.
+
+    Attributes:
+        name: Name for people: the file's stem.
+        graph: The layers. Every output port reads a layer of its own, of op ``Output`` or a linear layer
+            without activation and without other consumers.
+        inputs: Ports of the graph's inputs, in the file's order.
+        outputs: Ports of the graph's outputs, in the file's order.
+        macs: Multiply-accumulates of one sample of the network as the file has it.
+        warnings: Sentences for the user.
+    """
+
+    name: str
+    graph: LayerGraph
+    inputs: tuple[InputPort, ...]
+    outputs: tuple[OutputPort, ...]
+    macs: int = 0
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,212 @@
+"""A program in memory: flat integer arrays and a small header. ``docs/program-format.md`` is its text.
+
+Everything that decides a spike is in the arrays and in the header fields of ``Program``; ``names``,
+``golden`` and ``source`` only serve people and checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nmcompiler.ir.network import Network
+from nmcompiler.ir.schedule import Schedule
+from nmcompiler.target.model import InputEncoding, Target
+
+__all__ = [
+    "ARRAYS",
+    "BLOCK_COLUMNS",
+    "ROUTE_COLUMNS",
+    "RUN_COLUMNS",
+    "SEGMENT_COLUMNS",
+    "BlockKind",
+    "Names",
+    "Program",
+    "ProgramInput",
+    "ProgramOutput",
+]
+
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+
+class BlockKind(IntEnum):
+    """How the synapses of a block are stored."""
+
+    INPUT = 0  # neurons of the host, no synapses
+    DENSE = 1  # one weight per synapse, whole rows
+    SPARSE = 2  # one weight per synapse, rows with gaps
+    SHARED_CONV = 3  # one kernel for all positions of the box
+
+
+BLOCK_COLUMNS: tuple[str, ...] = (
+    "kind",  # BlockKind
+    "core",  # row of `cores`, −1 for the host
+    "population",  # number of the population
+    "gid0",  # global number of the first neuron
+    "n",  # neurons = height · width · channels
+    "y0",  # the box in its population
+    "x0",
+    "c0",
+    "height",
+    "width",
+    "channels",
+    "levels",  # L, 0 for a read-out
+    "signed",  # 0; 1: spikes carry a sign; 2: a spike may be taken back (rate)
+    "window",
+    "fire_start",
+    "steps",
+    "param0",  # first entry in `theta`, `v0`, `current`
+    "param_n",  # neuron i of the block uses entry param0 + i % param_n
+    "weight0",  # first entry in `weights`
+    "weight_n",
+    "run0",  # first row in `runs`
+    "run_n",
+    "shift",  # arriving weights are multiplied by 2^shift
+)
+RUN_COLUMNS: tuple[str, ...] = (
+    "axon0",  # first input axon on the block's core
+    "n",  # axons
+    "pattern",  # row of `patterns`
+    "target0",  # first target neuron in the block
+    "weight0",  # offset into the block's weights
+    "weight_stride",  # step of the weight offset from axon to axon
+    "target_stride",  # step of the target from axon to axon
+)
+SEGMENT_COLUMNS: tuple[str, ...] = ("weight", "target", "length")
+ROUTE_COLUMNS: tuple[str, ...] = (
+    "gid0",  # first source neuron
+    "n",  # consecutive source neurons
+    "core",  # destination core
+    "axon0",  # first destination axon
+    "delay",  # steps from sending to arriving, at least 1
+)
+
+# name -> (dtype, columns; 0 for a vector)
+ARRAYS: Mapping[str, tuple[str, int]] = {
+    "cores": ("<i4", 3),  # chip, row, column
+    "blocks": ("<i8", len(BLOCK_COLUMNS)),
+    "runs": ("<i4", len(RUN_COLUMNS)),
+    "patterns": ("<i4", 0),  # (patterns + 1,) first row in `segments`
+    "segments": ("<i4", len(SEGMENT_COLUMNS)),
+    "weights": ("<i2", 0),
+    "theta": ("<i8", 0),
+    "v0": ("<i8", 0),
+    "current": ("<i8", 0),
+    "routes": ("<i4", len(ROUTE_COLUMNS)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramInput:
+    """How the host turns samples into values of the input neurons.
+
+    ``q = clip(floor((x[order] − offset) / scale + 1/2), −levels if signed else 0, levels)``, with ``scale`` and
+    ``offset`` per channel of the input population.
+
+    Attributes:
+        name: Name of the ONNX input.
+        shape: Shape of one sample.
+        population: Number of the input population.
+        order: ``(n,)`` int64: input neuron i takes flat element ``order[i]`` of the sample.
+        scale: ``(channels,)`` float64.
+        offset: ``(channels,)`` float64.
+        encoding: How the values enter the chip.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    population: int
+    order: IntArray
+    scale: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    encoding: InputEncoding
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramOutput:
+    """How the host turns read-out membranes into results.
+
+    ``y[j] = scale · membrane[order[j]]``, membranes in the flat order of the read-out population.
+
+    Attributes:
+        name: Name of the ONNX output.
+        shape: Shape of one sample.
+        population: Number of the read-out population.
+        order: ``(n,)`` int64.
+        scale: One for all outputs.
+        host_ops: What the network computes after this value, on the host.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    population: int
+    order: IntArray
+    scale: float
+    host_ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """For people: name, operator and ONNX nodes of each population, by number, and the layer graph's order."""
+
+    populations: tuple[str, ...]
+    ops: tuple[str, ...]
+    origins: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A placed program.
+
+    Attributes:
+        coding: Name of the spike code.
+        fires_when: ``ge`` or ``gt``.
+        reset: ``subtract`` or ``zero``.
+        membrane_bits: Bits of the registers, the sign included.
+        window_starts: First step of each window.
+        total_steps: Steps of one sample.
+        arrays: The arrays of ``ARRAYS``.
+        inputs: Ports of the host to the chip.
+        outputs: Ports of the chip to the host.
+        target: The chip it was made for.
+        report: Facts of the compilation that cannot be read from the program, JSON values by name (the
+            keys of ``nmc compile --json``); they decide no spike.
+        names: Names for people, or None.
+        golden: The integer network that the program must compute, or None.
+        source: Bytes of the ONNX file, or None.
+        extra: Images of the backend, by path below ``extra/``.
+    """
+
+    coding: str
+    fires_when: Literal["ge", "gt"]
+    reset: Literal["subtract", "zero"]
+    membrane_bits: int
+    window_starts: tuple[int, ...]
+    total_steps: int
+    arrays: Mapping[str, IntArray]
+    inputs: tuple[ProgramInput, ...]
+    outputs: tuple[ProgramOutput, ...]
+    target: Target
+    report: Mapping[str, Any] = field(default_factory=dict)
+    names: Names | None = None
+    golden: tuple[Network, Schedule] | None = None
+    source: bytes | None = None
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+
+    def column(self, name: str) -> npt.NDArray[np.int64]:
+        """Returns one column of ``blocks``."""
+        return np.asarray(self.arrays["blocks"][:, BLOCK_COLUMNS.index(name)], dtype=np.int64)
+
+    def with_arrays(self, **arrays: IntArray) -> Program:
+        """Returns the program with some arrays exchanged."""
+        return replace(self, arrays={**self.arrays, **arrays})
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons, inputs included."""
+        return int(self.column("n").sum())

@@ -1,0 +1,177 @@
+"""What a chip can hold and do. Code never asks for a chip's name: what differs is a field here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "RESOURCES",
+    "BiasFormat",
+    "CoreType",
+    "Evidence",
+    "Figure",
+    "FigureKind",
+    "InputEncoding",
+    "Limits",
+    "Mesh",
+    "Target",
+    "ThresholdFormat",
+]
+
+Evidence: TypeAlias = Literal["measured", "simulated", "derived", "vendor", "scaled", "modelled"]
+FigureKind: TypeAlias = Literal["marginal", "average"]
+InputEncoding: TypeAlias = Literal["spikes", "current", "graded", "host"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published figure; what nobody published is absent, never 0.
+
+    Attributes:
+        value: In the unit that its key ends with.
+        source: Where it was read.
+        evidence: How it was obtained.
+        kind: ``marginal`` (one event more) or ``average`` (static power included).
+    """
+
+    value: float
+    source: str
+    evidence: Evidence
+    kind: FigureKind
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one core holds; None where the chip sets no limit.
+
+    Attributes:
+        neurons: Neurons of a core.
+        input_axons: Distinct sources whose spikes a core can receive (see ``Target.axon_unit``).
+        output_axons: (neuron, destination core) pairs.
+        synapse_bits: Bits of synapse memory.
+        state_bits: Bits of neuron state.
+        thresholds: Distinct thresholds.
+        fan_in: Synapses of one neuron.
+        destinations: Destination cores of one neuron.
+    """
+
+    neurons: int | None = None
+    input_axons: int | None = None
+    output_axons: int | None = None
+    synapse_bits: int | None = None
+    state_bits: int | None = None
+    thresholds: int | None = None
+    fan_in: int | None = None
+    destinations: int | None = None
+
+
+RESOURCES: tuple[str, ...] = tuple(Limits.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class CoreType:
+    """``count`` equal cores of one chip."""
+
+    count: int
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The grid of cores of one chip; several chips stand side by side in one row."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class ThresholdFormat:
+    """Thresholds are whole numbers from 1 to ``2**bits − 1``, one ``per`` neuron, channel or population."""
+
+    bits: int
+    per: Literal["neuron", "channel", "population"] = "neuron"
+
+
+@dataclass(frozen=True)
+class BiasFormat:
+    """Biases are ``mantissa · 2**exponent``.
+
+    Attributes:
+        mantissa_bits: Bits of the mantissa, the sign included.
+        exponent_max: Largest exponent; 0 means plain integers.
+    """
+
+    mantissa_bits: int
+    exponent_max: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A chip.
+
+    Attributes:
+        name: Identifier.
+        title: Name for people.
+        backend: Name of the backend that compiles for it.
+        codings: Codes that it can run, the preferred one first.
+        core_types: Its kinds of cores.
+        mesh: The grid on which the cores stand, row by row.
+        max_chips: Largest number of chips that can be joined.
+        weight_bits: Bits of a weight, the sign included; the range is symmetric.
+        weight_sharing: Whether a core stores the kernel of a convolution once.
+        axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
+        threshold: Format of thresholds.
+        bias: Format of biases; None where the chip has no bias.
+        membrane_bits: Bits of a membrane, the sign included.
+        fires_when: ``ge``: v ≥ θ; ``gt``: v > θ.
+        reset: What a spike does to the membrane.
+        signed_spikes: Whether a spike carries a sign.
+        input_encodings: How samples can enter, the preferred one first.
+        step_us: Duration of one step in microseconds, where known.
+        figures: Published figures of time, energy and power, by key with the unit as ending:
+            ``energy_per_synop_pj``, ``energy_per_neuron_update_active_pj``,
+            ``energy_per_neuron_update_inactive_pj``, ``energy_per_hop_pj``, ``energy_per_spike_pj``,
+            ``static_power_per_chip_mw``, ``static_power_per_core_mw``, ``time_per_…_ns``.
+        notes: What a user should know.
+    """
+
+    name: str
+    title: str
+    backend: str
+    codings: tuple[str, ...]
+    core_types: tuple[CoreType, ...]
+    mesh: Mesh
+    max_chips: int
+    weight_bits: int
+    weight_sharing: bool
+    threshold: ThresholdFormat
+    bias: BiasFormat | None
+    membrane_bits: int
+    axon_unit: Literal["neuron", "pixel"] = "neuron"
+    fires_when: Literal["ge", "gt"] = "ge"
+    reset: Literal["subtract", "zero"] = "subtract"
+    signed_spikes: bool = False
+    input_encodings: tuple[InputEncoding, ...] = ("spikes",)
+    step_us: Figure | None = None
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cores_per_chip(self) -> int:
+        """Number of cores of one chip."""
+        return sum(t.count for t in self.core_types)
+
+    @property
+    def membrane_max(self) -> int:
+        """Largest membrane; the smallest is ``−membrane_max − 1``."""
+        return int(2 ** (self.membrane_bits - 1)) - 1
+
+    def core_type(self, position: int) -> int:
+        """Returns the index of the core type at a position of a chip, counted row by row."""
+        for index, kind in enumerate(self.core_types):
+            if position < kind.count:
+                return index
+            position -= kind.count
+        raise IndexError(position)

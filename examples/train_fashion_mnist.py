@@ -4,18 +4,17 @@ Three small networks are trained with PyTorch and written as ONNX files: `lenet`
 pooling, two dense layers), `resnet8` (three residual blocks with batch normalisation) and `mobile`
 (depthwise-separable convolutions with batch normalisation and ReLU6).
 
-All take raw pixel values (float32, 0..255, shape (N, 1, 28, 28)) as `image` and give `logits`. They are
-trained on pixels scaled to 0..1; on export the factor 1/255 is folded into the first convolution, so that
-uint8 images can be used as they are.
+All take raw pixel values (float32, 0..255, shape (N, 1, 28, 28)) as `image` and give `logits`: they are
+trained on pixels scaled to 0..1, and the factor 1/255 is folded into the first convolution on export.
 
-The shipped files come from these commands (PyTorch 2.13.0, two threads)::
+These commands made the shipped files, with PyTorch 2.13.0 and two threads::
 
     python examples/train_fashion_mnist.py --network lenet --out nmcompiler/demo_data
     python examples/train_fashion_mnist.py --network resnet8 --out tests/data
     python examples/train_fashion_mnist.py --network mobile --out tests/data
 
-The data set is Debian's package dataset-fashion-mnist; `--data` names another folder with the same four
-files. A run repeats bit for bit only with the same PyTorch, number of threads and kind of processor.
+They repeat bit for bit only with the same PyTorch, number of threads and kind of processor. The data set is
+Debian's package dataset-fashion-mnist; `--data` names another folder with the same four files.
 """
 
 from __future__ import annotations
@@ -35,12 +34,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 DATA_FOLDERS = ("/usr/share/datasets/fashion-mnist", "/usr/share/dataset-fashion-mnist", "fashion-mnist")
+DATA_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 PIXEL_SCALE = 255.0
 BATCH = 128
 MAX_SHIFT = 2  # pixels, for augmentation
-CALIBRATION_IMAGES = 256
-SHIPPED_TEST_IMAGES = 1000
-TOLERANCE = 1e-3
+SHIPPED = 1000  # test images, the first of the official ones
 
 
 class Add(nn.Module):
@@ -159,18 +157,12 @@ RECIPES = {
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read a gzip-compressed IDX file of unsigned bytes."""
+    """Read images as (n, 1, 28, 28) or labels as (n,) from a compressed IDX file of unsigned bytes."""
     raw = gzip.decompress(path.read_bytes())
     if raw[:3] != b"\x00\x00\x08":
         raise SystemExit(f"{path} is not an IDX file of unsigned bytes")
-    shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
-
-
-def load_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Load the images (n, 1, 28, 28) and labels of `train` or `t10k`, both uint8."""
-    images = read_idx(folder / f"{split}-images-idx3-ubyte.gz")
-    return images[:, None], read_idx(folder / f"{split}-labels-idx1-ubyte.gz")
+    values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
+    return values.reshape(-1, 1, 28, 28) if raw[3] == 3 else values
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -179,10 +171,9 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     padded = nn.functional.pad(images, (MAX_SHIFT,) * 4)[:, 0]
     shift = torch.randint(2 * MAX_SHIFT + 1, (2, count, 1), generator=generator)
     mirror = torch.rand((count, 1), generator=generator) < 0.5
-    columns = torch.arange(width)
-    columns = torch.where(mirror, columns.flip(0), columns) + shift[1]
     rows = torch.arange(height) + shift[0]
-    return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
+    columns = torch.where(mirror, torch.arange(width).flip(0), torch.arange(width)) + shift[1]
+    return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None]][:, None]
 
 
 def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> Network:
@@ -213,12 +204,12 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, epochs: int, s
             optimizer.step()
             schedule.step()
             total += loss.item()
-        seconds = time.monotonic() - started
-        print(f"  epoch {epoch:2d}: loss {total / steps:.4f} ({seconds:.1f} s)", flush=True)
+        print(f"  epoch {epoch}: loss {total / steps:.4f}, {time.monotonic() - started:.1f} s", flush=True)
     return network.eval()
 
 
 OPERATORS: dict[type[nn.Module], tuple[str, dict[str, Any]]] = {
+    nn.Conv2d: ("Conv", {}),  # its attributes depend on the layer
     nn.BatchNorm2d: ("BatchNormalization", {"epsilon": 1e-5}),
     nn.Linear: ("Gemm", {"transB": 1}),
     nn.ReLU: ("Relu", {}),
@@ -228,18 +219,6 @@ OPERATORS: dict[type[nn.Module], tuple[str, dict[str, Any]]] = {
     nn.Flatten: ("Flatten", {"axis": 1}),
     Add: ("Add", {}),
 }
-
-
-def onnx_operator(module: nn.Module) -> tuple[str, dict[str, Any]]:
-    """Give the type and the attributes of a layer's ONNX operator."""
-    if not isinstance(module, nn.Conv2d):
-        return OPERATORS[type(module)]
-    return "Conv", {
-        "kernel_shape": module.kernel_size,
-        "strides": module.stride,
-        "pads": [int(size) for size in module.padding] * 2,
-        "group": module.groups,
-    }
 
 
 def export(network: Network, title: str) -> onnx.ModelProto:
@@ -253,9 +232,12 @@ def export(network: Network, title: str) -> onnx.ModelProto:
             constants = {"min": np.array(0, np.float32), "max": np.array(6, np.float32)}
         if name == layers[0][0]:
             constants["weight"] = constants["weight"] / np.float32(PIXEL_SCALE)
-        for key, value in constants.items():
-            initializers.append(numpy_helper.from_array(value, f"{name}.{key}"))
-        operator, attributes = onnx_operator(module)
+        initializers += [numpy_helper.from_array(v, f"{name}.{key}") for key, v in constants.items()]
+        operator, attributes = OPERATORS[type(module)]
+        if isinstance(module, nn.Conv2d):
+            sizes = {"kernel_shape": module.kernel_size, "strides": module.stride}
+            pads = [int(size) for size in module.padding] * 2
+            attributes = {**sizes, "pads": pads, "group": module.groups}
         sources = [*inputs, *(f"{name}.{key}" for key in constants)]
         output = "logits" if name == layers[-1][0] else name
         nodes.append(helper.make_node(operator, sources, [output], name, **attributes))
@@ -276,10 +258,10 @@ def verify(path: Path, network: Network, images: np.ndarray, labels: np.ndarray)
     with torch.no_grad():
         expected = network(torch.from_numpy(pixels[:256]) / PIXEL_SCALE).numpy()
     error = float(np.abs(logits[:256] - expected).max())
-    if not error < TOLERANCE:
+    if not error < 1e-3:
         raise SystemExit(f"{path}: onnxruntime differs from PyTorch by {error:g}")
     hits = logits.argmax(axis=1) == labels
-    first = hits[:SHIPPED_TEST_IMAGES]
+    first = hits[:SHIPPED]
     print(f"  {path}: {path.stat().st_size} bytes, differs from PyTorch by {error:.1e}")
     print(f"  accuracy: {hits.mean():.2%} of {len(hits)}, {first.mean():.2%} of the first {len(first)}")
 
@@ -294,30 +276,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-
     data = args.data or next((Path(name) for name in DATA_FOLDERS if Path(name).is_dir()), None)
     if data is None or not data.is_dir():
         parser.error("no data: install Debian's dataset-fashion-mnist or name a folder with --data")
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
     args.out.mkdir(parents=True, exist_ok=True)
-    images, labels = load_split(data, "train")
-    test_images, test_labels = load_split(data, "t10k")
-
+    images, labels, test_images, test_labels = (read_idx(data / f"{name}-ubyte.gz") for name in DATA_FILES)
     for name in RECIPES if args.network == "all" else [args.network]:
-        recipe, started = RECIPES[name], time.monotonic()
         print(f"{name}:", flush=True)
+        recipe = RECIPES[name]
         network = train(recipe, images, labels, args.epochs or recipe.epochs, args.seed)
-        print(f"  trained in {time.monotonic() - started:.0f} s")
         path = args.out / recipe.file_name
         onnx.save(export(network, f"fashion_mnist_{name}"), path)
         verify(path, network, test_images, test_labels)
         if name == "lenet":  # the demo's network comes with the demo's images
-            rng = np.random.default_rng(args.seed)
-            chosen = rng.choice(len(images), CALIBRATION_IMAGES, replace=False)
+            chosen = np.random.default_rng(args.seed).choice(len(images), 256, replace=False)
             np.savez_compressed(args.out / "calibration.npz", x=images[chosen])
-            x, y = test_images[:SHIPPED_TEST_IMAGES], test_labels[:SHIPPED_TEST_IMAGES]
-            np.savez_compressed(args.out / "test.npz", x=x, y=y)
+            np.savez_compressed(args.out / "test.npz", x=test_images[:SHIPPED], y=test_labels[:SHIPPED])
 
 
 if __name__ == "__main__":

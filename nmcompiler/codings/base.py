@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from nmcompiler.ir.network import Network, Population
 from nmcompiler.ir.schedule import Schedule, Slot
+from nmcompiler.ir.spiking import NeuronParameters, Spiking
 
 __all__ = ["Coding", "IntArray", "StepFunction", "depths", "windowed_schedule"]
 
@@ -63,6 +64,22 @@ class Coding:
     def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
         """Returns when each population of the network fires."""
         raise NotImplementedError
+
+    def neurons(self, population: Population, slot: Slot) -> NeuronParameters:
+        """Returns what the neurons of a population hold.
+
+        In windowed codes the bias is part of the start of the membrane, never a current (SEMANTICS §2).
+        """
+        zero = np.zeros((1, 1, 1), np.int64)
+        return NeuronParameters(population.theta, population.v0, zero, 0, int(population.signed))
+
+    def convert(self, network: Network, *, input_encoding: str, timesteps: int | None = None) -> Spiking:
+        """Returns the network in this code."""
+        schedule = self.schedule(network, timesteps=timesteps)
+        neurons = {
+            p.name: self.neurons(p, schedule.slots[p.name]) for p in network.graph if p.role != "input"
+        }
+        return Spiking(network, self.name, schedule, neurons, input_encoding)
 
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns the closed form: entry q is the number of spikes that stand for the value q ≤ levels."""

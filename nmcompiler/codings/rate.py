@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nmcompiler.codings.base import Coding, IntArray, StepFunction, depths
-from nmcompiler.ir.network import Network
+from nmcompiler.ir.network import Network, Population
 from nmcompiler.ir.schedule import Schedule, Slot
+from nmcompiler.ir.spiking import NeuronParameters
 
 __all__ = ["Rate"]
 
@@ -32,6 +33,7 @@ class Rate(Coding):
     exact = False
     windowed = False
     input_encodings = ("current", "spikes")
+    fraction_bits = 4
 
     def steps(self, levels: int) -> int:
         """Returns ``levels``, which is T in this code."""
@@ -51,6 +53,18 @@ class Rate(Coding):
             if depth[e.target] - depth[e.source] > 1
         }
         return Schedule(self.name, (0,), max(depth.values()) + timesteps, slots, delays)
+
+    def neurons(self, population: Population, slot: Slot) -> NeuronParameters:
+        """Returns thresholds and a bias current with ``fraction_bits`` fractional bits.
+
+        The current of a step is ``round(bias · 2^f / T)``; weights and thresholds count 2^f likewise.
+        """
+        theta = population.theta << self.fraction_bits
+        scaled = population.bias << self.fraction_bits
+        current = (2 * scaled + slot.steps) // (2 * slot.steps)
+        start = theta // 2 if population.role != "readout" else np.zeros_like(theta)
+        signed = int(population.signed)
+        return NeuronParameters(theta, start, current, self.fraction_bits, signed)
 
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns q: the spikes that a value takes when none is sent and taken back."""

@@ -40,10 +40,10 @@ class Graph(Generic[N, E]):
     """
 
     def __init__(self) -> None:
-        self._graph: nx.MultiDiGraph = nx.MultiDiGraph()
+        self._graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
 
     @property
-    def nx(self) -> nx.MultiDiGraph:
+    def nx(self) -> nx.MultiDiGraph[str]:
         """The graph itself, for networkx's algorithms; payloads are under the key ``payload``."""
         return self._graph
 

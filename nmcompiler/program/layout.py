@@ -14,8 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nmcompiler.ir.network import Network
-from nmcompiler.ir.schedule import Schedule
+from nmcompiler.ir.spiking import Spiking
 from nmcompiler.target.model import InputEncoding, Target
 
 __all__ = [
@@ -166,7 +165,6 @@ class Program:
     Attributes:
         coding: Name of the spike code.
         fires_when: ``ge`` or ``gt``.
-        reset: ``subtract`` or ``zero``.
         membrane_bits: Bits of the registers, the sign included.
         window_starts: First step of each window.
         total_steps: Steps of one sample.
@@ -177,14 +175,13 @@ class Program:
         report: Facts of the compilation that cannot be read from the program, JSON values by name (the
             keys of ``nmc compile --json``); they decide no spike.
         names: Names for people, or None.
-        golden: The integer network that the program must compute, or None.
+        golden: The spiking network that the program must compute, or None.
         source: Bytes of the ONNX file, or None.
         extra: Images of the backend, by path below ``extra/``.
     """
 
     coding: str
     fires_when: Literal["ge", "gt"]
-    reset: Literal["subtract", "zero"]
     membrane_bits: int
     window_starts: tuple[int, ...]
     total_steps: int
@@ -194,7 +191,7 @@ class Program:
     target: Target
     report: Mapping[str, Any] = field(default_factory=dict)
     names: Names | None = None
-    golden: tuple[Network, Schedule] | None = None
+    golden: Spiking | None = None
     source: bytes | None = None
     extra: Mapping[str, bytes] = field(default_factory=dict)
 

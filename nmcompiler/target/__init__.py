@@ -11,7 +11,6 @@ from nmcompiler.target.model import (
     Target,
     ThresholdFormat,
 )
-from nmcompiler.target.reader import read_target, target_from_document, target_to_document, target_to_toml
 
 __all__ = [
     "BiasFormat",
@@ -23,8 +22,4 @@ __all__ = [
     "Mesh",
     "Target",
     "ThresholdFormat",
-    "read_target",
-    "target_from_document",
-    "target_to_document",
-    "target_to_toml",
 ]

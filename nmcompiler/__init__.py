@@ -1,0 +1,1 @@
+"""nmcompiler compiles trained ONNX networks to neuromorphic chips and proves what it made."""

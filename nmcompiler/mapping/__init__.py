@@ -1,0 +1,1 @@
+"""Partition, placement and routing: algorithms that any backend may use."""

@@ -47,6 +47,7 @@ def _conv(kernel: Conv, source: Array, target_shape: Shape) -> Array:
     windows = _windows(kernel, source[..., channels], h, w)
     weight = kernel.weight.astype(source.dtype, copy=False)
     kh, kw, ci, co = weight.shape
+    written: Array
     if ci == 1 and co == kernel.groups:  # depthwise: one multiply per tap is faster than tiny products
         written = np.einsum("nyxabc,abc->nyxc", windows, weight[:, :, 0], optimize=False)
     else:

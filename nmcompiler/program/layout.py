@@ -104,8 +104,8 @@ ARRAYS: Mapping[str, tuple[str, int]] = {
 class ProgramInput:
     """How the host turns samples into values of the input neurons.
 
-    ``q = clip(floor((x[order] − offset) / scale + 1/2), −levels if signed else 0, levels)``, with ``scale`` and
-    ``offset`` per channel of the input population.
+    ``q = clip(floor((x[order] − offset) / scale + 1/2), −levels if signed else 0, levels)``, with ``scale``
+    and ``offset`` per channel of the input population.
 
     Attributes:
         name: Name of the ONNX input.
@@ -151,7 +151,7 @@ class ProgramOutput:
 
 @dataclass(frozen=True)
 class Names:
-    """For people: name, operator and ONNX nodes of each population, by number, and the layer graph's order."""
+    """For people: name, operator and ONNX nodes of each population, by number."""
 
     populations: tuple[str, ...]
     ops: tuple[str, ...]

@@ -33,6 +33,7 @@ import numpy.typing as npt
 from nmcompiler.ir.network import Network, Population
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
+from nmcompiler.target.model import Target
 
 __all__ = ["Coding", "IntArray", "StepFunction", "depths", "windowed_schedule"]
 
@@ -65,19 +66,24 @@ class Coding:
         """Returns when each population of the network fires."""
         raise NotImplementedError
 
-    def neurons(self, population: Population, slot: Slot) -> NeuronParameters:
-        """Returns what the neurons of a population hold.
+    def neurons(self, network: Network, name: str, slot: Slot, target: Target) -> NeuronParameters:
+        """Returns what the neurons of a population hold on a chip.
 
         In windowed codes the bias is part of the start of the membrane, never a current (SEMANTICS §2).
         """
+        population = network.graph.node(name)
         zero = np.zeros((1, 1, 1), np.int64)
         return NeuronParameters(population.theta, population.v0, zero, 0, int(population.signed))
 
-    def convert(self, network: Network, *, input_encoding: str, timesteps: int | None = None) -> Spiking:
-        """Returns the network in this code."""
+    def convert(
+        self, network: Network, target: Target, *, input_encoding: str, timesteps: int | None = None
+    ) -> Spiking:
+        """Returns the network in this code, with the numbers that the chip's neurons hold."""
         schedule = self.schedule(network, timesteps=timesteps)
         neurons = {
-            p.name: self.neurons(p, schedule.slots[p.name]) for p in network.graph if p.role != "input"
+            p.name: self.neurons(network, p.name, schedule.slots[p.name], target)
+            for p in network.graph
+            if p.role != "input"
         }
         return Spiking(network, self.name, schedule, neurons, input_encoding)
 

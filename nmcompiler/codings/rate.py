@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nmcompiler.codings.base import Coding, IntArray, StepFunction, depths
-from nmcompiler.ir.network import Network, Population
+from nmcompiler.ir.bounds import accumulator_bound
+from nmcompiler.ir.network import Network
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters
+from nmcompiler.target.model import Target
 
 __all__ = ["Rate"]
 
@@ -33,7 +35,7 @@ class Rate(Coding):
     exact = False
     windowed = False
     input_encodings = ("current", "spikes")
-    fraction_bits = 4
+    most_fraction_bits = 8
 
     def steps(self, levels: int) -> int:
         """Returns ``levels``, which is T in this code."""
@@ -54,17 +56,20 @@ class Rate(Coding):
         }
         return Schedule(self.name, (0,), max(depth.values()) + timesteps, slots, delays)
 
-    def neurons(self, population: Population, slot: Slot) -> NeuronParameters:
-        """Returns thresholds and a bias current with ``fraction_bits`` fractional bits.
+    def neurons(self, network: Network, name: str, slot: Slot, target: Target) -> NeuronParameters:
+        """Returns thresholds and a bias current with f fractional bits, as many as the membrane has room for.
 
         The current of a step is ``round(bias · 2^f / T)``; weights and thresholds count 2^f likewise.
         """
-        theta = population.theta << self.fraction_bits
-        scaled = population.bias << self.fraction_bits
-        current = (2 * scaled + slot.steps) // (2 * slot.steps)
+        population = network.graph.node(name)
+        room = target.membrane_max // max(1, accumulator_bound(network, name))
+        shift = min(self.most_fraction_bits, max(0, room.bit_length() - 1))
+        theta = population.theta << shift
+        current = (2 * (population.bias << shift) + slot.steps) // (2 * slot.steps)
         start = theta // 2 if population.role != "readout" else np.zeros_like(theta)
-        signed = int(population.signed)
-        return NeuronParameters(theta, start, current, self.fraction_bits, signed)
+        takes_back = population.role == "hidden" and target.signed_spikes
+        signed = 1 if population.signed else 2 if takes_back else 0
+        return NeuronParameters(theta, start, current, shift, signed)
 
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns q: the spikes that a value takes when none is sent and taken back."""

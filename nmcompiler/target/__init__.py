@@ -11,6 +11,13 @@ from nmcompiler.target.model import (
     Target,
     ThresholdFormat,
 )
+from nmcompiler.target.reader import (
+    read_target,
+    target_from_document,
+    target_from_toml,
+    target_to_document,
+    target_to_toml,
+)
 
 __all__ = [
     "BiasFormat",
@@ -22,4 +29,9 @@ __all__ = [
     "Mesh",
     "Target",
     "ThresholdFormat",
+    "read_target",
+    "target_from_document",
+    "target_from_toml",
+    "target_to_document",
+    "target_to_toml",
 ]

@@ -1,0 +1,1 @@
+"""Digital chips with clocked cores."""

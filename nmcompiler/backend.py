@@ -1,0 +1,120 @@
+"""What a backend must offer, and a base class that offers all of it but the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from nmcompiler.codings import Coding
+from nmcompiler.ir.cores import CoreGraph, Traffic
+from nmcompiler.ir.network import Network
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.mapping import MapOptions, map_network
+from nmcompiler.passes.base import Pass
+from nmcompiler.passes.split_signed import SplitSigned
+from nmcompiler.program.assemble import assemble
+from nmcompiler.program.layout import Program
+from nmcompiler.sim import Simulator
+from nmcompiler.target import Target
+
+__all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "Progress"]
+
+API_VERSION = 1
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a network cannot run on a chip in a code: the layer, the reason, and what would help."""
+
+    layer: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"layer '{self.layer}' {self.reason}" + (f" ({self.hint})" if self.hint else "")
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A backend, as the core calls it.
+
+    Attributes:
+        name: Identifier, the name of the entry point.
+        api: Version of this protocol that the backend was written for.
+    """
+
+    name: str
+    api: int
+
+    def targets(self) -> Mapping[str, Target]:
+        """Returns the chips that the backend knows, by name."""
+        ...
+
+    def obstacles(self, network: Network, coding: Coding, target: Target) -> tuple[Obstacle, ...]:
+        """Returns everything that keeps the network from the chip, not only the first."""
+        ...
+
+    def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:
+        """Returns the passes that turn an integer network into one that the chip can hold."""
+        ...
+
+    def map(self, spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
+        """Returns the placed cores, or raises ``DoesNotFit``."""
+        ...
+
+    def emit(self, spiking: Spiking, cores: CoreGraph, target: Target) -> Program:
+        """Returns the program of placed cores."""
+        ...
+
+    def simulator(self, program: Program, *, chip_seed: int | None = None) -> Simulator:
+        """Returns a simulator of the chip with the program loaded."""
+        ...
+
+    def export(self, program: Program, folder: Path) -> tuple[Path, ...]:
+        """Writes files for the maker's own tools and returns their paths."""
+        ...
+
+
+class BackendBase:
+    """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
+
+    name: str
+    api: int = API_VERSION
+
+    def targets(self) -> Mapping[str, Target]:
+        """Returns the chips that the backend knows, by name."""
+        raise NotImplementedError
+
+    def obstacles(self, network: Network, coding: Coding, target: Target) -> tuple[Obstacle, ...]:
+        """Returns everything that keeps the network from the chip, not only the first."""
+        found = []
+        for population in network.graph:
+            if population.signed and not target.signed_spikes:
+                found.append(Obstacle(population.name, "sends signed spikes, which the chip has not"))
+            if population.role != "input" and target.bias is None and bool((population.bias != 0).any()):
+                found.append(Obstacle(population.name, "has a bias, which the chip has not"))
+        return tuple(found)
+
+    def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:
+        """Returns the passes that turn an integer network into one that the chip can hold."""
+        return () if target.signed_spikes else (SplitSigned(),)
+
+    def map(self, spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
+        """Returns the placed cores, or raises ``DoesNotFit``."""
+        return map_network(spiking, target, traffic, options)
+
+    def emit(self, spiking: Spiking, cores: CoreGraph, target: Target) -> Program:
+        """Returns the program of placed cores."""
+        return assemble(spiking, cores, target)
+
+    def simulator(self, program: Program, *, chip_seed: int | None = None) -> Simulator:
+        """Returns a simulator of the chip with the program loaded; a digital chip has no seed."""
+        return Simulator(program)
+
+    def export(self, program: Program, folder: Path) -> tuple[Path, ...]:
+        """Writes nothing: the program format is the only one."""
+        return ()

@@ -1,0 +1,145 @@
+"""Reads samples from ``.npz`` and ``.npy`` files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from nmcompiler.errors import InputFileError
+from nmcompiler.ir.kernels import Array
+
+__all__ = ["Samples", "read_samples"]
+
+
+class Port(Protocol):
+    """What a reader must know of an input."""
+
+    @property
+    def name(self) -> str:
+        """Name of the ONNX input."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples of every input, and labels where the file has them.
+
+    Attributes:
+        x: ``(N, *shape)`` float64 or float32 by the name of the input.
+        y: ``(N,)`` int64 class of each sample, or None.
+    """
+
+    x: Mapping[str, Array]
+    y: Array | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.x.values())))
+
+    def first(self, count: int | None) -> Samples:
+        """Returns the first ``count`` samples; all for None."""
+        labels = None if self.y is None else self.y[:count]
+        return Samples({k: v[:count] for k, v in self.x.items()}, labels)
+
+
+def read_samples(path: Path, ports: Sequence[Port], *, labels: bool = True) -> Samples:
+    """Reads the samples of a network's inputs.
+
+    ``.npz`` holds ``x`` for the first input, ``x__<name>`` for further ones, and ``y`` where the labels are
+    known; ``.npy`` holds ``x`` alone. ``labels=False`` never opens ``y``.
+
+    Raises:
+        InputFileError: The file is not such a file, or an array has a wrong shape or type, is empty, or
+            holds NaN or infinity.
+    """
+    arrays, names = _open(path, ports, labels)
+    x = {}
+    for index, port in enumerate(ports):
+        key = "x" if index == 0 else f"x__{port.name}"
+        if index == 0 and "x" not in arrays and f"x__{port.name}" in arrays:
+            key = f"x__{port.name}"
+        if key not in arrays:
+            found = ", ".join(sorted(names)) or "nothing"
+            raise InputFileError(
+                f"'{path}' has no array '{key}' (found: {found})",
+                allowed=f"'{key}' of shape (samples, {_dims(port.shape)}) for input '{port.name}'",
+            )
+        x[port.name] = _checked(path, key, arrays[key], port)
+    counts = {len(v) for v in x.values()}
+    if len(counts) > 1:
+        raise InputFileError(f"'{path}' has inputs with different numbers of samples ({sorted(counts)})")
+    y = arrays.get("y") if labels else None
+    return Samples(x, None if y is None else _labels(path, y, counts.pop()))
+
+
+def _open(path: Path, ports: Sequence[Port], labels: bool) -> tuple[dict[str, Array], list[str]]:
+    """Returns the arrays that are wanted, and the names of all."""
+    wanted = {"x", *(f"x__{p.name}" for p in ports), *(["y"] if labels else [])}
+    try:
+        with path.open("rb") as file:
+            if zipfile.is_zipfile(file):
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    return {key: archive[key] for key in archive.files if key in wanted}, archive.files
+            file.seek(0)
+            return {"x": _npy(path, file)}, ["x"]
+    except InputFileError:
+        raise
+    except OSError as error:
+        raise InputFileError(f"data file '{path}' cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # damaged archives raise many kinds of errors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputFileError(
+            f"data file '{path}' is damaged or holds objects ({reason[:120]})",
+            allowed="arrays of numbers, as numpy.savez writes them",
+        ) from None
+
+
+def _npy(path: Path, file: IO[bytes]) -> Array:
+    if file.read(6) != b"\x93NUMPY":
+        raise InputFileError(f"data file '{path}' is neither .npz nor .npy", hint="write it with numpy.savez")
+    file.seek(0)
+    array: Array = np.load(file, allow_pickle=False)
+    return array
+
+
+def _checked(path: Path, key: str, array: Array, port: Port) -> Array:
+    if array.dtype.kind not in "fiub":
+        raise InputFileError(
+            f"'{key}' in '{path}' has dtype {array.dtype}", allowed="real numbers or integers"
+        )
+    if array.ndim != len(port.shape) + 1 or array.shape[1:] != port.shape:
+        raise InputFileError(
+            f"'{key}' in '{path}' has shape ({_dims(array.shape)})",
+            allowed=f"(samples, {_dims(port.shape)}) for input '{port.name}'",
+        )
+    if len(array) == 0:
+        raise InputFileError(f"'{key}' in '{path}' holds no sample")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        sample = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise InputFileError(f"'{key}' in '{path}' holds NaN or infinity (first in sample {sample})")
+    return array.astype(np.float64)
+
+
+def _labels(path: Path, y: Array, count: int) -> Array:
+    if y.dtype.kind == "f" and y.ndim == 1 and np.array_equal(y, np.round(y)):
+        y = y.astype(np.int64)
+    if y.ndim != 1 or y.dtype.kind not in "iub" or len(y) != count:
+        raise InputFileError(
+            f"'y' in '{path}' has shape ({_dims(y.shape)}) and dtype {y.dtype}",
+            allowed=f"({count},) whole numbers, one class for each sample",
+        )
+    return y.astype(np.int64)
+
+
+def _dims(shape: Sequence[Any]) -> str:
+    return ", ".join(str(d) for d in shape)

@@ -1,0 +1,50 @@
+"""How far an accumulator can go, from weights and levels alone (SEMANTICS §3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape, Sparse
+from nmcompiler.ir.network import Network
+
+__all__ = ["accumulator_bound", "sums_of_weights"]
+
+
+def sums_of_weights(kernel: Kernel, shape: Shape) -> tuple[Array, Array]:
+    """Returns Σ of the positive weights and Σ of the negatives' magnitudes, each broadcastable to ``shape``.
+
+    A convolution's sums are those of the full kernel: safe, and slightly loose at the border.
+    """
+    positive, negative = np.maximum(kernel.weight, 0), np.maximum(-kernel.weight, 0)
+    if isinstance(kernel, Conv):
+        channels = slice(kernel.target_channel, kernel.target_channel + kernel.target_channels)
+        sums = np.zeros((2, 1, 1, shape[2]), kernel.weight.dtype)
+        sums[0, 0, 0, channels] = positive.sum(axis=(0, 1, 2))
+        sums[1, 0, 0, channels] = negative.sum(axis=(0, 1, 2))
+        return sums[0], sums[1]
+    if isinstance(kernel, Sparse):
+        size = int(np.prod(shape))
+        sums = np.zeros((2, size), kernel.weight.dtype)
+        np.add.at(sums[0], kernel.rows, positive)
+        np.add.at(sums[1], kernel.rows, negative)
+        return sums[0].reshape(shape), sums[1].reshape(shape)
+    return positive.sum(axis=1).reshape(shape), negative.sum(axis=1).reshape(shape)
+
+
+def accumulator_bound(network: Network, name: str) -> int:
+    """Returns the largest ``max(Σw⁺, Σw⁻)·L_in + |b| + θ`` of a population, ``Σ|w|`` for signed sources.
+
+    Every membrane that any order of arrival can reach lies within ± this bound in a windowed code.
+    """
+    population = network.graph.node(name)
+    up = np.zeros((1, 1, 1), np.int64)
+    down = np.zeros((1, 1, 1), np.int64)
+    for edge in network.graph.in_edges(name):
+        source = network.graph.node(edge.source)
+        positive, negative = sums_of_weights(edge.payload.kernel, population.shape)
+        if source.signed:
+            positive = negative = positive + negative
+        up = up + positive * source.levels
+        down = down + negative * source.levels
+    reach = np.maximum(up, down) + np.abs(population.bias) + population.theta
+    return int(reach.max())

@@ -1,0 +1,307 @@
+"""From an ONNX file to a proved program, and from a program to a measured run; owns no algorithm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.backend import Backend, MapOptions
+from nmcompiler.codings import Coding, coding
+from nmcompiler.errors import BackendFault, NotVerified, UsageError
+from nmcompiler.evaluate.integer import run_integer
+from nmcompiler.frontend.data import Samples, read_samples
+from nmcompiler.frontend.reader import read_model_bytes, read_source
+from nmcompiler.ir.cores import CoreGraph, Traffic
+from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.layers import Model
+from nmcompiler.ir.network import Network
+from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.passes import Notes, QuantiseOptions, to_network
+from nmcompiler.passes.base import Context
+from nmcompiler.program.layout import Program
+from nmcompiler.program.lift import check_lift
+from nmcompiler.program.usage import core_usage
+from nmcompiler.registry import backend as backend_of
+from nmcompiler.registry import find_target, targets
+from nmcompiler.report.facts import program_facts
+from nmcompiler.report.run import RunOutcome, run_facts
+from nmcompiler.target import Target
+
+__all__ = ["Compilation", "CompileOptions", "compile_model", "run_program"]
+
+_TRAFFIC_SAMPLES = 32
+_DEFAULT_LEVELS = 15
+_DEFAULT_TIMESTEPS = 16
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Options of ``nmc compile``; None takes the default.
+
+    Attributes:
+        levels: Largest value L of hidden populations, in windowed codes.
+        weight_bits: Bits of a weight, at most the target's.
+        timesteps: Steps T, in codes without windows.
+        input_levels: Largest value of the input populations.
+        input_encoding: How samples enter.
+        chips: Number of chips; None uses as few as needed.
+        seed: Seed of the placement.
+        backend: Name of the backend, where several provide the target.
+        verify: Whether every pass is executed against the one before.
+        include_source: Whether the ONNX file is kept in the program.
+    """
+
+    levels: int | None = None
+    weight_bits: int | None = None
+    timesteps: int | None = None
+    input_levels: int | None = None
+    input_encoding: str | None = None
+    chips: int | None = None
+    seed: int = 0
+    backend: str | None = None
+    verify: bool = False
+    include_source: bool = True
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A proved program and its facts, as ``compile --json`` prints them."""
+
+    program: Program
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The options with their defaults filled in, checked against code and chip."""
+
+    coding: Coding
+    levels: int
+    weight_bits: int
+    timesteps: int | None
+    input_levels: int
+    input_encoding: str
+
+
+def compile_model(
+    model: Path | bytes,
+    target: str | Target,
+    code: str,
+    calibration: Path | Mapping[str, Array],
+    options: CompileOptions = CompileOptions(),  # noqa: B008  (frozen)
+    progress: Progress = silent,
+) -> Compilation:
+    """Compiles an ONNX file, proves that the placed program is the integer network, and reports.
+
+    Args:
+        model: Path or bytes of the ONNX file.
+        target: Name of a chip, path of a TOML file, or a description.
+        code: Name of the spike code.
+        calibration: Path of unlabelled samples, or arrays by input name.
+        options: See ``CompileOptions``.
+        progress: Told how far the work is.
+
+    Raises:
+        NmcError: Every mistake in the input, as one sentence; ``NotVerified`` where the proof fails.
+    """
+    began = time.perf_counter()
+    backend, chip = _target(target, options.backend)
+    plan = _plan(options, code, chip)
+    source = model if isinstance(model, bytes) else read_source(model)
+    layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.stem)
+    samples = _calibration(calibration, layers)
+    network, notes = _network(layers, backend, chip, plan, samples, options, progress)
+    spiking = plan.coding.convert(
+        network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps
+    )
+    progress("mapping", 0, 1)
+    traffic = _traffic(network, plan.coding, samples)
+    cores = backend.map(spiking, chip, traffic, MapOptions(chips=options.chips, seed=options.seed))
+    program = backend.emit(spiking, cores, chip)
+    program = replace(
+        program,
+        report=_report(layers, chip, plan, notes, cores, options),
+        source=source if options.include_source else None,
+    )
+    progress("proving", 0, 1)
+    _prove(program, spiking, backend)
+    facts = {**program_facts(program), "compile_seconds": round(time.perf_counter() - began, 3)}
+    return Compilation(program, facts)
+
+
+def run_program(
+    program: Program,
+    samples: Samples,
+    *,
+    threads: int = 1,
+    batch: int = 250,
+    literal: bool = False,
+    chip_seed: int | None = None,
+    progress: Progress = silent,
+) -> RunOutcome:
+    """Executes a program on its backend's simulator and compares it with the golden network."""
+    simulator = backend_of(program.target.backend).simulator(program, chip_seed=chip_seed)
+    return run_facts(
+        program, simulator, samples, threads=threads, batch=batch, literal=literal, progress=progress
+    )
+
+
+def _target(target: str | Target, backend_name: str | None) -> tuple[Backend, Target]:
+    if isinstance(target, Target):
+        return backend_of(backend_name or target.backend), target
+    return find_target(target, backend_name)
+
+
+def _plan(options: CompileOptions, code: str, chip: Target) -> _Plan:
+    chosen = coding(code)
+    if code not in chip.codings:
+        able = sorted(name for name, (_, t) in targets().items() if code in t.codings)
+        raise UsageError(
+            f"target '{chip.name}' cannot run the coding '{code}'",
+            allowed=f"{', '.join(chip.codings)} on {chip.name}",
+            hint=f"targets that can: {', '.join(able) or 'none'}",
+        )
+    weight_bits = options.weight_bits or chip.weight_bits
+    if not 2 <= weight_bits <= chip.weight_bits:
+        raise UsageError(
+            f"--weight-bits {weight_bits} is out of range", allowed=f"2 to {chip.weight_bits} on {chip.name}"
+        )
+    encoding = _encoding(options.input_encoding, chosen, chip)
+    if chosen.windowed:
+        if options.timesteps is not None:
+            raise UsageError(
+                f"--timesteps does not apply to the coding '{code}': its steps follow from the levels",
+                hint="use --levels",
+            )
+        levels, timesteps = options.levels or _DEFAULT_LEVELS, None
+    else:
+        if options.levels is not None:
+            raise UsageError(
+                f"--levels does not apply to the coding '{code}': its levels are its steps",
+                hint="use --timesteps",
+            )
+        levels = timesteps = options.timesteps or _DEFAULT_TIMESTEPS
+    default = levels if not chosen.windowed and encoding == "spikes" else 255
+    input_levels = options.input_levels or default
+    if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
+        raise UsageError(
+            f"--input-levels {input_levels} do not fit the {timesteps} steps of input encoding 'spikes'",
+            allowed=f"1 to {timesteps}",
+        )
+    for option, value in (("--levels", levels), ("--input-levels", input_levels)):
+        if not 1 <= value <= 65535:
+            raise UsageError(f"{option} {value} is out of range", allowed="1 to 65535")
+    return _Plan(chosen, levels, weight_bits, timesteps, input_levels, encoding)
+
+
+def _encoding(asked: str | None, chosen: Coding, chip: Target) -> str:
+    possible = [e for e in chosen.input_encodings if e in chip.input_encodings]
+    if not possible:
+        raise UsageError(
+            f"target '{chip.name}' takes samples as {', '.join(chip.input_encodings)}, "
+            f"the coding '{chosen.name}' needs {' or '.join(chosen.input_encodings)}"
+        )
+    if asked is not None and asked not in possible:
+        raise UsageError(
+            f"--input-encoding {asked} cannot be used with '{chosen.name}' on '{chip.name}'",
+            allowed=", ".join(possible),
+        )
+    return asked or possible[0]
+
+
+def _calibration(calibration: Path | Mapping[str, Array], layers: Model) -> Mapping[str, Array]:
+    if isinstance(calibration, Path):
+        return read_samples(calibration, layers.inputs, labels=False).x
+    return calibration
+
+
+def _network(
+    layers: Model,
+    backend: Backend,
+    chip: Target,
+    plan: _Plan,
+    samples: Mapping[str, Array],
+    options: CompileOptions,
+    progress: Progress,
+) -> tuple[Network, Notes]:
+    context = Context(calibration=samples, target=chip, seed=options.seed, progress=progress)
+    repeats = plan.timesteps if plan.timesteps and plan.input_encoding == "current" else 1
+    quantise = QuantiseOptions(
+        levels=plan.levels,
+        weight_bits=plan.weight_bits,
+        input_levels=plan.input_levels,
+        input_repeats=repeats,
+    )
+    network, notes = to_network(
+        layers, context, quantise, legalise=backend.legalise(plan.coding, chip), verify=options.verify
+    )
+    obstacles = backend.obstacles(network, plan.coding, chip)
+    if obstacles:
+        raise UsageError(
+            f"'{layers.name}' cannot run on '{chip.name}' in '{plan.coding.name}': "
+            + "; ".join(str(o) for o in obstacles)
+        )
+    return network, notes
+
+
+def _traffic(network: Network, code: Coding, samples: Mapping[str, Array]) -> Traffic:
+    """Returns the spikes that each neuron is expected to send, from some calibration samples."""
+    some = {name: x[:_TRAFFIC_SAMPLES] for name, x in samples.items()}
+    values = run_integer(network, some, record=True).values
+    spikes = {}
+    for population in network.graph:
+        if population.role == "readout":
+            spikes[population.name] = np.zeros(population.shape)
+            continue
+        table = code.spikes_per_value(population.levels)
+        spikes[population.name] = table[np.abs(values[population.name])].mean(axis=0)
+    return Traffic(spikes)
+
+
+def _report(
+    layers: Model, chip: Target, plan: _Plan, notes: Notes, cores: CoreGraph, options: CompileOptions
+) -> dict[str, Any]:
+    """Returns the facts that cannot be counted in the program; equal inputs give equal facts."""
+    chips = options.chips or chip.max_chips
+    return {
+        "model": layers.name,
+        "levels": plan.levels,
+        "weight_bits": plan.weight_bits,
+        "cores_lower_bound": cores.lower_bound,
+        "cores_available": chip.cores_per_chip * chips,
+        "placement": {
+            "cost": cores.cost,
+            "unicast_cost": cores.unicast_cost,
+            "lower_bound": cores.placement_bound,
+            "max_link_load": cores.max_link_load,
+        },
+        "sqnr_db": dict(notes.sqnr_db),
+        "host_macs_share": 0.0,
+        "host_ops": sorted({op for port in layers.outputs for op in port.host_ops}),
+        "seed": options.seed,
+        "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
+        "warnings": [*layers.warnings, *notes.warnings],
+    }
+
+
+def _prove(program: Program, spiking: Spiking, backend: Backend) -> None:
+    """Raises where the program is not the network, or breaks a limit of the chip."""
+    lifted = check_lift(program, spiking)
+    if not lifted.ok:
+        raise NotVerified(
+            f"the program of backend '{backend.name}' is not the network that it was made from: {lifted.message}",
+            hint="nothing was written; please report this model",
+        )
+    for core, resource, used, limit in core_usage(program).broken():
+        raise BackendFault(
+            f"backend '{backend.name}' uses {used} {resource} on core {core}", allowed=f"at most {limit}"
+        )
+
+

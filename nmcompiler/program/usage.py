@@ -1,0 +1,152 @@
+"""What a program uses of each core, counted in the program itself and not taken from the mapper's word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.target.model import RESOURCES, Limits
+
+__all__ = ["BlockFacts", "CoreUsage", "block_facts", "core_usage"]
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFacts:
+    """Counts of each block, ``(blocks,)`` int64 each.
+
+    Attributes:
+        synapses: Synapses, those of weight 0 included.
+        zero_synapses: Synapses of weight 0.
+        fan_in: Synapses of the neuron that has most.
+        stored_weights: Weights in the block's synapse memory.
+    """
+
+    synapses: Ints
+    zero_synapses: Ints
+    fan_in: Ints
+    stored_weights: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class CoreUsage:
+    """Used and limit of every resource.
+
+    Attributes:
+        used: ``(cores,)`` int64 by resource name.
+        limits: The limits of each core.
+    """
+
+    used: Mapping[str, Ints]
+    limits: tuple[Limits, ...]
+
+    def rows(self) -> list[tuple[int, str, int, int | None]]:
+        """Returns ``(core, resource, used, limit)`` for every core and resource."""
+        return [
+            (core, name, int(self.used[name][core]), getattr(limits, name))
+            for core, limits in enumerate(self.limits)
+            for name in RESOURCES
+        ]
+
+    def broken(self) -> list[tuple[int, str, int, int]]:
+        """Returns the rows whose limit is exceeded."""
+        return [(c, name, used, limit) for c, name, used, limit in self.rows() if limit is not None and used > limit]
+
+
+def block_facts(program: Program) -> BlockFacts:
+    """Counts the synapses of each block from its runs."""
+    rows = [_count(program, b) for b in range(len(program.arrays["blocks"]))]
+    columns = np.asarray(rows, np.int64).reshape(-1, 3).T
+    return BlockFacts(columns[0], columns[1], columns[2], program.column("weight_n"))
+
+
+def _count(program: Program, block: int) -> tuple[int, int, int]:
+    """Returns synapses, synapses of weight 0, and the largest fan-in of a block."""
+    column = {name: int(program.column(name)[block]) for name in ("n", "run0", "run_n", "weight0", "weight_n")}
+    runs = program.arrays["runs"][column["run0"] : column["run0"] + column["run_n"]].astype(np.int64)
+    if not len(runs):
+        return 0, 0, 0
+    patterns = program.arrays["patterns"].astype(np.int64)
+    segments = program.arrays["segments"].astype(np.int64)
+    weights = program.arrays["weights"][column["weight0"] : column["weight0"] + column["weight_n"]]
+    zeros = np.concatenate(([0], np.cumsum(weights == 0)))
+    counts = patterns[runs[:, 2] + 1] - patterns[runs[:, 2]]
+    run = np.repeat(np.arange(len(runs)), counts)
+    segment = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + patterns[runs[run, 2]]
+    # One row per (axon of a run, segment): a stretch of weights that meets a stretch of targets.
+    axons = runs[run, 1]
+    row = np.repeat(np.arange(len(run)), axons)
+    axon = np.arange(axons.sum()) - np.repeat(np.cumsum(axons) - axons, axons)
+    run, segment = run[row], segment[row]
+    length = segments[segment, 2]
+    weight = runs[run, 4] + axon * runs[run, 5] + segments[segment, 0]
+    target = runs[run, 3] + axon * runs[run, 6] + segments[segment, 1]
+    steps = np.zeros(column["n"] + 1, np.int64)
+    np.add.at(steps, target, 1)
+    np.add.at(steps, target + length, -1)
+    zero = int((zeros[weight + length] - zeros[weight]).sum())
+    return int(length.sum()), zero, int(np.cumsum(steps)[:-1].max(initial=0))
+
+
+def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
+    """Counts what the program uses of each core."""
+    facts = facts or block_facts(program)
+    target, cores = program.target, program.arrays["cores"]
+    core, population, c0, channels, n = (
+        program.column(k) for k in ("core", "population", "c0", "channels", "n")
+    )
+    placed = core >= 0
+    used = {name: np.zeros(len(cores), np.int64) for name in RESOURCES}
+    np.add.at(used["neurons"], core[placed], n[placed])
+    used["state_bits"] = used["neurons"] * target.membrane_bits
+    np.maximum.at(used["fan_in"], core[placed], facts.fan_in[placed])
+    kernels = set()
+    for b in np.flatnonzero(placed):
+        key = (core[b], population[b], c0[b], channels[b], facts.stored_weights[b])
+        if program.column("kind")[b] == BlockKind.SHARED_CONV and key in kernels:
+            continue  # two boxes of one population and the same channels share their kernel
+        kernels.add(key)
+        used["synapse_bits"][core[b]] += facts.stored_weights[b] * target.weight_bits
+    for c in range(len(cores)):
+        used["thresholds"][c] = len(_thresholds(program, np.flatnonzero(core == c)))
+    _count_axons(program, used)
+    places = cores[:, 1].astype(np.int64) * target.mesh.columns + cores[:, 2]
+    limits = tuple(target.core_types[target.core_type(int(p))].limits for p in places)
+    return CoreUsage(used, limits)
+
+
+def _thresholds(program: Program, blocks: npt.NDArray[np.intp]) -> Ints:
+    """Returns the distinct thresholds of some blocks; read-outs compare with none."""
+    first, count, levels = (program.column(k) for k in ("param0", "param_n", "levels"))
+    values = [program.arrays["theta"][first[b] : first[b] + count[b]] for b in blocks if levels[b] > 0]
+    return np.unique(np.concatenate(values)) if values else np.zeros(0, np.int64)
+
+
+def _count_axons(program: Program, used: dict[str, Ints]) -> None:
+    """Counts input axons, output axons and destinations from the routes."""
+    routes = program.arrays["routes"].astype(np.int64)
+    if not len(routes):
+        return
+    count = routes[:, 1]
+    row = np.repeat(np.arange(len(routes)), count)
+    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    gid, core = routes[row, 0] + step, routes[row, 2]
+    gid0, core_of, channels = (program.column(k) for k in ("gid0", "core", "channels"))
+    block = np.searchsorted(gid0, gid, side="right") - 1
+    unit = (gid - gid0[block]) // channels[block] if program.target.axon_unit == "pixel" else gid - gid0[block]
+    # A pixel may be cut along its channels: its parts lie in blocks of their own and count as axons of their own.
+    axons = np.unique(np.stack([core, block, unit, routes[row, 4]]), axis=1)
+    np.add.at(used["input_axons"], axons[0], 1)
+    pairs = np.unique(np.stack([gid, core]), axis=1)
+    source = core_of[np.searchsorted(gid0, pairs[0], side="right") - 1]
+    on_chip = source >= 0
+    np.add.at(used["output_axons"], source[on_chip], 1)
+    _, first, destinations = np.unique(pairs[0], return_index=True, return_counts=True)
+    senders = source[first]
+    np.maximum.at(used["destinations"], senders[senders >= 0], destinations[senders >= 0])

@@ -1,0 +1,117 @@
+"""Facts of a compiled program: the object that ``compile --json`` and ``inspect --json`` print.
+
+What can be counted is counted in the program; what cannot (the mapper's bounds, the quantiser's errors) was
+written into ``program.report`` when it was compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.lift import check_lift
+from nmcompiler.program.usage import BlockFacts, block_facts, core_usage
+from nmcompiler.sim.certificate import certificate
+
+__all__ = ["population_names", "program_facts"]
+
+
+def population_names(program: Program) -> tuple[str, ...]:
+    """Returns the names of the populations by number, made up where the program carries none."""
+    count = int(program.column("population").max(initial=-1)) + 1
+    if program.names is None:
+        return tuple(f"population {k}" for k in range(count))
+    return program.names.populations
+
+
+def program_facts(program: Program) -> dict[str, Any]:
+    """Returns the facts of a program under the keys of ``compile --json``."""
+    report = dict(program.report)
+    facts = block_facts(program)
+    usage = core_usage(program, facts)
+    kind = program.column("kind")
+    placed = kind != BlockKind.INPUT
+    ends = (*program.window_starts[1:], program.total_steps)
+    hidden = placed & (program.column("levels") > 0)
+    levels = program.column("levels")
+    sqnr = report.pop("sqnr_db", {})
+    cores = program.arrays["cores"]
+    return {
+        "schema": "nmcompiler.compile/1",
+        "model": report.pop("model", None),
+        "target": program.target.name,
+        "coding": program.coding,
+        "levels": report.pop("levels", int(levels[hidden].max(initial=0))),
+        "input_levels": int(levels[~placed].max(initial=0)),
+        "input_encoding": program.inputs[0].encoding if program.inputs else None,
+        "timesteps": int(max(e - s for s, e in zip(program.window_starts, ends, strict=True))),
+        "windows": len(program.window_starts),
+        "weight_bits": report.pop("weight_bits", program.target.weight_bits),
+        "chips": int(cores[:, 0].max(initial=-1)) + 1,
+        "cores": {
+            "used": len(cores),
+            "lower_bound": report.pop("cores_lower_bound", None),
+            "available": report.pop("cores_available", program.target.cores_per_chip),
+        },
+        "neurons": int(program.column("n")[placed].sum()),
+        "synapses": int(facts.synapses.sum()),
+        "placement": report.pop("placement", None),
+        "layers": _layers(program, facts, sqnr),
+        "limits": [
+            {"core": core, "resource": name, "used": used, "limit": limit}
+            for core, name, used, limit in usage.rows()
+        ],
+        "schedule": {"window_starts": list(program.window_starts), "total_steps": program.total_steps},
+        "static_check": _static_check(program),
+        "certificate": _certificate(program),
+        **{key: report.pop(key, None) for key in ("host_macs_share", "host_ops", "seed", "versions")},
+        "warnings": report.pop("warnings", []),
+        "compile_seconds": None,
+    }
+
+
+def _layers(program: Program, facts: BlockFacts, sqnr: dict[str, float | None]) -> list[dict[str, Any]]:
+    names, population = population_names(program), program.column("population")
+    core, n = program.column("core"), program.column("n")
+    rows = []
+    for k, name in enumerate(names):
+        mine = np.flatnonzero(population == k)
+        if not len(mine) or program.column("kind")[mine[0]] == BlockKind.INPUT:
+            continue
+        rows.append(
+            {
+                "name": name,
+                "op": program.names.ops[k] if program.names else None,
+                "onnx_nodes": list(program.names.origins[k]) if program.names else [],
+                "neurons": int(n[mine].sum()),
+                "cores": len(np.unique(core[mine])),
+                "fan_in": int(facts.fan_in[mine].max()),
+                "synapse_bits": int(facts.stored_weights[mine].sum()) * program.target.weight_bits,
+                "sqnr_db": sqnr.get(name),
+                "levels": int(program.column("levels")[mine[0]]),
+                "window": int(program.column("window")[mine[0]]),
+                "fire_start": int(program.column("fire_start")[mine[0]]),
+                "steps": int(program.column("steps")[mine[0]]),
+            }
+        )
+    return rows
+
+
+def _static_check(program: Program) -> dict[str, Any] | None:
+    """Returns what lift says, None where the program carries no golden network."""
+    if program.golden is None:
+        return None
+    report = check_lift(program, program.golden)
+    return {
+        "ok": report.ok,
+        "message": report.message,
+        "populations": report.populations,
+        "synapses": report.synapses,
+    }
+
+
+def _certificate(program: Program) -> dict[str, int]:
+    proved = certificate(program).proved
+    return {"proved": sum(proved), "blocks": len(proved)}

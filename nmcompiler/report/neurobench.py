@@ -1,0 +1,57 @@
+"""The workload figures of NeuroBench 2.3, counted on the placed program.
+
+Yik et al., "The NeuroBench framework for benchmarking neuromorphic computing algorithms and systems",
+Nature Communications 16 (2025).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array
+from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.usage import block_facts
+from nmcompiler.sim import Simulator
+
+__all__ = ["neurobench"]
+
+
+def neurobench(program: Program, simulator: Simulator, events: Array, samples: int) -> dict[str, Any]:
+    """Returns footprint, sparsities and synaptic operations of one sample.
+
+    - ``footprint_bytes``: stored weights and the registers of the neurons.
+    - ``connection_sparsity``: share of synapses whose weight is 0.
+    - ``activation_sparsity``: share of (neuron, step of its firing) pairs without a spike.
+    - ``synaptic_operations``: an operation whose input is an analog value counts as a MAC, one whose input
+      is a spike as an AC; operations on zero weights are not effective. ``Dense`` counts every synapse in
+      every step in which its source may fire.
+
+    Args:
+        program: The program.
+        simulator: Its simulator, which knows the fan-out of every neuron.
+        events: ``(neurons,)`` events of each neuron, summed over the samples.
+        samples: Number of samples.
+    """
+    facts = block_facts(program)
+    kind, n, steps, levels = (program.column(k) for k in ("kind", "n", "steps", "levels"))
+    placed = kind != BlockKind.INPUT
+    firing = np.repeat(placed & (levels > 0), n)
+    possible = int((n * steps)[placed & (levels > 0)].sum()) * samples
+    graded = {p.population for p in program.inputs if p.encoding in ("current", "graded")}
+    analog = np.repeat(np.isin(program.column("population"), list(graded)), n)
+    effective = events * simulator.effective_fanout
+    bits = int(facts.stored_weights.sum()) * program.target.weight_bits
+    bits += int(n[placed].sum()) * program.target.membrane_bits
+    synapses = int(facts.synapses.sum())
+    return {
+        "footprint_bytes": (bits + 7) // 8,
+        "connection_sparsity": int(facts.zero_synapses.sum()) / max(1, synapses),
+        "activation_sparsity": 1.0 - float(events[firing].sum()) / max(1, possible),
+        "synaptic_operations": {
+            "Effective_MACs": float(effective[analog].sum()) / samples,
+            "Effective_ACs": float(effective[~analog].sum()) / samples,
+            "Dense": float((simulator.fanout * np.repeat(steps, n)).sum()),
+        },
+    }

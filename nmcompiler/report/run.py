@@ -1,0 +1,215 @@
+"""Facts of a run: the object that ``run --json`` prints.
+
+The chip's values come from the simulator, the integer network's from ``evaluate.integer`` and the float
+network's from onnxruntime: three executors that share no code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.evaluate.integer import IntegerResult, decode_outputs, run_integer
+from nmcompiler.evaluate.onnx_runtime import run_onnx
+from nmcompiler.frontend.data import Samples
+from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.progress import Progress
+from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.report.energy import Events, energy, latency_us
+from nmcompiler.report.neurobench import neurobench
+from nmcompiler.sim import Record, RunResult, Simulator
+
+__all__ = ["RunOutcome", "run_facts"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunOutcome:
+    """Facts of a run, and the chip's de-quantised outputs ``(N, *shape)`` float32 by ONNX output name."""
+
+    facts: dict[str, Any]
+    outputs: Mapping[str, Array]
+
+
+@dataclass
+class _Tally:
+    """Sums over the batches of a run."""
+
+    outputs: list[tuple[Array, ...]] = field(default_factory=list)
+    integer_outputs: list[tuple[Array, ...]] = field(default_factory=list)
+    mismatched: dict[str, int] = field(
+        default_factory=lambda: {"outputs": 0, "activations": 0, "membranes": 0}
+    )
+    events: Array | None = None
+    synops: int = 0
+    hops: int = 0
+    saturations: int = 0
+    literal_samples: int = 0
+    active_neuron_steps: int = 0
+    seconds: float = 0.0
+    jit_seconds: float = 0.0
+
+    def add(self, result: RunResult, seconds: float) -> None:
+        self.outputs.append(result.outputs)
+        self.events = result.events if self.events is None else self.events + result.events
+        self.synops += result.synops
+        self.hops += result.hops
+        self.saturations += result.saturations
+        self.literal_samples += result.literal_samples
+        self.seconds += seconds
+        self.jit_seconds += result.jit_seconds
+
+    def compare(self, program: Program, result: RunResult, golden: IntegerResult) -> None:
+        """Counts where the chip differs from the golden network; populations meet by their number."""
+        assert program.golden is not None
+        for port, membranes in zip(program.outputs, result.outputs, strict=True):
+            expected = golden.outputs[port.name].reshape(len(membranes), -1)
+            self.mismatched["outputs"] += int((membranes != expected).sum())
+        names = program.golden.network.graph.names()
+        for number, name in enumerate(names):
+            population = program.golden.network.graph.node(name)
+            if population.role == "input" or result.membranes is None or result.values is None:
+                continue
+            count = len(result.membranes[number])
+            reached = golden.membranes[name].reshape(count, -1)
+            self.mismatched["membranes"] += int((result.membranes[number] != reached).sum())
+            if population.role == "hidden":
+                values = golden.values[name].reshape(count, -1)
+                self.mismatched["activations"] += int((result.values[number] != values).sum())
+
+
+def run_facts(
+    program: Program,
+    simulator: Simulator,
+    samples: Samples,
+    *,
+    threads: int,
+    batch: int,
+    literal: bool,
+    progress: Progress,
+) -> RunOutcome:
+    """Executes a program on samples and returns what was measured.
+
+    Where the program carries its golden network and the code is exact, every output, activation and
+    membrane of every sample is compared with it.
+    """
+    began = time.perf_counter()
+    tally = _Tally()
+    exact = program.golden is not None and simulator.exact
+    record = Record(values=exact, membranes=exact)
+    for x in _batches(samples, batch, progress):
+        start = time.perf_counter()
+        result = simulator.run(x, record=record, threads=threads, literal=literal)
+        tally.add(result, time.perf_counter() - start)
+        if program.golden is None:
+            continue
+        golden = run_integer(program.golden.network, x, record=exact)
+        decoded = decode_outputs(program.golden.network, golden.outputs)
+        tally.integer_outputs.append(tuple(decoded[p.name] for p in program.outputs))
+        if exact:
+            tally.compare(program, result, golden)
+    outputs = _decode(program, tally.outputs)
+    facts = _facts(program, simulator, samples, tally, outputs, exact)
+    facts["wall_seconds"] = round(time.perf_counter() - began, 4)
+    return RunOutcome(facts, {p.name: y.astype(np.float32) for p, y in zip(program.outputs, outputs, strict=True)})
+
+
+def _batches(samples: Samples, batch: int, progress: Progress) -> Iterator[Mapping[str, Array]]:
+    count = len(samples)
+    for start in range(0, count, batch):
+        progress("running", start, count)
+        yield {name: x[start : start + batch] for name, x in samples.x.items()}
+    progress("running", count, count)
+
+
+def _decode(program: Program, batches: list[tuple[Array, ...]]) -> list[Array]:
+    """Returns ``(N, *shape)`` float64 for each output port."""
+    outputs = []
+    for k, port in enumerate(program.outputs):
+        raw = np.concatenate([b[k] for b in batches])
+        outputs.append((raw * port.scale).reshape(-1, *port.shape))
+    return outputs
+
+
+def _facts(
+    program: Program,
+    simulator: Simulator,
+    samples: Samples,
+    tally: _Tally,
+    outputs: list[Array],
+    exact: bool,
+) -> dict[str, Any]:
+    count = len(samples)
+    assert tally.events is not None
+    on_chip = np.repeat(program.column("kind") != BlockKind.INPUT, program.column("n"))
+    spikes = float(tally.events[on_chip].sum()) / count
+    neurons = int(on_chip.sum())
+    chips = int(program.arrays["cores"][:, 0].max(initial=-1)) + 1
+    events = Events(
+        synops=tally.synops / count,
+        spikes=spikes,
+        hops=tally.hops / count,
+        active_updates=spikes,
+        inactive_updates=neurons * program.total_steps - spikes,
+        steps=program.total_steps,
+        chips=chips,
+    )
+    chip, integer, reference = _answers(program, samples, outputs, tally)
+    return {
+        "schema": "nmcompiler.run/1",
+        "samples": count,
+        "accuracy": {
+            "float": _accuracy(reference, samples.y),
+            "integer": _accuracy(integer, samples.y),
+            "chip": _accuracy(chip, samples.y),
+        },
+        "agreement": {
+            "integer_float": _agreement(integer, reference),
+            "chip_integer": _agreement(chip, integer),
+        },
+        **{f"mismatched_{what}": n if exact else None for what, n in tally.mismatched.items()},
+        "spikes_per_neuron": spikes / max(1, neurons),
+        "synops_per_sample": events.synops,
+        "hops_per_sample": events.hops,
+        "latency_steps": program.total_steps,
+        "saturations": tally.saturations,
+        "literal_samples": tally.literal_samples,
+        "energy": energy(program.target, events),
+        "latency_us": latency_us(program.target, program.total_steps),
+        "ann_energy_uj": None,
+        "synops_per_second": tally.synops / max(tally.seconds, 1e-9),
+        "simulation_seconds": round(tally.seconds, 4),
+        "jit_seconds": round(tally.jit_seconds, 4),
+        "neurobench": neurobench(program, simulator, tally.events, count),
+    }
+
+
+def _answers(
+    program: Program, samples: Samples, outputs: list[Array], tally: _Tally
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Returns the classes that chip, integer network and float network give, from the first output."""
+    if not program.outputs or int(np.prod(program.outputs[0].shape)) < 2:
+        return None, None, None
+    integer = reference = None
+    if tally.integer_outputs:
+        integer = _classes(np.concatenate([b[0] for b in tally.integer_outputs]))
+    if program.source is not None:
+        port = program.outputs[0]
+        given = run_onnx(program.source, samples.x)[port.name]
+        reference = given.reshape(len(given)).astype(np.int64) if "ArgMax" in port.host_ops else _classes(given)
+    return _classes(outputs[0]), integer, reference
+
+
+def _classes(y: Array) -> Array:
+    return np.asarray(y.reshape(len(y), -1).argmax(axis=1))
+
+
+def _accuracy(classes: Array | None, labels: Array | None) -> float | None:
+    return None if classes is None or labels is None else float((classes == labels).mean())
+
+
+def _agreement(a: Array | None, b: Array | None) -> float | None:
+    return None if a is None or b is None else float((a == b).mean())

@@ -1,0 +1,575 @@
+"""Tiny programs, written by hand as the document says, with answers computed by hand."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import oracle
+
+COLUMNS = [
+    "kind", "core", "population", "gid0", "n", "y0", "x0", "c0", "height", "width", "channels", "levels",
+    "signed", "window", "fire_start", "steps", "param0", "param_n", "weight0", "weight_n", "run0", "run_n",
+    "shift",
+]  # fmt: skip
+
+
+@dataclass
+class Draft:
+    """The plain content of a program file."""
+
+    coding: str
+    blocks: list[dict[str, int]]
+    runs: list[tuple[int, ...]]
+    segments: list[tuple[int, int, int]]
+    weights: list[int]
+    theta: list[int]
+    v0: list[int]
+    routes: list[tuple[int, ...]]
+    window_starts: list[int]
+    total_steps: int
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    patterns: list[int] = field(default_factory=lambda: [0, 1])
+    current: list[int] | None = None
+    cores: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)])
+    fires_when: str = "ge"
+    membrane_bits: int = 24
+    version: int = 1
+
+    def run(self, path: Path, x: list[Any]) -> oracle.OracleResult:
+        """Write, read and run it on samples of its first port."""
+        file = write(path / "program.nmc", self)
+        return oracle.run(oracle.read(file), {self.inputs[0]["name"]: np.array(x, dtype=np.float64)})
+
+
+def block(gid0: int, shape: tuple[int, int, int], population: int, **columns: int) -> dict[str, int]:
+    """A row of `blocks`; what is not said is 0, but one parameter and core 0."""
+    height, width, channels = shape
+    row = dict.fromkeys(COLUMNS, 0) | {
+        "kind": 1, "population": population, "gid0": gid0, "n": height * width * channels,
+        "height": height, "width": width, "channels": channels, "param_n": 1,
+    }  # fmt: skip
+    return row | columns
+
+
+def source(n: int, levels: int, steps: int, signed: int = 0) -> dict[str, int]:
+    """An input block with n channels."""
+    return block(0, (1, 1, n), 0, kind=0, core=-1, levels=levels, steps=steps, signed=signed)
+
+
+def port_in(shape: list[int], **more: Any) -> dict[str, Any]:
+    """An input port whose values are integers already."""
+    n = int(np.prod(shape))
+    return {
+        "name": "x", "shape": shape, "population": 0, "encoding": "spikes",
+        "order": list(range(n)), "scale": [1.0] * n, "offset": [0.0] * n,
+    } | more  # fmt: skip
+
+
+def port_out(shape: list[int], population: int, **more: Any) -> dict[str, Any]:
+    """An output port."""
+    order = list(range(int(np.prod(shape))))
+    return {
+        "name": "y", "shape": shape, "population": population, "scale": 1.0, "host_ops": [], "order": order,
+    } | more  # fmt: skip
+
+
+def write(path: Path, draft: Draft) -> Path:
+    """Write a draft as a `.nmc` file."""
+    current = draft.current if draft.current is not None else [0] * len(draft.theta)
+    tables: dict[str, np.ndarray[Any, Any]] = {
+        "cores": np.array(draft.cores, dtype="<i4").reshape(-1, 3),
+        "blocks": np.array([[b[c] for c in COLUMNS] for b in draft.blocks], dtype="<i8").reshape(-1, 23),
+        "runs": np.array(draft.runs, dtype="<i4").reshape(-1, 7),
+        "patterns": np.array(draft.patterns, dtype="<i4"),
+        "segments": np.array(draft.segments, dtype="<i4").reshape(-1, 3),
+        "weights": np.array(draft.weights, dtype="<i2"),
+        "theta": np.array(draft.theta, dtype="<i8"),
+        "v0": np.array(draft.v0, dtype="<i8"),
+        "current": np.array(current, dtype="<i8"),
+        "routes": np.array(draft.routes, dtype="<i4").reshape(-1, 5),
+    }
+    members = {f"arrays/{name}.npy": array for name, array in tables.items()}
+    for k, port in enumerate(draft.inputs):
+        members[f"io/input{k}/order.npy"] = np.array(port["order"], dtype="<i8")
+        members[f"io/input{k}/scale.npy"] = np.array(port["scale"], dtype="<f8")
+        members[f"io/input{k}/offset.npy"] = np.array(port["offset"], dtype="<f8")
+    for k, port in enumerate(draft.outputs):
+        members[f"io/output{k}/order.npy"] = np.array(port["order"], dtype="<i8")
+    data = {name: npy(path, array) for name, array in members.items()}
+    data["golden/network.json"] = b"{}"
+    pack(path, manifest(draft, data), data)
+    return path
+
+
+def npy(path: Path, array: np.ndarray[Any, Any]) -> bytes:
+    """The bytes of an `.npy` file."""
+    scratch = path.with_suffix(".npy")
+    np.save(scratch, array)
+    return scratch.read_bytes()
+
+
+def manifest(draft: Draft, data: dict[str, bytes]) -> dict[str, Any]:
+    tables = ("order", "scale", "offset")
+    return {
+        "format": "nmcompiler.program",
+        "version": draft.version,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in data.items()},
+        "coding": draft.coding,
+        "fires_when": draft.fires_when,
+        "membrane_bits": draft.membrane_bits,
+        "window_starts": draft.window_starts,
+        "total_steps": draft.total_steps,
+        "inputs": [{k: v for k, v in port.items() if k not in tables} for port in draft.inputs],
+        "outputs": [{k: v for k, v in port.items() if k != "order"} for port in draft.outputs],
+        "target": {"name": "toy", "mesh": {"rows": 2, "columns": 2}},
+        "report": {},
+    }
+
+
+def pack(path: Path, header: dict[str, Any], data: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in {"manifest.json": json.dumps(header, sort_keys=True).encode(), **data}.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+
+
+# ------------------------------------------------------------------------------------------- phase
+
+
+def dense_phase() -> Draft:
+    """Two inputs, two hidden neurons (θ = 2, L = 3, b = 1 and −2), one read-out (b = 10), on one core."""
+    return Draft(
+        coding="phase",
+        blocks=[
+            source(2, levels=3, steps=2),
+            block(2, (1, 1, 2), 1, levels=3, window=1, fire_start=2, steps=2, param_n=2, weight_n=4, run_n=1),
+            block(4, (1, 1, 1), 2, window=2, fire_start=4, steps=1, param0=2, weight0=4, weight_n=2,
+                  run0=1, run_n=1),
+        ],
+        runs=[(0, 2, 0, 0, 0, 2, 0), (2, 2, 1, 0, 0, 1, 0)],
+        patterns=[0, 1, 2],
+        segments=[(0, 0, 2), (0, 0, 1)],
+        weights=[1, 2, -1, 1, 3, -5],
+        theta=[2, 2, 1],
+        v0=[2, -1, 10],  # b + θ//2
+        routes=[(0, 2, 0, 0, 1), (2, 2, 0, 2, 1)],
+        window_starts=[0, 2, 4],
+        total_steps=5,
+        inputs=[port_in([2])],
+        outputs=[port_out([1], 2, scale=0.5)],
+    )  # fmt: skip
+
+
+def test_a_dense_phase_program_computes_what_the_integer_network_computes(tmp_path: Path) -> None:
+    result = dense_phase().run(tmp_path, [[3, 1], [0.49, 2.5], [9, -4]])
+    # q = (3, 1): acc = 3 − 1 + 1, 6 + 1 − 2 = 3, 5; v = 4, 6; values 2, 3; read-out 10 + 6 − 15 = 1.
+    # q = (0, 3), for 2.5 rounds up: v = 2 − 3, −1 + 3 = −1, 2; values 0, 1; read-out 10 − 5 = 5.
+    # q = (3, 0), both clipped: v = 5, 5; values 2, 2; read-out 10 + 6 − 10 = 6.
+    assert result.values[0].tolist() == [[3, 1], [0, 3], [3, 0]]
+    assert result.membranes[1].tolist() == [[4, 6], [-1, 2], [5, 5]]
+    assert result.values[1].tolist() == [[2, 3], [0, 1], [2, 2]]
+    assert result.results[0].tolist() == [[1], [5], [6]]
+    assert result.outputs[0].tolist() == [[0.5], [2.5], [3.0]]
+    assert result.outputs[0].dtype == np.float64
+    # Set bits: inputs 2 + 1, 0 + 2, 2 + 0; hidden 1 + 2, 0 + 1, 1 + 1. A spike of an input reaches two
+    # synapses, one of the hidden neurons one. Everything lies on core (0, 0): no link.
+    first, second, third = result.per_sample
+    assert first.spikes_per_block == [3, 3, 0]
+    assert second.spikes_per_block == [2, 1, 0]
+    assert third.spikes_per_block == [2, 2, 0]
+    assert (first.synops, second.synops, third.synops) == (9, 5, 6)
+    assert result.counters.as_dict() == {
+        "spikes": 13, "spikes_per_block": [7, 6, 0], "synops": 20, "hops": 0, "saturations": 0,
+    }  # fmt: skip
+
+
+def test_scale_offset_and_order_of_an_input_are_applied_per_neuron(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.inputs = [port_in([2], order=[1, 0], scale=[0.5, 2.0], offset=[10.0, -1.0])]
+    # Neuron 0 takes x[1] = 11.3: floor(1.3/0.5 + 0.5) = 3; neuron 1 takes x[0] = 1: floor(2/2 + 0.5) = 1.
+    assert draft.run(tmp_path, [[1, 11.3]]).values[0].tolist() == [[3, 1]]
+
+
+def test_phase_clamps_the_membrane_where_levels_are_no_power_of_two_less_one(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.blocks[1]["levels"] = 2
+    # v = 4, 6 is clamped to 4, (2 + 1)·2 − 1 = 5; values 2, 2 (3 without the clamp); 10 + 6 − 10 = 6.
+    result = draft.run(tmp_path, [[3, 1]])
+    assert result.membranes[1].tolist() == [[4, 6]]
+    assert result.values[1].tolist() == [[2, 2]]
+    assert result.results[0].tolist() == [[6]]
+
+
+def test_the_clamp_of_phase_is_one_higher_with_gt(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.blocks[1]["levels"] = 2
+    draft.fires_when = "gt"
+    draft.theta = [1, 1, 1]
+    draft.v0 = [2, -1, 11]
+    # θ = 1, b = 1 and −2, `v0` one higher: acc = 3, 5, v = 4, 6, clamped to (2 + 1)·1 − 1 + 1 = 3, which is
+    # just what the digit 2 needs. Values 2, 2; read-out 11 + 6 − 10 − 1 = 6.
+    result = draft.run(tmp_path, [[3, 1]])
+    assert result.membranes[1].tolist() == [[3, 5]]
+    assert result.values[1].tolist() == [[2, 2]]
+    assert result.results[0].tolist() == [[6]]
+
+
+def test_a_skip_over_a_window_counts_once(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.blocks[2] |= {"run_n": 2, "weight_n": 4}
+    draft.runs.append((4, 2, 1, 0, 2, 1, 0))
+    draft.weights += [7, -2]
+    draft.routes.append((0, 2, 0, 4, 1))
+    # 7·3 − 2·1 joins v at the first boundary, the dendrite starts again at 0: 10 + 6 − 15 + 19 = 20.
+    result = draft.run(tmp_path, [[3, 1]])
+    assert result.results[0].tolist() == [[20]]
+    assert result.counters.synops == 9 + 3
+
+
+# ------------------------------------------------------------------- signed populations, ties, `gt`
+
+
+def signed_ties(coding: str, fires_when: str = "ge") -> Draft:
+    """A signed input, six signed neurons with θ = 4 and L = 2, a read-out that adds them up."""
+    above = 1 if fires_when == "gt" else 0
+    return Draft(
+        coding=coding,
+        blocks=[
+            source(1, levels=2, steps=2, signed=1),
+            block(1, (1, 1, 6), 1, levels=2, signed=1, window=1, fire_start=2, steps=2, weight_n=6, run_n=1),
+            block(7, (1, 1, 1), 2, window=2, fire_start=4, steps=1, param0=1, weight0=6, weight_n=1,
+                  run0=1, run_n=1),
+        ],
+        runs=[(0, 1, 0, 0, 0, 0, 0), (1, 6, 1, 0, 0, 0, 0)],
+        patterns=[0, 1, 2],
+        segments=[(0, 0, 6), (0, 0, 1)],
+        weights=[2, 1, -2, -3, -6, -7, 1],
+        theta=[4, 1],
+        v0=[2 + above, 0 + above],
+        routes=[(0, 1, 0, 0, 1), (1, 6, 0, 1, 1)],
+        window_starts=[0, 2, 4],
+        total_steps=5,
+        inputs=[port_in([1])],
+        outputs=[port_out([1], 2)],
+        fires_when=fires_when,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("coding", ["rate-sync", "phase"])
+@pytest.mark.parametrize("fires_when", ["ge", "gt"])
+def test_signed_values_round_ties_as_floor_does(tmp_path: Path, coding: str, fires_when: str) -> None:
+    result = signed_ties(coding, fires_when).run(tmp_path, [[1], [-1], [2]])
+    # floor((acc + 2) / 4), clipped to −2 … 2. The membrane at firing is acc + 2, with `gt` as with `ge`.
+    # q = 1: acc 2, 1, −2, −3, −6, −7: 2 and −2, −6 are ties (go up). Sum 1 − 1 − 1 − 2 = −3.
+    # q = −1: acc −2, −1, 2, 3, 6, 7. Sum 1 + 1 + 2 + 2 = 6.
+    # q = 2: acc 4, 2, −4, −6, −12, −14: floors 1, 1, −1, −1, −3 → −2, −3 → −2. Sum −4.
+    assert result.values[0].tolist() == [[1], [-1], [2]]
+    assert result.membranes[1].tolist() == [
+        [4, 3, 0, -1, -4, -5], [0, 1, 4, 5, 8, 9], [6, 4, -2, -4, -10, -12],
+    ]  # fmt: skip
+    assert result.values[1].tolist() == [[1, 0, 0, -1, -1, -2], [0, 0, 1, 1, 2, 2], [1, 1, -1, -1, -2, -2]]
+    assert result.results[0].tolist() == [[-3], [6], [-4]]
+    # rate-sync sends |q| spikes, phase one for every set bit (1 = 01, 2 = 10).
+    spikes = {"rate-sync": [[1, 5, 0], [1, 6, 0], [2, 8, 0]], "phase": [[1, 4, 0], [1, 4, 0], [1, 6, 0]]}
+    assert [c.spikes_per_block for c in result.per_sample] == spikes[coding]
+    assert [c.synops for c in result.per_sample] == [6 * s[0] + s[1] for s in spikes[coding]]
+
+
+def test_gt_does_not_fire_when_the_membrane_equals_the_threshold(tmp_path: Path) -> None:
+    draft = signed_ties("rate-sync", "gt")
+    draft.v0 = [2, 1]  # one too low on purpose: every neuron decides as if acc were one lower
+    # q = 1: v = 4, 3, 0, −1, −4, −5 and above = 1. 4 ≥ 4 + 1 is false; 0 < 1 takes θ: floor((v − 1) / 4).
+    result = draft.run(tmp_path, [[1]])
+    assert result.membranes[1].tolist() == [[3, 2, -1, -2, -5, -6]]
+    assert result.values[1].tolist() == [[0, 0, -1, -1, -2, -2]]
+
+
+# ------------------------------------------------------------------------------- shared convolution
+
+
+def convolution() -> Draft:
+    """A convolution with 3 taps and padding 1 over width 4, 1 → 2 channels, as a read-out."""
+    return Draft(
+        coding="rate-sync",
+        blocks=[
+            block(0, (1, 4, 1), 0, kind=0, core=-1, levels=3, steps=3),
+            block(4, (1, 4, 2), 1, kind=3, window=1, fire_start=3, steps=1, weight0=1, weight_n=6, run_n=3,
+                  shift=1),
+        ],
+        # Axon x reaches the outputs x − 1, x, x + 1 through the taps 2, 1, 0.
+        runs=[(11, 2, 0, 0, 0, 0, 2), (10, 1, 1, 0, 0, 0, 0), (13, 1, 2, 4, 0, 0, 0)],
+        patterns=[0, 2, 3, 4],
+        segments=[(0, 0, 2), (2, 2, 4), (2, 0, 4), (0, 0, 4)],
+        weights=[99, 3, -30, 2, 20, 1, 10],  # taps 2, 1, 0; the first weight belongs to nobody
+        theta=[1],
+        v0=[0],
+        routes=[(0, 4, 0, 10, 1)],
+        window_starts=[0, 3],
+        total_steps=4,
+        inputs=[port_in([1, 4], scale=[1.0], offset=[0.0])],
+        outputs=[port_out([2, 4], 1, order=[0, 2, 4, 6, 1, 3, 5, 7])],
+    )  # fmt: skip
+
+
+def test_a_shared_run_moves_its_targets_and_cuts_them_at_the_border(tmp_path: Path) -> None:
+    result = convolution().run(tmp_path, [[[1, 0, 2, 3]]])
+    # Channel 0: x[o−1] + 2 x[o] + 3 x[o+1] = 2, 7, 4 + 9, 2 + 6.
+    # Channel 1: 10 x[o−1] + 20 x[o] − 30 x[o+1] = 20, 10 − 60, 40 − 90, 20 + 60. All times 2^shift = 2.
+    assert result.outputs[0].tolist() == [[[4, 14, 26, 16], [40, -100, -100, 160]]]
+    assert result.results[0].tolist() == [[4, 40, 14, -100, 26, -100, 16, 160]]
+    # 1·4 + 2·6 + 3·4 synapses.
+    assert (result.counters.spikes, result.counters.synops) == (6, 28)
+
+
+# --------------------------------------------------------------------------------------------- rate
+
+
+def test_rate_with_current_input_and_bias_currents(tmp_path: Path) -> None:
+    draft = Draft(
+        coding="rate",
+        blocks=[
+            source(1, levels=4, steps=4),
+            block(1, (1, 1, 1), 1, levels=4, fire_start=1, steps=4, weight_n=1, run_n=1),
+            block(2, (1, 1, 1), 2, fire_start=2, steps=4, param0=1, weight0=1, weight_n=1, run0=1, run_n=1),
+        ],
+        runs=[(0, 1, 0, 0, 0, 0, 0), (1, 1, 0, 0, 0, 0, 0)],
+        segments=[(0, 0, 1)],
+        weights=[1, 3],
+        theta=[4, 1],
+        v0=[2, 0],
+        current=[1, -1],
+        routes=[(0, 1, 0, 0, 1), (1, 1, 0, 1, 1)],
+        window_starts=[0],
+        total_steps=6,
+        inputs=[port_in([1], encoding="current")],
+        outputs=[port_out([1], 2)],
+    )
+    result = draft.run(tmp_path, [[2], [0]])
+    # q = 2 is sent as the value 2 in t = 0 … 3. Hidden: t = 1: 2 + 2 + 1 = 5 fires, 1; t = 2: 4 fires, 0;
+    # t = 3: 3; t = 4: 6 fires, 2; t = 5: not active, no current. Read-out: 3 spikes of 3, less the current
+    # of t = 2 … 5: 9 − 4 = 5.
+    # q = 0: t = 1: 3; t = 2: 4 fires, 0; t = 3: 1; t = 4: 2. Read-out 3 − 4 = −1.
+    assert result.values[0].tolist() == [[8], [0]]
+    assert result.membranes[1].tolist() == [[5], [3]]
+    assert result.values[1].tolist() == [[3], [1]]
+    assert result.results[0].tolist() == [[5], [-1]]
+    assert [c.spikes_per_block for c in result.per_sample] == [[4, 3, 0], [0, 1, 0]]
+    assert [c.synops for c in result.per_sample] == [7, 1]
+
+
+def rate_spikes(signed: int, above: int = 0) -> Draft:
+    """Two inputs as spikes over routes with delay 2; what the neuron may send back is the parameter."""
+    return Draft(
+        coding="rate",
+        blocks=[
+            source(2, levels=4, steps=4),
+            block(2, (1, 1, 1), 1, levels=4, signed=signed, fire_start=2, steps=4, weight_n=2, run_n=1),
+            block(3, (1, 1, 1), 2, fire_start=3, steps=4, param0=1, weight0=2, weight_n=1, run0=1, run_n=1),
+        ],
+        runs=[(0, 2, 0, 0, 0, 1, 0), (2, 1, 0, 0, 0, 0, 0)],
+        segments=[(0, 0, 1)],
+        weights=[3, -9, 1],
+        theta=[4, 1],
+        v0=[2 + above, above],
+        routes=[(0, 2, 0, 0, 2), (2, 1, 0, 2, 1)],
+        window_starts=[0],
+        total_steps=7,
+        inputs=[port_in([2])],
+        outputs=[port_out([1], 2)],
+        fires_when="gt" if above else "ge",
+    )
+
+
+@pytest.mark.parametrize("above", [0, 1])
+@pytest.mark.parametrize(("signed", "value", "spikes"), [(0, 1, 1), (1, 0, 4), (2, 0, 2)])
+def test_rate_with_spikes_and_a_delay_of_two(
+    tmp_path: Path, signed: int, value: int, spikes: int, above: int
+) -> None:
+    result = rate_spikes(signed, above).run(tmp_path, [[3, 1]])
+    # T = 4. q = 3: ⌊(2 + 3j) / 4⌋ for j = 0 … 4 is 0, 1, 2, 2, 3: sent in steps 0, 1, 3.
+    # q = 1: ⌊(2 + j) / 4⌋ is 0, 0, 1, 1, 1: sent in step 1. Two steps later they arrive: 3, 3 − 9, 0, 3.
+    # t = 2: v = 2 + 3 = 5 fires, 1. t = 3: v = −5, and then
+    #   signed 0: −5, −5, −2: one spike;
+    #   signed 1: −1 is sent, v = −1; t = 4: −1 is sent, v = 3; t = 5: 6 fires: 1 − 1 − 1 + 1;
+    #   signed 2: −1 is taken back, v = −1; t = 4: nothing left to take back; t = 5: 2: 1 − 1.
+    # `gt` starts one higher and compares with one more: the same.
+    assert result.membranes[1].tolist() == [[5]]
+    assert result.values[1].tolist() == [[value]]
+    assert result.results[0].tolist() == [[value]]
+    assert result.counters.spikes_per_block == [4, spikes, 0]
+
+
+def test_gt_does_not_fire_at_the_threshold_in_rate_either(tmp_path: Path) -> None:
+    draft = rate_spikes(0, above=1)
+    draft.v0 = [1, 1]
+    # q = 1 on the first input arrives once, in t = 3: v = 1 + 3 = 4, and 4 ≥ 4 + 1 is false.
+    assert draft.run(tmp_path, [[1, 0]]).values[1].tolist() == [[0]]
+
+
+def test_negative_inputs_of_rate_send_negative_spikes(tmp_path: Path) -> None:
+    draft = rate_spikes(0)
+    draft.blocks[0]["signed"] = 1
+    assert draft.run(tmp_path, [[-3, 9]]).values[0].tolist() == [[-3, 4]]
+
+
+# --------------------------------------------------------------------------------------- saturation
+
+
+def narrow(coding: str, steps: int, weights: list[int], v0: list[int]) -> Draft:
+    """One input with L = 3 straight into read-outs with membranes of 6 bits (−32 … 31)."""
+    n = len(weights)
+    return Draft(
+        coding=coding,
+        blocks=[
+            source(1, levels=3, steps=steps),
+            block(1, (1, 1, n), 1, window=1, fire_start=steps, steps=1, weight_n=n, run_n=1, param_n=n),
+        ],
+        runs=[(0, 1, 0, 0, 0, 0, 0)],
+        segments=[(0, 0, n)],
+        weights=weights,
+        theta=[1] * n,
+        v0=v0,
+        routes=[(0, 1, 0, 0, 1)],
+        window_starts=[0, steps],
+        total_steps=steps + 1,
+        inputs=[port_in([1])],
+        outputs=[port_out([n], 1)],
+        membrane_bits=6,
+    )
+
+
+def test_a_membrane_of_six_bits_saturates_and_counts(tmp_path: Path) -> None:
+    result = narrow("rate-sync", 3, [20, -20, 10, 10], [0, 0, 1, 0]).run(tmp_path, [[3]])
+    # 20, 40 → 31, 51 → 31; −20, −40 → −32, −52 → −32; 11, 21, 31 just fits; 10, 20, 30.
+    assert result.results[0].tolist() == [[31, -32, 31, 30]]
+    assert result.counters.saturations == 4
+
+
+def test_dendrite_and_membrane_of_phase_saturate_apart(tmp_path: Path) -> None:
+    result = narrow("phase", 2, [20, -5], [10, 0]).run(tmp_path, [[3]])
+    # D = 20, 2·20 + 20 = 60 → 31; v = 10 + 31 → 31: two. −5, −15: none.
+    assert result.results[0].tolist() == [[31, -15]]
+    assert result.counters.saturations == 2
+
+
+# -------------------------------------------------------------------------------------------- routes
+
+
+def two_cores() -> Draft:
+    """Hidden channels 0 and 1 of two columns on two cores of two chips, a read-out on the first of them."""
+    return Draft(
+        coding="rate-sync",
+        blocks=[
+            source(1, levels=1, steps=1),
+            block(1, (1, 2, 1), 1, core=0, levels=1, window=1, fire_start=1, steps=1, weight_n=2, run_n=1),
+            block(3, (1, 2, 1), 1, core=1, c0=1, levels=1, window=1, fire_start=1, steps=1, weight0=2,
+                  weight_n=2, run0=1, run_n=1),
+            block(5, (1, 1, 1), 2, core=0, window=2, fire_start=2, steps=1, weight0=4, weight_n=4, run0=2,
+                  run_n=1),
+        ],
+        cores=[(0, 1, 1), (1, 0, 1)],
+        runs=[(0, 1, 0, 0, 0, 0, 0), (0, 1, 0, 0, 0, 0, 0), (1, 4, 1, 0, 0, 1, 0)],
+        patterns=[0, 1, 2],
+        segments=[(0, 0, 2), (0, 0, 1)],
+        weights=[1, 0, 1, 1, 1, 10, 100, 1000],
+        theta=[1],
+        v0=[0],
+        routes=[(0, 1, 0, 0, 1), (0, 1, 1, 0, 1), (1, 4, 0, 1, 1)],
+        window_starts=[0, 1, 2],
+        total_steps=3,
+        inputs=[port_in([1])],
+        outputs=[port_out([1], 2)],
+    )  # fmt: skip
+
+
+def test_hops_count_the_union_of_the_links(tmp_path: Path) -> None:
+    result = two_cores().run(tmp_path, [[1]])
+    # Flat order (column, channel): column 0 has 1 and 1, column 1 has 0 and 1; neurons 1, 3, 4 fire.
+    assert result.values[1].tolist() == [[1, 1, 0, 1]]
+    assert result.results[0].tolist() == [[1101]]
+    # The mesh has 2 columns: the cores stand at (1, 1) and (0, 1·2 + 1). The input at (0, 0) takes
+    # (0,0)-(0,1)-(1,1) and (0,0)-(0,1)-(0,2)-(0,3): 4 links in the union. To the read-out at (1, 1):
+    # 0 links from its own core, (0,3)-(0,2)-(0,1)-(1,1) = 3 from the other, two events.
+    assert result.counters.hops == 4 + 0 + 2 * 3
+    # An event of the input reaches 2 + 2 synapses (one has weight 0 and counts), a hidden one 1.
+    assert (result.counters.spikes, result.counters.synops) == (4, 7)
+
+
+def test_two_routes_to_one_axon_add_up(tmp_path: Path) -> None:
+    draft = narrow("rate-sync", 3, [2], [0])
+    draft.blocks[0] = source(2, levels=3, steps=3)
+    draft.blocks[1]["gid0"] = 2
+    draft.inputs = [port_in([2])]
+    draft.routes = [(0, 1, 0, 0, 1), (1, 1, 0, 0, 1)]
+    result = draft.run(tmp_path, [[3, 2]])
+    assert result.results[0].tolist() == [[10]]
+    assert (result.counters.spikes, result.counters.synops) == (5, 5)
+    draft.routes = [(0, 1, 0, 0, 1), (1, 1, 0, 0, 1), (1, 1, 0, 0, 1)]  # the second neuron twice
+    result = draft.run(tmp_path, [[3, 2]])
+    assert result.results[0].tolist() == [[14]]
+    assert (result.counters.spikes, result.counters.synops) == (5, 7)
+
+
+# ---------------------------------------------------------------------------------------------- file
+
+
+def rewrite(path: Path, member: str, content: bytes | None) -> None:
+    """Replace or remove a member and leave the manifest as it is."""
+    with zipfile.ZipFile(path) as archive:
+        data = {name: archive.read(name) for name in archive.namelist()}
+    header = json.loads(data.pop("manifest.json"))
+    del data[member]
+    pack(path, header, data if content is None else data | {member: content})
+
+
+@pytest.mark.parametrize("member", ["arrays/weights.npy", "io/input0/scale.npy", "golden/network.json"])
+def test_a_member_that_does_not_match_its_sum_is_refused(tmp_path: Path, member: str) -> None:
+    file = write(tmp_path / "program.nmc", dense_phase())
+    with zipfile.ZipFile(file) as archive:
+        content = bytearray(archive.read(member))
+    content[-1] ^= 1
+    rewrite(file, member, bytes(content))
+    with pytest.raises(ValueError, match=f"{member} does not match its sum"):
+        oracle.read(file)
+
+
+def test_only_what_runs_must_be_present(tmp_path: Path) -> None:
+    file = write(tmp_path / "program.nmc", dense_phase())
+    rewrite(file, "golden/network.json", None)
+    assert oracle.read(file).total_steps == 5
+    rewrite(file, "arrays/theta.npy", None)
+    with pytest.raises(ValueError, match=r"theta\.npy is missing"):
+        oracle.read(file)
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.version = 2
+    with pytest.raises(ValueError, match="newer"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+
+
+def test_a_synapse_outside_its_block_is_refused(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.segments[0] = (0, 1, 2)
+    with pytest.raises(ValueError, match="outside its block"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+
+
+def test_the_command_line_prints_outputs_and_counters(tmp_path: Path) -> None:
+    file = write(tmp_path / "program.nmc", dense_phase())
+    np.savez(tmp_path / "data.npz", x=np.array([[3, 1], [0, 3]], dtype=np.float32))
+    command = [sys.executable, oracle.__file__, str(file), str(tmp_path / "data.npz")]
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert printed["outputs"] == {"y": [[0.5], [2.5]]}
+    assert printed["counters"] == {
+        "spikes": 9, "spikes_per_block": [5, 4, 0], "synops": 14, "hops": 0, "saturations": 0,
+    }  # fmt: skip

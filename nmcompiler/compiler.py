@@ -23,7 +23,7 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.passes import Notes, QuantiseOptions, to_network
+from nmcompiler.passes import Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.program.layout import Program
 from nmcompiler.program.lift import check_lift
@@ -39,6 +39,7 @@ __all__ = ["Compilation", "CompileOptions", "compile_model", "run_program"]
 _TRAFFIC_SAMPLES = 32
 _DEFAULT_LEVELS = 15
 _DEFAULT_TIMESTEPS = 16
+_RATE_HEADROOM_BITS = 4  # room for the fraction of a bias that is spread over the steps
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def compile_model(
     backend, chip = _target(target, options.backend)
     plan = _plan(options, code, chip)
     source = model if isinstance(model, bytes) else read_source(model)
-    layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.stem)
+    layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.name)
     samples = _calibration(calibration, layers)
     network, notes = _network(layers, backend, chip, plan, samples, options, progress)
     spiking = plan.coding.convert(
@@ -230,7 +231,7 @@ def _network(
     samples: Mapping[str, Array],
     options: CompileOptions,
     progress: Progress,
-) -> tuple[Network, Notes]:
+) -> tuple[Network, tuple[Note, ...]]:
     context = Context(calibration=samples, target=chip, seed=options.seed, progress=progress)
     repeats = plan.timesteps if plan.timesteps and plan.input_encoding == "current" else 1
     quantise = QuantiseOptions(
@@ -238,6 +239,7 @@ def _network(
         weight_bits=plan.weight_bits,
         input_levels=plan.input_levels,
         input_repeats=repeats,
+        headroom_bits=0 if plan.coding.windowed else _RATE_HEADROOM_BITS,
     )
     network, notes = to_network(
         layers, context, quantise, legalise=backend.legalise(plan.coding, chip), verify=options.verify
@@ -266,7 +268,7 @@ def _traffic(network: Network, code: Coding, samples: Mapping[str, Array]) -> Tr
 
 
 def _report(
-    layers: Model, chip: Target, plan: _Plan, notes: Notes, cores: CoreGraph, options: CompileOptions
+    layers: Model, chip: Target, plan: _Plan, notes: tuple[Note, ...], cores: CoreGraph, options: CompileOptions
 ) -> dict[str, Any]:
     """Returns the facts that cannot be counted in the program; equal inputs give equal facts."""
     chips = options.chips or chip.max_chips
@@ -282,12 +284,12 @@ def _report(
             "lower_bound": cores.placement_bound,
             "max_link_load": cores.max_link_load,
         },
-        "sqnr_db": dict(notes.sqnr_db),
+        "sqnr_db": {n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None},
         "host_macs_share": 0.0,
         "host_ops": sorted({op for port in layers.outputs for op in port.host_ops}),
         "seed": options.seed,
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
-        "warnings": [*layers.warnings, *notes.warnings],
+        "warnings": [*layers.warnings, *(f"layer '{n.layer}' {n.text}" for n in notes if n.text)],
     }
 
 

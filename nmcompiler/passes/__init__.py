@@ -1,1 +1,70 @@
-"""Being built."""
+"""Passes: from the layer graph to the golden integer network."""
+
+from __future__ import annotations
+
+from nmcompiler.ir.layers import Model
+from nmcompiler.ir.network import Network
+from nmcompiler.passes.base import EXACT, LOSSY, Context, Keeps, Note, Pass, PassResult, close
+from nmcompiler.passes.fold_linear import FoldLinear
+from nmcompiler.passes.fuse_activation import FuseActivation
+from nmcompiler.passes.pipeline import Pipeline
+from nmcompiler.passes.quantise import Quantise, QuantiseOptions
+from nmcompiler.passes.remove_dead import RemoveDead
+from nmcompiler.passes.split_signed import SplitSigned
+
+__all__ = [
+    "EXACT",
+    "LOSSY",
+    "Context",
+    "FoldLinear",
+    "FuseActivation",
+    "Keeps",
+    "Note",
+    "Pass",
+    "PassResult",
+    "Pipeline",
+    "Quantise",
+    "QuantiseOptions",
+    "RemoveDead",
+    "SplitSigned",
+    "close",
+    "float_passes",
+    "to_network",
+]
+
+
+def float_passes() -> tuple[Pass[Model], ...]:
+    """Returns the passes that simplify a layer graph before quantisation, in order.
+
+    Folding runs twice: a pool that moved into the layer before it can leave two linear maps in a row.
+    """
+    return RemoveDead(), FoldLinear(), FuseActivation(), FoldLinear(), FuseActivation()
+
+
+def to_network(
+    model: Model,
+    context: Context,
+    options: QuantiseOptions,
+    *,
+    legalise: tuple[Pass[Network], ...] = (),
+    verify: bool = False,
+) -> tuple[Network, tuple[Note, ...]]:
+    """Returns the golden integer network of a model, and what the passes have to say.
+
+    Args:
+        model: The layer graph as the frontend reads it.
+        context: Calibration samples and the target.
+        options: Options of quantisation.
+        legalise: The backend's passes from network to network, in order.
+        verify: Whether to execute each pass against the one before.
+
+    Raises:
+        UsageError: Where calibration samples are missing.
+        UnsupportedModel: Where a layer has no integer form.
+        DoesNotFit: Where a layer's numbers cannot fit the chip's formats.
+        NotVerified: Where a pass breaks its promise.
+    """
+    simple = Pipeline(float_passes(), verify).run(model, context)
+    quantised = Quantise(options).run(simple.graph, context)
+    legal = Pipeline(legalise, verify).run(quantised.graph, context)
+    return legal.graph, (*simple.notes, *quantised.notes, *legal.notes)

@@ -24,6 +24,7 @@ __all__ = [
     "RUN_COLUMNS",
     "SEGMENT_COLUMNS",
     "BlockKind",
+    "IntArray",
     "Names",
     "Program",
     "ProgramInput",

@@ -56,7 +56,11 @@ class CoreUsage:
 
     def broken(self) -> list[tuple[int, str, int, int]]:
         """Returns the rows whose limit is exceeded."""
-        return [(c, name, used, limit) for c, name, used, limit in self.rows() if limit is not None and used > limit]
+        return [
+            (c, name, used, limit)
+            for c, name, used, limit in self.rows()
+            if limit is not None and used > limit
+        ]
 
 
 def block_facts(program: Program) -> BlockFacts:
@@ -68,7 +72,9 @@ def block_facts(program: Program) -> BlockFacts:
 
 def _count(program: Program, block: int) -> tuple[int, int, int]:
     """Returns synapses, synapses of weight 0, and the largest fan-in of a block."""
-    column = {name: int(program.column(name)[block]) for name in ("n", "run0", "run_n", "weight0", "weight_n")}
+    column = {
+        name: int(program.column(name)[block]) for name in ("n", "run0", "run_n", "weight0", "weight_n")
+    }
     runs = program.arrays["runs"][column["run0"] : column["run0"] + column["run_n"]].astype(np.int64)
     if not len(runs):
         return 0, 0, 0
@@ -139,7 +145,9 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     gid, core = routes[row, 0] + step, routes[row, 2]
     gid0, core_of, channels = (program.column(k) for k in ("gid0", "core", "channels"))
     block = np.searchsorted(gid0, gid, side="right") - 1
-    unit = (gid - gid0[block]) // channels[block] if program.target.axon_unit == "pixel" else gid - gid0[block]
+    unit = (
+        (gid - gid0[block]) // channels[block] if program.target.axon_unit == "pixel" else gid - gid0[block]
+    )
     # A pixel may be cut along its channels: its parts lie in blocks of their own and count as axons of their own.
     axons = np.unique(np.stack([core, block, unit, routes[row, 4]]), axis=1)
     np.add.at(used["input_axons"], axons[0], 1)

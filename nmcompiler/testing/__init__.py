@@ -1,1 +1,19 @@
-"""Being built."""
+"""For authors of backends and for tests: chips of any size, random and adversarial networks, mutations."""
+
+from nmcompiler.testing.adversarial import ADVERSARIAL, adversarial_network
+from nmcompiler.testing.mutations import MUTATIONS, Mutation, mutations
+from nmcompiler.testing.networks import evaluate_naively, random_network, random_samples
+from nmcompiler.testing.targets import boundless_target, tiny_target
+
+__all__ = [
+    "ADVERSARIAL",
+    "MUTATIONS",
+    "Mutation",
+    "adversarial_network",
+    "boundless_target",
+    "evaluate_naively",
+    "mutations",
+    "random_network",
+    "random_samples",
+    "tiny_target",
+]

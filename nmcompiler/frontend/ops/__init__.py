@@ -1,1 +1,1 @@
-"""Being built."""
+"""One small handler per ONNX operator; a new file in this package is found without being listed."""

@@ -1,0 +1,5 @@
+"""``python -m nmcompiler`` is ``nmc``."""
+
+from nmcompiler.cli.main import main
+
+main()

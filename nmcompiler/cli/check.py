@@ -1,0 +1,34 @@
+"""``nmc check``: can this network be compiled, and which chips can hold it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nmcompiler.cli.options import FILE, json_option
+from nmcompiler.cli.output import progress, say, say_json
+
+__all__ = ["command"]
+
+
+@click.command("check", short_help="Say whether a network compiles, and where it fits.")
+@click.argument("model", type=FILE, metavar="MODEL.onnx")
+@click.option("--target", metavar="CHIP|FILE.toml", help="Only this chip.  [all chips]")
+@json_option
+def command(model: Path, target: str | None, as_json: bool) -> int:
+    """Say which nodes of MODEL.onnx cannot be compiled, and which chips can hold it; no data is needed.
+
+    The exit code is 1 where the answer is no.
+    """
+    from nmcompiler.compiler import check_model
+
+    with progress() as show:
+        facts = check_model(model, target, show)
+    if as_json:
+        say_json(facts)
+    else:
+        from nmcompiler.report.catalogue import check_text
+
+        say(check_text(facts))
+    return 0 if facts["ok"] else 1

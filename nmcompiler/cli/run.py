@@ -1,0 +1,103 @@
+"""``nmc run``: a program on the simulated chip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nmcompiler.cli.options import COUNT, FILE, OUTPUT, SEED, json_option, threads_option
+from nmcompiler.cli.output import check_output, progress, say, say_json, warn, whole_file
+from nmcompiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmcompiler.program.layout import Program
+
+__all__ = ["available_cores", "command", "verdict"]
+
+
+@click.command("run", short_help="Run a program on the simulated chip.")
+@click.argument("program", type=FILE, metavar="PROGRAM.nmc")
+@click.option(
+    "--input", "data", required=True, type=FILE, metavar="DATA", help="Samples: .npz with x and, if known, y."
+)
+@click.option("--limit", type=COUNT, metavar="N", help="Only the first N samples.")
+@threads_option
+@click.option(
+    "--batch", type=COUNT, default=250, show_default=True, metavar="N", help="Samples simulated at a time."
+)
+@click.option("--steps", is_flag=True, help="Step by step for all samples, where windows would do.")
+@click.option("--chip-seed", type=SEED, metavar="S", help="Draws the mismatch of a mixed-signal chip.")
+@click.option("--output", type=OUTPUT, metavar="FILE.npz", help="Write the chip's outputs y.")
+@json_option
+def command(
+    program: Path,
+    data: Path,
+    limit: int | None,
+    threads: int | None,
+    batch: int,
+    steps: bool,
+    chip_seed: int | None,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """Run PROGRAM.nmc on the simulator of its chip, and compare it with the network it must be.
+
+    The exit code is 1 where the chip and the integer network differ.
+    """
+    check_output(output, (program, data), option="--output")
+    if output is not None and output.suffix != ".npz":
+        raise UsageError(f"--output is '{output}'", allowed="a name that ends with .npz")
+    from nmcompiler.compiler import run_program
+    from nmcompiler.frontend.data import read_samples
+    from nmcompiler.program.container import load
+
+    loaded = load(program)
+    samples = read_samples(data, loaded.inputs).first(limit)
+    with progress() as show:
+        outcome = run_program(
+            loaded,
+            samples,
+            threads=threads or available_cores(),
+            batch=batch,
+            literal=steps,
+            chip_seed=chip_seed,
+            progress=show,
+        )
+    if output is not None:
+        _write_outputs(output, loaded, outcome.outputs)
+    if as_json:
+        say_json(outcome.facts)
+    else:
+        from nmcompiler.report.text import run_text
+
+        say(run_text(outcome.facts))
+    return verdict(outcome.facts)
+
+
+def available_cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def verdict(facts: Mapping[str, Any]) -> int:
+    """Returns the exit code of a run, 1 with a warning where the chip is not its network."""
+    wrong = facts["mismatched_outputs"]
+    if wrong:
+        warn(f"{wrong:,} outputs of the chip differ from the integer network: do not trust this program")
+    return 1 if wrong else 0
+
+
+def _write_outputs(path: Path, program: Program, outputs: Mapping[str, Any]) -> None:
+    """Writes ``y`` for the first ONNX output and ``y__<name>`` for further ones."""
+    import numpy as np
+
+    names = [port.name for port in program.outputs]
+    arrays = {"y" if k == 0 else f"y__{name}": outputs[name] for k, name in enumerate(names)}
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)

@@ -1,0 +1,316 @@
+"""Grows the layer graph: handlers ask it for layers, it chooses layouts and makes the edges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import networkx as nx
+import numpy as np
+
+from nmcompiler.frontend import edges
+from nmcompiler.frontend.edges import Edges, Window
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.values import LARGEST_SIZE, Layout, Refusal, Relayout, Wire
+from nmcompiler.frontend.wiring import Sources, layouts, spatial
+from nmcompiler.ir.graph import Graph
+from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.layers import Clip, InputPort, Layer, LayerGraph, Link, MaxPool
+
+__all__ = ["Builder", "Term", "common_shape", "compact"]
+
+_LINEAR = Clip()
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One operand of a sum.
+
+    Attributes:
+        wire: What is added.
+        slot: Operand position in the ONNX node.
+        factor: Multiplies it; broadcastable to the shape of the sum.
+    """
+
+    wire: Wire
+    slot: int = 0
+    factor: Array = field(default_factory=lambda: np.ones(1))
+
+
+class Builder:
+    """A layer graph in the making.
+
+    Args:
+        pinned: Layouts of inputs and dense layers by name; the natural one where a name is missing.
+    """
+
+    def __init__(self, pinned: Mapping[str, Layout]) -> None:
+        self.graph: LayerGraph = Graph()
+        self.sources = Sources()
+        self.macs = 0
+        self._pinned = pinned
+        self._natural: dict[str, Layout] = {}
+        self._free: dict[str, str] = {}  # layer -> the layer of free layout whose order it keeps
+
+    def input(self, name: str, shape: tuple[int, ...]) -> tuple[Wire, InputPort]:
+        """Adds an input layer for samples of ``shape`` (without the batch)."""
+        order = np.arange(math.prod(shape), dtype=np.int64).reshape(1, *shape)
+        natural = spatial(order)
+        node = self.unique(name)
+        layout = self._layout(node, Layout(_shape(natural), natural.ravel()))
+        self.graph.add(Layer(node, "Input", layout.shape))
+        ids = self.sources.add(node, layout.shape).ravel()
+        self._free[node] = node
+        wire = Wire(_inverted(ids, layout.order).reshape(1, *shape))
+        return wire, InputPort(name, shape, node, layout.order)
+
+    def unique(self, name: str) -> str:
+        """Returns ``name``, with a number behind it where a layer has it already."""
+        candidate, k = name, 2
+        while candidate in self.graph:
+            candidate, k = f"{name}_{k}", k + 1
+        return candidate
+
+    def add(
+        self,
+        node: Node,
+        parts: Sequence[tuple[int, Edges]],
+        sum_shape: Shape,
+        *,
+        bias: Array | None = None,
+        activation: Clip = _LINEAR,
+        max_pool: MaxPool | None = None,
+        shape: Shape | None = None,
+    ) -> Array:
+        """Adds the layer of a node and returns the ids of its result, ``(h, w, c)``.
+
+        Args:
+            node: What the layer stands for.
+            parts: Operand slots with their edges.
+            sum_shape: Shape before pooling.
+            bias: Broadcastable to ``sum_shape``; rank 3.
+            activation: Follows the sum.
+            max_pool: Follows the activation.
+            shape: Shape of the result where it differs from ``sum_shape``.
+        """
+        _check_size(sum_shape)
+        name = self.unique(node.name)
+        self.graph.add(
+            Layer(
+                name,
+                node.op,
+                sum_shape,
+                compact(np.zeros((1, 1, 1)) if bias is None else bias),
+                activation,
+                max_pool,
+                shape or sum_shape,
+                (node.name,),
+            )
+        )
+        for slot, made in parts:
+            for source, kernel in made:
+                self.graph.connect(source, name, Link(kernel, slot))
+        return self.sources.add(name, shape or sum_shape)
+
+    def sum(
+        self,
+        node: Node,
+        terms: Sequence[Term],
+        *,
+        shift: Array | None = None,
+        activation: Clip = _LINEAR,
+        shape: tuple[int, ...] | None = None,
+    ) -> Wire:
+        """Adds a layer ``activation(Σ factor · wire + shift)``, element by element.
+
+        Args:
+            node: What the layer stands for.
+            terms: The operands; their shapes broadcast.
+            shift: Broadcastable to the shape of the sum.
+            activation: Follows the sum.
+            shape: ONNX shape of the result; the operands' common shape where it is None.
+        """
+        shape = shape or common_shape(*(t.wire.shape for t in terms))
+        _check_size(shape)
+        wires = [np.broadcast_to(t.wire.ids, shape) for t in terms]
+        order = self._best_layout(wires)
+        parts = []
+        for term, ids in zip(terms, wires, strict=True):
+            factor = compact(_arranged(np.broadcast_to(term.factor, shape), order))
+            parts.append((term.slot, edges.scale(self.sources, _arranged(ids, order), factor)))
+        bias = None if shift is None else _arranged(np.broadcast_to(shift, shape), order)
+        root = self._root(wires, order)
+        made = self.add(node, parts, _shape(order), bias=bias, activation=activation)
+        if root is not None:
+            self._free[self.sources.names[-1]] = root
+        return Wire(_inverted(made.ravel(), order.ravel()).reshape(shape))
+
+    def dense(self, node: Node, wire: Array, weight: Array, bias: Array | None) -> Wire:
+        """Adds a layer ``weight · x + bias`` for ids ``(n,)``, weight ``(m, n)`` and bias ``(m,)``."""
+        outputs = len(weight)
+        name = self.unique(node.name)
+        layout = self._layout(name, Layout((1, 1, outputs), np.arange(outputs, dtype=np.int64)))
+        made = edges.dense(self.sources, wire, weight[layout.order])
+        arranged = None if bias is None else bias[layout.order].reshape(layout.shape)
+        self.macs += weight.size
+        ids = self.add(node, [(0, made)], layout.shape, bias=arranged)
+        self._free[name] = name
+        return Wire(_inverted(ids.ravel(), layout.order).reshape(1, outputs))
+
+    def convolution(
+        self, node: Node, ids: Array, weight: Array, groups: int, window: Window, bias: Array | None = None
+    ) -> Array:
+        """Adds a grouped convolution of ``(h, w, c)`` ids and returns its ids, ``(h, w, c)``.
+
+        Args:
+            node: What the layer stands for.
+            ids: What is read.
+            weight: ``(kh, kw, channels per group, outputs)``.
+            groups: Number of groups.
+            window: Geometry.
+            bias: ``(outputs,)`` or None.
+        """
+        if self._reads_swapped(ids):
+            swapped = self.convolution(
+                node, ids.swapaxes(0, 1), weight.swapaxes(0, 1), groups, window.swapped, bias
+            )
+            return swapped.swapaxes(0, 1)
+        order = np.arange(ids.shape[2])
+        if groups == ids.shape[2]:
+            order, ids, weight, bias = _sorted_channels(ids, weight, bias)
+        outputs = weight.shape[3]
+        made = edges.convolution(self.sources, ids, weight, groups, window)
+        arranged = None if bias is None else bias.reshape(1, 1, -1)
+        result = self.add(node, [(0, made)], (*window.out, outputs), bias=arranged)
+        if groups != len(order):
+            return result
+        back = np.argsort(order, kind="stable")
+        grouped = result.reshape(*window.out, groups, outputs // groups)[:, :, back]
+        return grouped.reshape(*window.out, outputs)
+
+    def weighted_windows(self, node: Node, ids: Array, window: Window, weight: Array) -> Array:
+        """Adds sums over windows of ``(h, w, c)`` ids, each times its ``weight`` ``(h, w)``."""
+        made = edges.windows(self.sources, ids, window, weight)
+        return self.add(node, [(0, made)], (*window.out, ids.shape[2]))
+
+    def max_pool(self, node: Node, ids: Array, window: Window) -> Array:
+        """Adds a layer of maxima over windows of ``(h, w, c)`` ids and returns its ids, ``(h, w, c)``."""
+        if self._reads_swapped(ids):
+            return self.max_pool(node, ids.swapaxes(0, 1), window.swapped).swapaxes(0, 1)
+        order = np.argsort(ids[0, 0], kind="stable")
+        ids = ids[..., order]
+        made = edges.scale(self.sources, ids, np.ones((1, 1, 1)))
+        pool = MaxPool(window.size, window.stride, window.padding, window.dilation)
+        shape = (*window.out, ids.shape[2])
+        result = self.add(node, [(0, made)], _shape(ids), max_pool=pool, shape=shape)
+        return result[..., np.argsort(order, kind="stable")]
+
+    def reserve(self, shape: tuple[int, ...]) -> Wire:
+        """Returns a wire of a shape from nowhere: it stands for the result of a refused node."""
+        _check_size(shape)
+        order = spatial(np.arange(math.prod(shape), dtype=np.int64).reshape(shape))
+        name = self.unique("refused")
+        self.graph.add(Layer(name, "Refused", _shape(order)))
+        ids = self.sources.add(name, _shape(order)).ravel()
+        return Wire(_inverted(ids, order.ravel()).reshape(shape))
+
+    def pruned(self, ends: Sequence[str]) -> LayerGraph:
+        """Returns the graph without the layers that reach none of ``ends``; inputs stay."""
+        kept = set(ends).union(*(nx.ancestors(self.graph.nx, end) for end in ends))
+        for layer in list(self.graph):
+            if layer.name not in kept and not layer.is_input:
+                self.graph.remove(layer.name)
+        return self.graph
+
+    def _layout(self, name: str, natural: Layout) -> Layout:
+        self._natural[name] = natural
+        return self._pinned.get(name, natural)
+
+    def _reads_swapped(self, ids: Array) -> bool:
+        """Whether ids are whole channels only with rows and columns exchanged; may ask for a relayout."""
+        if self.sources.channels(ids) is not None:
+            return False
+        if self.sources.channels(ids.swapaxes(0, 1)) is not None:
+            return True
+        index = self.sources.whole(ids)
+        root = None if index is None else self._free.get(self.sources.names[index])
+        if index is not None and root is not None and root not in self._pinned:
+            order = self._natural[root].order[self.sources.positions(index, ids.ravel())]
+            raise Relayout(root, Layout(_shape(ids), order))
+        return False
+
+    def _best_layout(self, wires: list[Array]) -> Array:
+        """Returns the first layout in which most of the wires are made of whole channels."""
+        best, most = None, -1
+        for order in layouts(self.sources, wires):
+            plain = sum(self.sources.channels(_arranged(ids, order)) is not None for ids in wires)
+            if plain > most:
+                best, most = order, plain
+            if plain == len(wires):
+                break
+        if best is None:
+            raise Refusal("has no operand")
+        return best
+
+    def _root(self, wires: list[Array], order: Array) -> str | None:
+        """Returns the layer of free layout whose flat order a sum in ``order`` keeps."""
+        for ids in wires:
+            index = self.sources.whole(ids)
+            if index is None:
+                continue
+            kept = self.sources.positions(index, _arranged(ids, order).ravel())
+            if np.array_equal(kept, np.arange(kept.size)):
+                return self._free.get(self.sources.names[index])
+        return None
+
+
+def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the broadcast shape of one sample, or refuses where there is none or the batch is lost."""
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise Refusal(f"operands of shapes {[list(s) for s in shapes]} do not broadcast") from error
+    if shape[:1] != (1,) or len({len(s) for s in shapes}) > 1:
+        raise Refusal(f"operands of shapes {[list(s) for s in shapes]} would mix samples")
+    return shape
+
+
+def compact(array: Array) -> Array:
+    """Returns an ``(h, w, c)`` array as ``(1, 1, 1)`` or ``(1, 1, c)`` where that says the same."""
+    if (array == array[:1, :1, :1]).all():
+        return array[:1, :1, :1]
+    return array[:1, :1] if (array == array[:1, :1]).all() else array
+
+
+def _shape(array: Array) -> Shape:
+    h, w, c = array.shape
+    return h, w, c
+
+
+def _arranged(array: Array, order: Array) -> Array:
+    arranged: Array = array.ravel()[order]
+    return arranged
+
+
+def _inverted(ids: Array, order: Array) -> Array:
+    """Returns ids in ONNX order, from ids in layer order and the ONNX element of each layer position."""
+    result = np.empty_like(ids)
+    result[order] = ids
+    return result
+
+
+def _sorted_channels(
+    ids: Array, weight: Array, bias: Array | None
+) -> tuple[Array, Array, Array, Array | None]:
+    """Brings a depthwise operator's channels into the order of the layers that it reads."""
+    channels = ids.shape[2]
+    order = np.argsort(ids[0, 0], kind="stable")
+    multiple = weight.shape[3] // channels
+    outputs = (order[:, None] * multiple + np.arange(multiple)).ravel()
+    return order, ids[..., order], weight[..., outputs], None if bias is None else bias[outputs]
+
+
+def _check_size(shape: Sequence[int]) -> None:
+    if math.prod(shape) > LARGEST_SIZE:
+        raise Refusal(f"makes a tensor of shape {list(shape)}: at most {LARGEST_SIZE} elements are allowed")

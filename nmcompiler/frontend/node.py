@@ -1,0 +1,105 @@
+"""One ONNX node as its handler sees it: typed attributes, and operands that are wires or constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.errors import InputFileError
+from nmcompiler.frontend.values import Hosted, Refusal, Value, Wire
+from nmcompiler.ir.kernels import Array
+
+__all__ = ["Node"]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A node with its operands resolved.
+
+    Attributes:
+        name: Name in the file, or one made from operator and position; unique among nodes.
+        op: Operator.
+        opset: Version of the operator's domain that the file asks for.
+        attributes: Attributes by name, text decoded.
+        operands: Values by position; None where an optional operand is left out.
+        operand_names: Tensor names by position, empty where left out.
+        closes: Whether nothing but graph outputs follow.
+        batch: Size of the batch dimension that the file declares, None where it is free.
+    """
+
+    name: str
+    op: str
+    opset: int
+    attributes: Mapping[str, Any]
+    operands: tuple[Value | None, ...]
+    operand_names: tuple[str, ...]
+    closes: bool
+    batch: int | None
+
+    def integer(self, name: str, default: int) -> int:
+        """Returns an integer attribute."""
+        return int(self.attributes.get(name, default))
+
+    def number(self, name: str, default: float) -> float:
+        """Returns a floating-point attribute."""
+        return float(self.attributes.get(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        """Returns a text attribute."""
+        return str(self.attributes.get(name, default))
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Returns a list of integers, or None where the attribute is missing."""
+        values = self.attributes.get(name)
+        return None if values is None else tuple(int(v) for v in values)
+
+    def has(self, slot: int) -> bool:
+        """Whether an operand is given."""
+        return slot < len(self.operands) and self.operands[slot] is not None
+
+    def is_constant(self, slot: int) -> bool:
+        """Whether an operand is given and constant."""
+        return self.has(slot) and isinstance(self.operands[slot], np.ndarray)
+
+    def wire(self, slot: int = 0) -> Wire:
+        """Returns an operand that depends on the input, or refuses."""
+        value = self.operands[slot] if self.has(slot) else None
+        if isinstance(value, Wire):
+            return value
+        if isinstance(value, Hosted):
+            raise Refusal(f"follows {value.ops[-1]}, which runs on the host after the last layer")
+        raise Refusal(
+            f"operand {slot} must depend on the input, and is {'constant' if self.has(slot) else 'missing'}"
+        )
+
+    def constant(self, slot: int) -> Array:
+        """Returns a constant operand of any dtype, or refuses; NaN and infinity are errors of the file."""
+        value = self.raw_constant(slot)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            count = int(np.count_nonzero(~np.isfinite(value)))
+            raise InputFileError(
+                f"'{self.operand_names[slot]}', read by {self.op} '{self.name}', "
+                f"has {count} of {value.size} values that are not finite (NaN or infinity)",
+                hint="train again or repair the file",
+                node=self.name,
+            )
+        return value
+
+    def raw_constant(self, slot: int) -> Array:
+        """Returns a constant operand in which infinities may mean something, or refuses."""
+        value = self.operands[slot] if self.has(slot) else None
+        if isinstance(value, np.ndarray):
+            return value
+        if value is None:
+            raise Refusal(f"operand {slot} is missing")
+        raise Refusal(
+            f"operand {slot} ('{self.operand_names[slot]}') must be constant, and depends on the input"
+        )
+
+    def weights(self, slot: int) -> Array:
+        """Returns a constant operand as float32 or float64."""
+        value = self.constant(slot)
+        return value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)

@@ -1,0 +1,15 @@
+"""Add of branches and of constants."""
+
+from __future__ import annotations
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.sums import add_or_subtract
+from nmcompiler.frontend.values import Wire
+
+
+@operator("Add", since=7)
+def add(node: Node, builder: Builder) -> Wire:
+    """Two edges for two branches, also where they are the same; a bias for a constant."""
+    return add_or_subtract(node, builder, 1.0)

@@ -1,0 +1,37 @@
+"""Conv: a convolution over one or two spatial axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.values import Refusal, Wire
+from nmcompiler.frontend.windows import window
+from nmcompiler.frontend.wiring import spatial, unspatial
+
+
+@operator("Conv")
+def conv(node: Node, builder: Builder) -> Wire:
+    """Weights ``(O, I / groups, kh, kw)`` become ``(kh, kw, I / groups, O)``."""
+    wire, weight = node.wire(0), node.weights(1)
+    groups = node.integer("group", 1)
+    channels = wire.shape[1] if len(wire.shape) > 1 else 0
+    if weight.ndim != len(wire.shape) or groups < 1 or weight.shape[1] * groups != channels:
+        raise Refusal(
+            f"weight of shape {list(weight.shape)} in {groups} group(s) does not fit {list(wire.shape)}"
+        )
+    if weight.shape[0] % groups:
+        raise Refusal(f"{weight.shape[0]} output channels do not divide into {groups} groups")
+    size = node.integers("kernel_shape")
+    if size is not None and size != weight.shape[2:]:
+        raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
+    geometry = window(node, wire.shape, weight.shape[2:])
+    kernel = weight.reshape(*weight.shape[:2], *geometry.size).transpose(2, 3, 1, 0)
+    bias = node.weights(2).astype(np.float64).ravel() if node.has(2) else None
+    if bias is not None and len(bias) != len(weight):
+        raise Refusal(f"bias of {len(bias)} values for {len(weight)} channels")
+    builder.macs += geometry.out[0] * geometry.out[1] * weight.size
+    made = builder.convolution(node, spatial(wire.ids), kernel, groups, geometry, bias)
+    return Wire(unspatial(made, len(wire.shape)))

@@ -1,0 +1,22 @@
+"""Div by a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.sums import scaled
+from nmcompiler.frontend.values import Refusal, Wire
+
+
+@operator("Div", since=7)
+def div(node: Node, builder: Builder) -> Wire:
+    """Only the divisor may be constant."""
+    if not node.is_constant(1):
+        raise Refusal("divides by a tensor that depends on the input", "only constant divisors are supported")
+    divisor = node.weights(1).astype(np.float64)
+    if (divisor == 0).any():
+        raise Refusal("divides by zero")
+    return scaled(node, builder, 0, 1.0 / divisor)

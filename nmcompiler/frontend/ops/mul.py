@@ -1,0 +1,20 @@
+"""Mul by a constant."""
+
+from __future__ import annotations
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.sums import scaled
+from nmcompiler.frontend.values import Refusal, Wire
+
+
+@operator("Mul", since=7)
+def mul(node: Node, builder: Builder) -> Wire:
+    """The constant may stand on either side."""
+    for slot in (0, 1):
+        if node.is_constant(1 - slot):
+            return scaled(node, builder, slot, node.weights(1 - slot))
+    raise Refusal(
+        "is a product of two tensors that depend on the input", "only constant factors are supported"
+    )

@@ -1,0 +1,29 @@
+"""Reshape that leaves the batch where it is: wiring."""
+
+from __future__ import annotations
+
+import math
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.values import Refusal, Wire, integers
+
+
+@operator("Reshape", since=5)
+def reshape(node: Node, builder: Builder) -> Wire:
+    """The first entry may be 0, −1, 1, or the batch size that is baked into the file."""
+    wire = node.wire(0)
+    asked = integers(node.constant(1))
+    shape = list(asked)
+    if not node.integer("allowzero", 0):
+        if any(n == 0 and k >= len(wire.shape) for k, n in enumerate(shape)):
+            raise Refusal(f"shape {list(asked)} copies a dimension that {list(wire.shape)} does not have")
+        shape = [wire.shape[k] if n == 0 else n for k, n in enumerate(shape)]
+    if shape and shape[0] == node.batch:
+        shape[0] = 1
+    if shape.count(-1) > 1 or any(n < -1 or n == 0 for n in shape):
+        raise Refusal(f"shape {list(asked)} is not valid")
+    if -1 in shape:
+        shape[shape.index(-1)] = wire.ids.size // math.prod(n for n in shape if n != -1)
+    return wire.reshaped(tuple(shape))

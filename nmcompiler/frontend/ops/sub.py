@@ -1,0 +1,15 @@
+"""Sub of branches and of constants, on either side."""
+
+from __future__ import annotations
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.sums import add_or_subtract
+from nmcompiler.frontend.values import Wire
+
+
+@operator("Sub", since=7)
+def sub(node: Node, builder: Builder) -> Wire:
+    """The subtrahend enters with weight −1."""
+    return add_or_subtract(node, builder, -1.0)

@@ -1,0 +1,186 @@
+"""Reads an ONNX file into a layer graph, or says everything that stands against it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from nmcompiler.errors import InputFileError, RefusedNode, UnsupportedModel
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.constants import fold
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.outputs import connect_outputs
+from nmcompiler.frontend.registry import find
+from nmcompiler.frontend.source import Source, parse
+from nmcompiler.frontend.values import Layout, Refusal, Relayout, Unknown, Value
+from nmcompiler.ir.layers import Model
+
+__all__ = ["read_model", "read_model_bytes", "read_source"]
+
+
+def read_model(path: Path) -> Model:
+    """Reads an ONNX file into a layer graph.
+
+    Raises:
+        InputFileError: The file cannot be read, or its structure, shapes or weights are not sound.
+        UnsupportedModel: Some nodes cannot be compiled; it names all of them.
+    """
+    return read_model_bytes(read_source(path), path.name)
+
+
+def read_source(path: Path) -> bytes:
+    """Returns the bytes of an ONNX file, or raises ``InputFileError`` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"model file '{path}' cannot be read ({error.strerror or error})") from None
+
+
+def read_model_bytes(data: bytes, name: str) -> Model:
+    """Reads the bytes of an ONNX file into a layer graph.
+
+    Args:
+        data: The file.
+        name: The file's name, for messages; its stem names the model.
+
+    Raises:
+        InputFileError: The bytes are no ONNX file, or its structure, shapes or weights are not sound.
+        UnsupportedModel: Some nodes cannot be compiled; it names all of them.
+    """
+    source = parse(data, name)
+    pinned: dict[str, Layout] = {}
+    while True:
+        try:
+            model = _Walk(source, name, pinned).model()
+        except Relayout as wish:
+            pinned[wish.layer] = wish.layout
+        else:
+            return dataclasses.replace(model, name=Path(name).stem)
+
+
+class _Walk:
+    """One pass over the nodes in order.
+
+    Args:
+        source: The file.
+        name: Its name, for messages.
+        pinned: Layouts found in earlier passes.
+    """
+
+    def __init__(self, source: Source, name: str, pinned: Mapping[str, Layout]) -> None:
+        self._source = source
+        self._name = name
+        self._builder = Builder(pinned)
+        self._values: dict[str, Value] = dict(source.constants)
+        self._refused: list[RefusedNode] = []
+        self._closing = _closing_tensors(source)
+        self._read = {n for _, node in source.nodes for n in node.input} | set(source.outputs)
+
+    def model(self) -> Model:
+        """Returns the whole model, its name still empty."""
+        inputs = []
+        for entry in self._source.inputs:
+            self._values[entry.name], port = self._builder.input(entry.name, entry.shape)
+            inputs.append(port)
+        for name, proto in self._source.nodes:
+            self._visit(name, proto)
+        if self._refused:
+            raise UnsupportedModel(self._refused, asked=self._name)
+        self._check_work()
+        outputs = connect_outputs(
+            self._builder, [(o, self._values[o]) for o in self._source.outputs], self._name
+        )
+        graph = self._builder.pruned([port.node for port in outputs])
+        return Model("", graph, tuple(inputs), outputs, self._builder.macs)
+
+    def _visit(self, name: str, proto: onnx.NodeProto) -> None:
+        """Sets the values of a node's outputs, or notes why that cannot be."""
+        try:
+            results = self._compute(name, proto)
+            for k, output in enumerate(proto.output):
+                if k >= len(results) and output in self._read:
+                    raise Refusal(f"its output {k} ('{output}') is used, and is not computed")
+        except Refusal as refusal:
+            self._refused.append(RefusedNode(name, proto.op_type, refusal.reason, refusal.hint))
+            results = tuple(self._stand_in(output) for output in proto.output)
+        self._values.update(zip(proto.output, results, strict=False))
+
+    def _compute(self, name: str, proto: onnx.NodeProto) -> tuple[Value, ...]:
+        operands = tuple(self._values[n] if n else None for n in proto.input)
+        constants = [v for v in operands if v is None or isinstance(v, np.ndarray)]
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        if len(constants) == len(operands) and domain == "" and not _has_subgraph(proto):
+            return fold(proto, constants, self._source.model.opset_import)
+        operator = find(domain, proto.op_type, self._source.opset(domain))
+        if any(isinstance(v, Unknown) for v in operands):
+            return tuple(self._stand_in(output) for output in proto.output)
+        node = Node(
+            name,
+            proto.op_type,
+            self._source.opset(domain),
+            _attributes(proto),
+            operands,
+            tuple(proto.input),
+            all(output in self._closing for output in proto.output if output),
+            self._source.inputs[0].batch,
+        )
+        result = operator.handler(node, self._builder)
+        return result if isinstance(result, tuple) else (result,)
+
+    def _stand_in(self, output: str) -> Value:
+        """Returns a value for the output of a refused node, so that what follows can still be judged."""
+        shape = self._source.shapes.get(output)
+        try:
+            return Unknown() if shape is None else self._builder.reserve(shape)
+        except Refusal:
+            return Unknown()
+
+    def _check_work(self) -> None:
+        """Refuses a model that only moves values about."""
+        if all(layer.is_input for layer in self._builder.graph):
+            reason = "only moves values, and no layer is left for the chip"
+            raise UnsupportedModel(
+                [RefusedNode(n, p.op_type, reason) for n, p in self._source.nodes], asked=self._name
+            )
+
+
+def _has_subgraph(proto: onnx.NodeProto) -> bool:
+    return any(a.HasField("g") or a.graphs for a in proto.attribute)
+
+
+def _attributes(proto: onnx.NodeProto) -> dict[str, object]:
+    """Returns the attributes of a node as Python values, or refuses those that ONNX does not allow."""
+    values: dict[str, object] = {}
+    for attribute in proto.attribute:
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+        except ValueError as error:
+            raise Refusal(f"attribute '{attribute.name}' cannot be read: {error}") from error
+        values[attribute.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return values
+
+
+def _closing_tensors(source: Source) -> set[str]:
+    """Returns the tensors that nothing reads but graph outputs and operators that pass the host's values."""
+    readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for _, node in source.nodes:
+        for operand in node.input:
+            readers[operand].append(node)
+    closing: set[str] = set()
+    for _, node in reversed(source.nodes):
+        for output in filter(None, node.output):
+            if all(_passes(source, r) and set(filter(None, r.output)) <= closing for r in readers[output]):
+                closing.add(output)
+    return closing
+
+
+def _passes(source: Source, node: onnx.NodeProto) -> bool:
+    try:
+        return find(node.domain, node.op_type, source.opset(node.domain)).transparent
+    except Refusal:
+        return False

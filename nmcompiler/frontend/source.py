@@ -1,0 +1,267 @@
+"""What stands in an ONNX file, checked and sorted: live nodes in order, inputs, outputs, constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from nmcompiler.errors import InputFileError
+from nmcompiler.frontend.constants import initialisers
+from nmcompiler.frontend.values import LARGEST_SIZE
+from nmcompiler.ir.kernels import Array
+
+__all__ = ["Source", "SourceInput", "parse"]
+
+
+@dataclass(frozen=True)
+class SourceInput:
+    """A graph input.
+
+    Attributes:
+        name: Its name.
+        batch: Size of the first dimension, None where it is free.
+        shape: The other dimensions.
+    """
+
+    name: str
+    batch: int | None
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file whose structure is sound.
+
+    Attributes:
+        model: The file, local functions inlined.
+        inputs: Graph inputs, initialisers left out.
+        constants: Initialisers by name.
+        nodes: Nodes that some output depends on, sorted, each with its name.
+        shapes: Inferred shapes by tensor, where every dimension but the first is known; first dimension 1.
+    """
+
+    model: onnx.ModelProto
+    inputs: tuple[SourceInput, ...]
+    constants: Mapping[str, Array]
+    nodes: tuple[tuple[str, onnx.NodeProto], ...]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph outputs."""
+        return tuple(o.name for o in self.model.graph.output)
+
+    def opset(self, domain: str) -> int:
+        """Returns the version of a domain that the file asks for, 0 where it names none."""
+        versions = {_domain(o.domain): int(o.version) for o in self.model.opset_import}
+        return versions.get(_domain(domain), 0)
+
+
+def parse(data: bytes, name: str) -> Source:
+    """Reads the bytes of an ONNX file.
+
+    Args:
+        data: The file.
+        name: Name for messages.
+
+    Raises:
+        InputFileError: It is no ONNX file, or its structure is not sound.
+    """
+    model = _decode(data, name)
+    _check_opset(model, name)
+    if model.functions:
+        from onnx import inliner  # few files define functions of their own
+
+        model = inliner.inline_local_functions(model)
+    graph = model.graph
+    constants = initialisers(graph)
+    inputs = tuple(_input(value) for value in graph.input if value.name not in constants)
+    if not inputs:
+        raise InputFileError(f"{name}: the graph has no input")
+    named = _named(graph)
+    producers = _producers(named, {i.name for i in inputs} | set(constants))
+    for output in graph.output:
+        if (
+            output.name not in producers
+            and output.name not in constants
+            and all(i.name != output.name for i in inputs)
+        ):
+            raise InputFileError(f"{name}: nothing computes the graph output '{output.name}'")
+    live = _live(graph, named, producers)
+    nodes = _sorted(live, producers, name)
+    known = {i.name for i in inputs} | set(constants)
+    _check_operands(nodes, producers, known, name)
+    return Source(model, inputs, constants, nodes, _shapes(model))
+
+
+def _decode(data: bytes, name: str) -> onnx.ModelProto:
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError as error:
+        raise InputFileError(
+            f"{name} is not an ONNX file, or it is not whole", hint="export the model again"
+        ) from error
+    if not model.graph.node or not model.graph.output or not model.opset_import:
+        raise InputFileError(f"{name} is not a whole ONNX file: it holds no graph with nodes and outputs")
+    return model
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _check_opset(model: onnx.ModelProto, name: str) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        if _domain(entry.domain) == "" and not 1 <= entry.version <= newest:
+            raise InputFileError(
+                f"{name} asks for opset {entry.version}",
+                allowed=f"1 to {newest}, the newest that the installed onnx package knows",
+                hint="convert the file or update onnx",
+            )
+
+
+def _input(value: onnx.ValueInfoProto) -> SourceInput:
+    """Returns a graph input, or an error that names every dimension that is not known."""
+    if not value.type.HasField("tensor_type") or value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
+        raise InputFileError(f"input '{value.name}' is not a tensor of numbers")
+    if not value.type.tensor_type.HasField("shape") or not value.type.tensor_type.shape.dim:
+        raise InputFileError(
+            f"input '{value.name}' has no known shape", hint="export the model with a fixed input shape"
+        )
+    dims = value.type.tensor_type.shape.dim
+    free = [
+        f"dimension {k}" + (f" ('{d.dim_param}')" if d.dim_param else "")
+        for k, d in enumerate(dims)
+        if k > 0 and not d.HasField("dim_value")
+    ]
+    if free:
+        raise InputFileError(
+            f"{' and '.join(free)} of input '{value.name}' {'is' if len(free) == 1 else 'are'} free",
+            allowed="only the first dimension, the batch, may be free",
+            hint="export the model with fixed sizes",
+        )
+    shape = tuple(int(d.dim_value) for d in dims[1:])
+    size = 1
+    for k, length in enumerate(shape, 1):
+        if length < 1:
+            raise InputFileError(f"dimension {k} of input '{value.name}' is {length}", allowed="at least 1")
+        size *= length
+    if size > LARGEST_SIZE:
+        raise InputFileError(
+            f"input '{value.name}' has the shape {list(shape)}",
+            allowed=f"at most {LARGEST_SIZE} elements a sample",
+        )
+    batch = int(dims[0].dim_value) if dims[0].HasField("dim_value") and dims[0].dim_value > 0 else None
+    return SourceInput(value.name, batch, shape)
+
+
+def _named(graph: onnx.GraphProto) -> list[tuple[str, onnx.NodeProto]]:
+    """Returns the nodes with unique names: their own, or operator and position in the file."""
+    own = {node.name for node in graph.node}
+    used: set[str] = set()
+    named = []
+    for k, node in enumerate(graph.node):
+        stem = node.name or f"{node.op_type}_{k}"
+        name, count = stem, 2
+        while name in used or (name != node.name and name in own):
+            name, count = f"{stem}_{count}", count + 1
+        used.add(name)
+        named.append((name, node))
+    return named
+
+
+def _producers(named: list[tuple[str, onnx.NodeProto]], given: set[str]) -> dict[str, int]:
+    """Returns the position of the node that writes each tensor."""
+    producers: dict[str, int] = {}
+    for k, (name, node) in enumerate(named):
+        for output in filter(None, node.output):
+            if output in producers or output in given:
+                raise InputFileError(
+                    f"tensor '{output}' is written twice, the second time by {node.op_type} '{name}'"
+                )
+            producers[output] = k
+    return producers
+
+
+def _operands(node: onnx.NodeProto) -> Iterator[str]:
+    """Yields all tensors that a node reads, those of its subgraphs included."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            inner = {n for child in graph.node for n in child.output}
+            inner |= {i.name for i in graph.input} | {i.name for i in graph.initializer}
+            for child in graph.node:
+                yield from (n for n in _operands(child) if n not in inner)
+            yield from (o.name for o in graph.output if o.name not in inner)
+
+
+def _live(
+    graph: onnx.GraphProto, named: list[tuple[str, onnx.NodeProto]], producers: Mapping[str, int]
+) -> dict[int, tuple[str, onnx.NodeProto]]:
+    """Returns the nodes that some graph output depends on."""
+    waiting = [producers[o.name] for o in graph.output if o.name in producers]
+    live: set[int] = set()
+    while waiting:
+        k = waiting.pop()
+        if k not in live:
+            live.add(k)
+            waiting += [producers[n] for n in _operands(named[k][1]) if n in producers]
+    return {k: named[k] for k in sorted(live)}
+
+
+def _sorted(
+    live: Mapping[int, tuple[str, onnx.NodeProto]], producers: Mapping[str, int], name: str
+) -> tuple[tuple[str, onnx.NodeProto], ...]:
+    """Returns the nodes in topological order, ties in file order, or an error that names a cycle's nodes."""
+    waits = {k: {producers[n] for n in _operands(node) if n in producers} for k, (_, node) in live.items()}
+    done: list[int] = []
+    placed: set[int] = set()
+    while waits:
+        ready = [k for k, needs in waits.items() if needs <= placed]
+        if not ready:
+            stuck = ", ".join(f"'{live[k][0]}'" for k in _cycle(waits))
+            raise InputFileError(f"{name}: the nodes {stuck} feed each other in a cycle")
+        for k in ready:
+            del waits[k]
+        done += ready
+        placed.update(ready)
+    return tuple(live[k] for k in done)
+
+
+def _cycle(waits: Mapping[int, set[int]]) -> list[int]:
+    """Returns the nodes of one cycle; every node waits for another that is here."""
+    path: list[int] = []
+    k = next(iter(waits))
+    while k not in path:
+        path.append(k)
+        k = min(n for n in waits[k] if n in waits)
+    return sorted(path[path.index(k) :])
+
+
+def _check_operands(
+    nodes: tuple[tuple[str, onnx.NodeProto], ...], producers: Mapping[str, int], known: set[str], name: str
+) -> None:
+    for label, node in nodes:
+        for operand in filter(None, node.input):
+            if operand not in producers and operand not in known:
+                raise InputFileError(
+                    f"{name}: {node.op_type} '{label}' reads '{operand}', which nothing computes", node=label
+                )
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Returns what ONNX's shape inference finds; it only serves to go on after a refused node."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return {}
+    shapes = {}
+    for value in (*graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims and all(d.dim_value > 0 for d in dims[1:]):
+            shapes[value.name] = (1, *(int(d.dim_value) for d in dims[1:]))
+    return shapes

@@ -1,0 +1,53 @@
+"""Element-by-element arithmetic of a wire with constants and with other wires."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.frontend.builder import Builder, Term, common_shape
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.values import Refusal, Wire
+from nmcompiler.ir.kernels import Array
+
+__all__ = ["add_or_subtract", "against_sample", "scaled"]
+
+
+def against_sample(constant: Array, shape: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
+    """Returns a constant as one sample sees it, and the shape that it and a wire broadcast to.
+
+    Args:
+        constant: A constant operand.
+        shape: ONNX shape of the wire for one sample.
+    """
+    value = constant.astype(np.float64)
+    if value.ndim == len(shape) and value.shape[0] > 1:
+        if not (value == value[:1]).all():
+            raise Refusal(f"the constant of shape {list(value.shape)} differs from sample to sample")
+        value = value[:1]
+    if value.ndim > len(shape):
+        if any(n != 1 for n in value.shape[: value.ndim - len(shape) + 1]):
+            raise Refusal(f"the constant of shape {list(value.shape)} mixes samples of shape {list(shape)}")
+        raise Refusal(f"the constant has more axes ({value.ndim}) than the tensor of shape {list(shape)}")
+    padded = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+    return padded, common_shape(shape, padded.shape)
+
+
+def scaled(node: Node, builder: Builder, slot: int, constant: Array) -> Wire:
+    """Returns the wire of operand ``slot`` times a constant."""
+    wire = node.wire(slot)
+    factor, shape = against_sample(constant, wire.shape)
+    return builder.sum(node, [Term(wire, slot, factor)], shape=shape)
+
+
+def add_or_subtract(node: Node, builder: Builder, sign: float) -> Wire:
+    """Returns operand 0 plus ``sign`` times operand 1; either may be constant."""
+    signs = (1.0, sign)
+    if not node.is_constant(0) and not node.is_constant(1):
+        terms = [Term(node.wire(slot), slot, np.full(1, signs[slot])) for slot in (0, 1)]
+        return builder.sum(node, terms)
+    slot = 1 if node.is_constant(0) else 0
+    wire = node.wire(slot)
+    shift, shape = against_sample(node.constant(1 - slot), wire.shape)
+    return builder.sum(
+        node, [Term(wire, slot, np.full(1, signs[slot]))], shift=signs[1 - slot] * shift, shape=shape
+    )

@@ -1,0 +1,135 @@
+"""What an ONNX tensor is while a file is read: wires, constants, or values that stay on the host."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array, Shape
+
+__all__ = [
+    "LARGEST_SIZE",
+    "ZERO",
+    "Hosted",
+    "Layout",
+    "Refusal",
+    "Relayout",
+    "Unknown",
+    "Value",
+    "Wire",
+    "axis_of",
+    "integers",
+]
+
+ZERO = -1
+"""Element id of a constant zero."""
+
+LARGEST_SIZE = 1 << 24
+"""Elements of one tensor of one sample beyond which a file is refused: no simulated chip comes near."""
+
+
+class Refusal(Exception):
+    """A node that cannot be compiled; the walk over the graph collects them.
+
+    Args:
+        reason: What is wrong, as a clause that follows ``Conv 'name': ``.
+        hint: What to try next.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The layout of a layer whose order is free: an input or a dense layer.
+
+    Attributes:
+        shape: ``(height, width, channels)``.
+        order: ``(n,)`` flat element of the ONNX tensor at each flat position.
+    """
+
+    shape: Shape
+    order: Array
+
+
+class Relayout(Exception):
+    """Asks for the graph to be built again with another layout of one layer.
+
+    Args:
+        layer: Name of a layer whose layout is free.
+        layout: What its first consumer wants.
+    """
+
+    def __init__(self, layer: str, layout: Layout) -> None:
+        super().__init__(layer)
+        self.layer = layer
+        self.layout = layout
+
+
+@dataclass(frozen=True, eq=False)
+class Wire:
+    """A tensor that depends on the input, as the layer elements that it is made of.
+
+    Reshape, Transpose, Concat and the like are plain numpy operations on ``ids`` and make no layer.
+
+    Attributes:
+        ids: int64 of the ONNX shape of one sample; axis 0 is the batch and has length 1. An element is the
+            number of a layer's result value, or ``ZERO``.
+    """
+
+    ids: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """ONNX shape of one sample, the batch axis of length 1 included."""
+        return self.ids.shape
+
+    def reshaped(self, shape: tuple[int, ...]) -> Wire:
+        """Returns the same elements in another shape, or refuses where the sizes differ."""
+        if math.prod(shape) != self.ids.size:
+            raise Refusal(f"cannot give the shape {list(shape)} to a tensor of shape {list(self.shape)}")
+        if not shape or shape[0] != 1:
+            raise Refusal(
+                f"puts samples and features into one axis (shape {list(shape)} for one sample)",
+                "keep the batch as axis 0",
+            )
+        return Wire(self.ids.reshape(shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Hosted:
+    """A value that the host computes from ``wire`` after the read-out.
+
+    Attributes:
+        wire: The value before the host's operators.
+        ops: Operators, in order.
+    """
+
+    wire: Wire
+    ops: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The result of a refused node whose shape is not known: what follows it cannot be judged."""
+
+
+Value: TypeAlias = Wire | Array | Hosted | Unknown
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """Returns a non-negative axis, or refuses one that does not exist."""
+    if not -rank <= axis < rank:
+        raise Refusal(f"axis {axis} does not exist in a tensor of rank {rank}")
+    return axis % rank
+
+
+def integers(values: Array) -> tuple[int, ...]:
+    """Returns the entries of a constant as Python integers."""
+    return tuple(int(v) for v in np.asarray(values).ravel())

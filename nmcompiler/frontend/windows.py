@@ -1,0 +1,95 @@
+"""Reads the geometry of sliding windows from a node's attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nmcompiler.frontend.edges import Window
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.values import Refusal
+from nmcompiler.ir.kernels import Array
+
+__all__ = ["pad_ends", "whole_window", "window"]
+
+
+def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
+    """Returns the geometry of a convolution or pool; one-dimensional ones get one row.
+
+    Args:
+        node: The node with its attributes ``strides, dilations, pads, auto_pad, ceil_mode``.
+        shape: ONNX shape of the operand, ``(1, C, L)`` or ``(1, C, H, W)``.
+        size: Taps for each spatial axis.
+    """
+    lengths = shape[2:]
+    rank = len(lengths)
+    if rank not in (1, 2):
+        raise Refusal(f"works on {rank} spatial axes (shape {list(shape)}): 1 or 2 are supported")
+    strides = _entries(node, "strides", rank, 1)
+    dilations = _entries(node, "dilations", rank, 1)
+    if len(size) != rank:
+        raise Refusal(f"has a window of {len(size)} axes on {rank} spatial axes")
+    axes = []
+    for k in range(rank):
+        extent = (size[k] - 1) * dilations[k] + 1
+        begin, end = _pads(node, k, rank, lengths[k], extent, strides[k])
+        out = _outputs(lengths[k] + begin + end - extent, strides[k], node.integer("ceil_mode", 0) == 1)
+        if node.integer("ceil_mode", 0) == 1 and (out - 1) * strides[k] >= lengths[k] + begin:
+            out -= 1  # a window that starts behind the source and its left padding does not count
+        if out < 1:
+            raise Refusal(
+                f"leaves no output: a window of {extent} on {lengths[k]} values, padded by {begin + end}"
+            )
+        axes.append((int(size[k]), strides[k], begin, dilations[k], out))
+    if rank == 1:
+        axes.insert(0, (1, 1, 0, 1, 1))
+    return Window(*((a, b) for a, b in zip(*axes, strict=True)))
+
+
+def pad_ends(node: Node, shape: tuple[int, ...], used: Window) -> tuple[int, int]:
+    """Returns the padding below and to the right that the node states (rows first; 0 for a row of 1-D)."""
+    lengths = shape[2:]
+    rank = len(lengths)
+    ends = []
+    for k in range(rank):
+        axis = k + 2 - rank
+        extent = (used.size[axis] - 1) * used.dilation[axis] + 1
+        ends.append(_pads(node, k, rank, lengths[k], extent, used.stride[axis])[1])
+    return (0, ends[0]) if rank == 1 else (ends[0], ends[1])
+
+
+def _entries(node: Node, name: str, rank: int, default: int) -> tuple[int, ...]:
+    values = node.integers(name)
+    if values is None:
+        return (default,) * rank
+    if len(values) != rank or min(values) < 1:
+        raise Refusal(f"{name} {list(values)} do not fit {rank} spatial axes")
+    return values
+
+
+def _pads(node: Node, axis: int, rank: int, length: int, extent: int, stride: int) -> tuple[int, int]:
+    """Returns the padding before and after an axis, as ONNX's ``auto_pad`` defines it."""
+    mode = node.text("auto_pad", "NOTSET")
+    if mode == "VALID":
+        return 0, 0
+    if mode in ("SAME_UPPER", "SAME_LOWER"):
+        total = max(0, (-(-length // stride) - 1) * stride + extent - length)
+        small, large = total // 2, total - total // 2
+        return (small, large) if mode == "SAME_UPPER" else (large, small)
+    if mode not in ("NOTSET", ""):
+        raise Refusal(f"auto_pad '{mode}' does not exist")
+    pads = node.integers("pads") or (0,) * (2 * rank)
+    if len(pads) != 2 * rank or min(pads) < 0:
+        raise Refusal(f"pads {list(pads)} do not fit {rank} spatial axes")
+    return pads[axis], pads[axis + rank]
+
+
+def _outputs(room: int, stride: int, ceil: bool) -> int:
+    """Returns how many windows fit where the last may start ``room`` behind the first."""
+    return (-(-room // stride) if ceil else room // stride) + 1
+
+
+def whole_window(ids: Array, rows: bool = True, columns: bool = True) -> Window:
+    """Returns a window over all rows or all columns of ``(h, w, c)`` ids, or over both."""
+    height, width, _ = ids.shape
+    size = (height if rows else 1, width if columns else 1)
+    return Window(size, (1, 1), (0, 0), (1, 1), (height // size[0], width // size[1]))

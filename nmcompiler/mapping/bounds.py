@@ -1,0 +1,86 @@
+"""How many cores any partition needs at least, from needs that do not depend on where layers are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nmcompiler.ir.cores import Box
+from nmcompiler.ir.kernels import Array
+from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds, axons
+from nmcompiler.target.model import Target
+
+__all__ = ["lower_bound", "unavoidable"]
+
+
+def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
+    """Returns, by resource, what all cores of any partition use together at the least.
+
+    Every neuron lies somewhere; every source that is read occupies an axon of some core, and every neuron
+    that is read an output axon; every projection is stored at least once, as its kernel where that may be
+    shared; every θ is needed on some core.
+    """
+    read: dict[AxonKey, Array] = {}
+    thetas: set[int] = set()
+    for population in needs.populations.values():
+        whole = Box.whole(population.shape)
+        for key in population.by_key:
+            mask = population.read(key, whole)
+            read[key] = mask | read[key] if key in read else mask
+        thetas |= population.thetas(whole)
+    neurons = sum(p.population.size for p in needs.populations.values())
+    return {
+        "neurons": neurons,
+        "state_bits": neurons * needs.target.membrane_bits,
+        "synapse_bits": sum(_stored(p) for p in needs.populations.values()),
+        "input_axons": sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
+        "output_axons": _sending(needs, read),
+        "thresholds": len(thetas),
+    }
+
+
+def _sending(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
+    """Returns the number of neurons on cores that any core reads."""
+    any_delay: dict[str, Array] = {}
+    for (source, _), mask in read.items():
+        if source in needs.populations:
+            any_delay[source] = mask | any_delay[source] if source in any_delay else mask
+    return sum(int(np.count_nonzero(m)) for m in any_delay.values())
+
+
+def _stored(population: PopulationNeeds) -> int:
+    """Returns the fewest bits for the synapses of a population, channel by channel.
+
+    Either some core stores the kernel of a channel, or every core stores its synapses one by one.
+    """
+    h, w, c = population.shape
+    cuts = np.array([0, h]), np.array([0, w]), np.arange(c + 1)
+    return int(population.synapse_bits(cuts).sum())
+
+
+def lower_bound(needs: NetworkNeeds, target: Target, chips: int) -> int:
+    """Returns the cores that any partition needs on up to ``chips`` chips, at least 1.
+
+    For each resource: the fewest cores, the largest first, that together hold what is unavoidable. Where
+    all cores together are too few, their number is returned.
+    """
+    bound = 1
+    for resource, amount in unavoidable(needs).items():
+        sizes = [(getattr(t.limits, resource), t.count * chips) for t in target.core_types]
+        bound = max(bound, _fewest(amount, sizes))
+    return bound
+
+
+def _fewest(amount: int, sizes: list[tuple[int | None, int]]) -> int:
+    """Returns the fewest cores of given (limit, count) that hold an amount."""
+    if any(limit is None for limit, _ in sizes):
+        return 1
+    used = 0
+    for limit, count in sorted(((s or 0, n) for s, n in sizes), reverse=True):
+        fit = min(count, -(-amount // max(limit, 1)))
+        used += fit
+        amount -= fit * limit
+        if amount <= 0:
+            break
+    return used

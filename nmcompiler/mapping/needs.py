@@ -1,0 +1,215 @@
+"""What a box of a population costs on a core, in every resource of the vocabulary.
+
+- ``neurons``: neurons of the box. ``state_bits``: neurons × membrane bits.
+- ``input_axons``: distinct source neurons (or source pixels, where the channel travels along) that the box
+  reads. Spikes that travel for different times need axons of their own.
+- ``synapse_bits``: synapses × weight bits; where the target shares weights, a convolution stores the
+  kernels of the box's channels once if that is less.
+- ``thresholds``: distinct θ; a read-out has none.
+- ``fan_in``: most synapses of one neuron. A synapse of weight 0 is a synapse.
+- ``output_axons``: (neuron, destination core) pairs, the own core included. ``destinations``: most
+  destination cores of one neuron. Both depend on where the consumers lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nmcompiler.ir.cores import Box
+from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.network import Population
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.mapping.reach import Cuts, Reach, reach
+from nmcompiler.target.model import Target
+
+__all__ = ["AxonKey", "NetworkNeeds", "PopulationNeeds", "Wire", "network_needs"]
+
+AxonKey = tuple[str, int]
+"""Source population and delay: what shares input axons on a core."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wire:
+    """One projection into a population.
+
+    Attributes:
+        key: Source population and steps that its spikes travel.
+        source_shape: Shape of the source population.
+        reach: Geometry of the kernel.
+    """
+
+    key: AxonKey
+    source_shape: Shape
+    reach: Reach
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationNeeds:
+    """Needs of the boxes of one population.
+
+    Attributes:
+        population: The population.
+        wires: Its projections.
+        theta: Thresholds, broadcastable to the shape, or None where it has none.
+        target: The chip.
+    """
+
+    population: Population
+    wires: tuple[Wire, ...]
+    theta: Array | None
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """Name of the population."""
+        return self.population.name
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the population."""
+        return self.population.shape
+
+    @cached_property
+    def fan_in(self) -> Array:
+        """Synapses of each neuron, ``(h, w, c)`` int64."""
+        total = np.zeros(self.shape, np.int64)
+        for wire in self.wires:
+            total += wire.reach.fan_in
+        return total
+
+    @cached_property
+    def by_key(self) -> Mapping[AxonKey, tuple[Wire, ...]]:
+        """The projections that share input axons."""
+        keys = dict.fromkeys(w.key for w in self.wires)
+        return {key: tuple(w for w in self.wires if w.key == key) for key in keys}
+
+    @cached_property
+    def distinct_thresholds(self) -> int:
+        """Distinct θ of the whole population."""
+        return 0 if self.theta is None else len(np.unique(self.theta))
+
+    def neurons(self, cuts: Cuts) -> Array:
+        """Returns the number of neurons of each box of a grid."""
+        y, x, c = (np.diff(bounds) for bounds in cuts)
+        product: Array = y[:, None, None] * x[None, :, None] * c
+        return product
+
+    def state_bits(self, cuts: Cuts) -> Array:
+        """Returns the bits of neuron state of each box of a grid."""
+        return self.neurons(cuts) * self.target.membrane_bits
+
+    def stored(self, wire: Wire, cuts: Cuts) -> tuple[Array, Array | None]:
+        """Returns the bits of one projection for each box of a grid: a weight a synapse, and the kernel once.
+
+        The second, ``(1, 1, channel parts)``, is None where the target or the kernel does not share weights.
+        """
+        bits = self.target.weight_bits
+        single = wire.reach.synapses(cuts) * bits
+        kernel = wire.reach.kernel
+        if kernel is None or not self.target.weight_sharing:
+            return single, None
+        return single, np.add.reduceat(kernel, cuts[2][:-1])[None, None, :] * bits
+
+    def synapse_bits(self, cuts: Cuts) -> Array:
+        """Returns the bits of synapse memory of each box of a grid, alone on a core."""
+        total = np.zeros(tuple(len(bounds) - 1 for bounds in cuts), np.int64)
+        for wire in self.wires:
+            single, once = self.stored(wire, cuts)
+            total += single if once is None else np.minimum(single, once)
+        return total
+
+    def input_axons(self, cuts: Cuts) -> Array:
+        """Returns the number of input axons of each box of a grid, alone on a core."""
+        parts = tuple(len(bounds) - 1 for bounds in cuts)
+        pixels = self.target.axon_unit == "pixel"
+        total = np.zeros(parts, np.int64)
+        for key, wires in self.by_key.items():
+            if len(wires) == 1:
+                total += wires[0].reach.sources(cuts, pixels=pixels)
+                continue
+            for index in np.ndindex(*parts):
+                total[index] += axons(self.read(key, grid_box(cuts, index)), pixels=pixels)
+        return total
+
+    def read(self, key: AxonKey, box: Box) -> Array:
+        """Returns the source neurons that a box reads with one delay, as a bool mask of the source."""
+        wires = self.by_key[key]
+        mask = np.zeros(wires[0].source_shape, bool)
+        for wire in wires:
+            wire.reach.mark(mask, box)
+        return mask
+
+    def thetas(self, box: Box) -> frozenset[int]:
+        """Returns the distinct θ of a box."""
+        if self.theta is None:
+            return frozenset()
+        ranges = ((box.y0, box.y1), (box.x0, box.x1), (box.c0, box.c1))
+        index = tuple(
+            slice(a, b) if n > 1 else slice(None) for (a, b), n in zip(ranges, self.theta.shape, strict=True)
+        )
+        return frozenset(int(t) for t in np.unique(self.theta[index]))
+
+    def thresholds(self, cuts: Cuts) -> Array:
+        """Returns the number of distinct θ of each box of a grid."""
+        parts = tuple(len(bounds) - 1 for bounds in cuts)
+        if self.distinct_thresholds <= 1:
+            return np.full(parts, self.distinct_thresholds, np.int64)
+        counts = [len(self.thetas(grid_box(cuts, index))) for index in np.ndindex(*parts)]
+        return np.array(counts, np.int64).reshape(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkNeeds:
+    """Needs of a whole network.
+
+    Attributes:
+        spiking: The network.
+        target: The chip.
+        populations: Needs of every population but the inputs, in topological order.
+    """
+
+    spiking: Spiking
+    target: Target
+    populations: Mapping[str, PopulationNeeds]
+
+    @property
+    def sources(self) -> tuple[Population, ...]:
+        """All populations, inputs included, in topological order."""
+        return tuple(self.spiking.network.graph)
+
+
+def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
+    """Returns the needs of every population of a network on a chip."""
+    graph = spiking.network.graph
+    needs = {}
+    for population in graph:
+        if population.role == "input":
+            continue
+        wires = tuple(
+            Wire(
+                (edge.source, spiking.schedule.delay(edge.source, edge.target)),
+                graph.node(edge.source).shape,
+                reach(edge.payload.kernel, graph.node(edge.source).shape, population.shape),
+            )
+            for edge in graph.in_edges(population.name)
+        )
+        theta = None if population.role == "readout" else spiking.neurons[population.name].theta
+        if theta is not None:
+            theta = np.asarray(theta).reshape((1,) * (3 - np.ndim(theta)) + np.shape(theta))
+        needs[population.name] = PopulationNeeds(population, wires, theta, target)
+    return NetworkNeeds(spiking, target, needs)
+
+
+def grid_box(cuts: Cuts, index: tuple[int, ...]) -> Box:
+    """Returns one box of a grid."""
+    (y, x, c), (i, j, k) = cuts, index
+    return Box(int(y[i]), int(y[i + 1]), int(x[j]), int(x[j + 1]), int(c[k]), int(c[k + 1]))
+
+
+def axons(mask: Array, *, pixels: bool) -> int:
+    """Returns the number of input axons for a bool mask of read source neurons."""
+    return int(np.count_nonzero(mask.any(axis=2) if pixels else mask))

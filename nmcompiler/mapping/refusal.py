@@ -1,0 +1,95 @@
+"""Why a network does not fit, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nmcompiler.errors import DoesNotFit
+from nmcompiler.mapping.needs import PopulationNeeds
+from nmcompiler.mapping.reach import cut
+from nmcompiler.mapping.search import Outputs, grid_needs
+from nmcompiler.target.model import Target
+
+__all__ = ["does_not_fit", "out_of_cores"]
+
+_HELP: Mapping[str, str] = {
+    "neurons": "choose a target whose cores hold neurons",
+    "input_axons": (
+        "that is what its smallest piece, one neuron, reads: use a smaller kernel, more groups, or a target "
+        "with at least {used} input axons a core"
+    ),
+    "output_axons": (
+        "one of its neurons is read on {used} cores: fewer weight bits or levels make its consumers smaller; "
+        "else choose a target with more output axons a core"
+    ),
+    "synapse_bits": (
+        "that is what one of its neurons stores: use fewer weight bits ({bits} now), a smaller kernel, or a "
+        "target with at least {used} synapse bits a core"
+    ),
+    "state_bits": "choose a target whose cores hold the {used} bits of one membrane",
+    "thresholds": "choose a target whose cores hold a threshold",
+    "fan_in": (
+        "that many inputs has one of its neurons: use a smaller kernel, more groups, or a target with a "
+        "fan-in of at least {used}"
+    ),
+    "destinations": (
+        "one of its neurons is read on {used} cores: fewer weight bits{sharing} cut its consumers into fewer "
+        "pieces; else choose a target with more destinations a neuron"
+    ),
+}
+
+
+def does_not_fit(needs: PopulationNeeds, outputs: Outputs, target: Target) -> DoesNotFit:
+    """Returns the error for a population of which not even single neurons fit.
+
+    The resource is the first that is broken on the core type that comes nearest to holding it.
+    """
+    cuts = cut(needs.shape, needs.shape)
+    best: tuple[float, str, int, int] | None = None
+    costs = {resource: int(cost(cuts).max()) for resource, cost in grid_needs(needs, outputs).items()}
+    for core_type in target.core_types:
+        broken = [
+            (used / max(limit, 1), resource, used, limit)
+            for resource, used in costs.items()
+            if (limit := getattr(core_type.limits, resource)) is not None and used > limit
+        ]
+        worst = max(broken)
+        best = worst if best is None else min(best, worst)
+    assert best is not None  # a population that fits on some core type is never refused
+    _, resource, used, limit = best
+    sharing = "" if target.weight_sharing else " or a target that shares the weights of convolutions"
+    hint = _HELP[resource].format(used=used, bits=target.weight_bits, sharing=sharing)
+    return DoesNotFit(
+        layer=needs.name, resource=resource, used=used, limit=limit, target=target.name, hint=hint
+    )
+
+
+def out_of_cores(pieces: Mapping[str, int], needed: int, chips: int, target: Target) -> DoesNotFit:
+    """Returns the error for a network that needs more cores than there are.
+
+    Args:
+        pieces: Number of pieces of each population.
+        needed: Cores of the whole network.
+        chips: Chips that may be used.
+        target: The chip.
+    """
+    layer = max(pieces, key=lambda name: pieces[name])
+    enough = -(-needed // target.cores_per_chip)
+    hints = [f"the layer alone is cut into {pieces[layer]} pieces, the cores are those of the whole network"]
+    if chips < enough <= target.max_chips:
+        hints.append(f"try --chips {enough}")
+    else:
+        helps = (
+            "try fewer weight bits"
+            if target.weight_sharing
+            else ("try fewer weight bits, or a target that shares the weights of convolutions")
+        )
+        hints.append(f"{helps}, or a target with larger or more cores")
+    return DoesNotFit(
+        layer=layer,
+        resource="cores",
+        used=needed,
+        limit=target.cores_per_chip * chips,
+        target=f"{target.name} with {chips} chip{'s' if chips > 1 else ''}",
+        hint="; ".join(hints),
+    )

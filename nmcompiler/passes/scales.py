@@ -1,0 +1,117 @@
+"""Scales from calibration data: what real value one unit of a channel stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array
+
+__all__ = ["InputRange", "ScaleSearch", "input_range", "search_scales"]
+
+_GRID_FROM = 0.15  # smallest share of the largest value that a scale may cover
+_FLOOR = 1e-3  # a channel's range is at least this share of the largest channel's
+
+
+@dataclass(frozen=True, eq=False)
+class InputRange:
+    """How an input is coded: ``x ≈ scale[c] · q + offset[c]``."""
+
+    scale: Array
+    offset: Array
+    signed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleSearch:
+    """Scales ``(c,)`` of a layer, and which of its channels calibration never saw active."""
+
+    scale: Array
+    silent: Array
+
+
+def search_scales(
+    target: Array, values: Array, levels: int, *, signed: bool, grid: int, rows: int
+) -> ScaleSearch:
+    """Returns the scale of each channel with the least squared error of the quantised values.
+
+    Args:
+        target: ``(N, h, w, c)`` what the values should be, from the float path.
+        values: ``(N, h, w, c)`` what they are before quantisation, on quantised inputs.
+        levels: L.
+        signed: Whether values are cut at −L instead of 0.
+        grid: Number of scales tried, from 0.15 to 1 times the largest value over L.
+        rows: Positions that are looked at; more are thinned out evenly.
+
+    A silent channel takes the median scale of the others: an arbitrary one would let the first value that
+    appears at run time through with any factor.
+    """
+    channels = target.shape[-1]
+    largest = np.abs(target).reshape(-1, channels).max(axis=0).astype(np.float64)
+    silent = largest <= _FLOOR * 1e-3 * largest.max(initial=0)
+    if silent.all():
+        reach = float(np.abs(values).max(initial=0)) or 1.0
+        return ScaleSearch(np.full(channels, reach / levels), silent)
+    largest = np.maximum(largest, _FLOOR * largest.max())
+    t, z = (_thinned(a.reshape(-1, channels), rows) for a in (target, values))
+    lowest = -levels if signed else 0
+    best = np.full(channels, np.inf)
+    scale = largest / levels
+    for share in np.linspace(_GRID_FROM, 1, grid):
+        s = (share * largest / levels).astype(np.float32)
+        q = np.clip(np.floor(z / s + np.float32(0.5)), lowest, levels)
+        error = np.square(t - s * q).mean(axis=0, dtype=np.float64)
+        better = error < best
+        best[better] = error[better]
+        scale[better] = share * largest[better] / levels
+    scale[silent] = np.median(scale[~silent])
+    return ScaleSearch(scale, silent)
+
+
+def _thinned(rows: Array, most: int) -> Array:
+    step = -(-len(rows) // most)
+    return np.ascontiguousarray(rows[::step], np.float32)
+
+
+def input_range(x: Array, levels: int) -> InputRange:
+    """Returns how to code an input from its calibration values ``(N, h, w, c)``.
+
+    Whole numbers, and multiples of 1/255, that fit the levels keep their own grid. Otherwise a range that
+    is roughly symmetric about 0 is signed, one far from 0 on either side takes an offset, and any other
+    counts from 0. Pictures have a range per channel; so have the features of a vector, where their ranges
+    differ by far.
+    """
+    low, high = _ranges(np.asarray(x, np.float64))
+    zero = np.zeros(len(low))
+    lowest, highest = float(low.min()), float(high.max())
+    if lowest < 0 and min(-lowest, highest) >= 0.25 * max(-lowest, highest):
+        grid = _own_grid(x, levels)
+        return InputRange(zero + grid if grid else np.maximum(-low, high) / levels, zero, True)
+    if lowest >= 0 and lowest <= 0.5 * highest:
+        grid = _own_grid(x, levels)
+        return InputRange(zero + grid if grid else high / levels, zero, False)
+    return InputRange((high - low) / levels, low, False)
+
+
+def _own_grid(x: Array, levels: int) -> float | None:
+    for grid in (1.0, 1 / 255):
+        units = np.asarray(x, np.float64) / grid
+        if np.abs(units).max() <= levels and np.abs(units - np.round(units)).max() < 1e-3:
+            return grid
+    return None
+
+
+def _ranges(x: Array) -> tuple[Array, Array]:
+    """Returns the smallest and the largest value of each channel; no range is empty."""
+    channels = x.shape[-1]
+    rows = x.reshape(-1, channels)
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    width = np.maximum(np.maximum(np.abs(low), np.abs(high)), high - low)
+    usual = float(np.median(width[width > 0])) if np.any(width > 0) else 1.0
+    vector = x.shape[1:3] == (1, 1)
+    if vector and width.max() <= 16 * usual:
+        low, high = np.full(channels, low.min()), np.full(channels, high.max())
+    empty = np.maximum(np.abs(low), np.abs(high)) == 0
+    high = np.where(empty, usual, high)
+    return low, np.where(high > low, high, low + usual)

@@ -1,0 +1,250 @@
+"""Integers of one population: thresholds first, then weights and biases, all within a chip's formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nmcompiler.errors import DoesNotFit
+from nmcompiler.ir.bounds import sums_of_weights
+from nmcompiler.ir.kernels import Array, Kernel, Shape, with_weight
+from nmcompiler.passes.kernel_algebra import largest_weight, scale_targets
+from nmcompiler.target.model import Target
+
+__all__ = ["Branch", "Formats", "Integers", "fit_population", "fit_readout"]
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """An in-edge during quantisation.
+
+    Attributes:
+        source: Name of the layer that is read.
+        kernel: Real weights per unit of the source's integers.
+        slot: Operand position.
+        levels: Sum of the largest magnitudes of the source's terms.
+        signed: Whether the source is signed.
+    """
+
+    source: str
+    kernel: Kernel
+    slot: int
+    levels: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Formats:
+    """The largest magnitudes that a chip can hold.
+
+    Attributes:
+        weight: Of a weight.
+        theta: Of a threshold.
+        membrane: Of a membrane.
+        mantissa: Of a bias's mantissa; None where biases are limited by the membrane alone: chips without
+            a bias of their own start the membrane at it.
+        exponent: Largest exponent of a bias.
+        per_population: Whether all neurons of a population share one threshold.
+        name: The chip, for errors.
+    """
+
+    weight: int
+    theta: int
+    membrane: int
+    mantissa: int | None
+    exponent: int
+    per_population: bool
+    name: str
+
+    @classmethod
+    def of(cls, target: Target, *, weight_bits: int | None = None, headroom_bits: int = 0) -> Formats:
+        """Returns the formats of a chip.
+
+        Args:
+            target: The chip.
+            weight_bits: Fewer bits than the chip has, sign included.
+            headroom_bits: Bits that a code adds to thresholds, biases and membranes.
+        """
+        bits = min(weight_bits or target.weight_bits, target.weight_bits)
+        mantissa = None if target.bias is None else (1 << target.bias.mantissa_bits - 1) - 1
+        return cls(
+            weight=max((1 << bits - 1) - 1, 1),
+            theta=max(((1 << target.threshold.bits) - 1) >> headroom_bits, 1),
+            membrane=target.membrane_max >> headroom_bits,
+            mantissa=mantissa if mantissa is None else mantissa >> headroom_bits,
+            exponent=0 if target.bias is None else target.bias.exponent_max,
+            per_population=target.threshold.per == "population",
+            name=target.title,
+        )
+
+    @property
+    def bias(self) -> int:
+        """Largest magnitude of a bias."""
+        return self.membrane if self.mantissa is None else self.mantissa << self.exponent
+
+    def round_bias(self, bias: Array) -> Array:
+        """Returns the nearest biases that the chip can hold, int64; none is clipped."""
+        whole = np.round(bias).astype(np.int64)
+        if self.mantissa is None:
+            return whole
+        unit = np.ones_like(whole)
+        for _ in range(self.exponent):
+            unit = np.where(np.abs(np.round(bias / unit)) > self.mantissa, unit * 2, unit)
+        return np.round(bias / unit).astype(np.int64) * unit
+
+    def hold(self, branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> bool:
+        """Whether no sum of integer branches, bias and threshold can leave the chip's registers.
+
+        Args:
+            branches: In-edges with integer kernels.
+            bias: int64, broadcastable to ``shape``.
+            theta: ``(c,)`` int64.
+            shape: ``(height, width, channels)``.
+        """
+        fits = _reach(branches, bias, theta, shape).max() <= self.membrane
+        return bool(fits and np.abs(bias).max() <= self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """Numbers of a population: ``v = theta / scale`` turns real values into its accumulator's unit.
+
+    Attributes:
+        branches: The in-edges with integer kernels.
+        theta: ``(c,)`` int64.
+        scale: ``(c,)`` float64, larger than asked for where even θ = 1 made weights too large.
+    """
+
+    branches: tuple[Branch, ...]
+    theta: Array
+    scale: Array
+
+    @property
+    def unit(self) -> Array:
+        """``(c,)`` float64: what a real value is multiplied by."""
+        unit: Array = self.theta / self.scale
+        return unit
+
+
+def fit_population(
+    name: str,
+    branches: tuple[Branch, ...],
+    bias: Array,
+    scale: Array,
+    shape: Shape,
+    formats: Formats,
+    *,
+    ceiling: float,
+) -> Integers:
+    """Returns the largest thresholds for which weights, bias, threshold and membrane fit the chip.
+
+    Args:
+        name: The layer, for errors.
+        branches: In-edges with real weights.
+        bias: Real bias, broadcastable to ``shape``.
+        scale: ``(c,)`` real value of one unit.
+        shape: ``(height, width, channels)``.
+        formats: What the chip holds.
+        ceiling: Largest scale allowed. Up to it a scale grows where its weights, its membrane or its bias
+            do not fit at θ = 1; weights that still do not fit are cut.
+
+    Raises:
+        DoesNotFit: Where even θ = 1 leaves the membrane or the bias too large.
+    """
+    peak, reach, offset = _magnitudes(branches, bias, shape)
+    least = np.maximum(peak / formats.weight, (reach + offset) / (0.98 * formats.membrane - 1))
+    least = np.maximum(least, offset / formats.bias)
+    scale = np.maximum(scale, np.minimum(least, ceiling))
+    with np.errstate(divide="ignore"):
+        by_weight = formats.weight * scale / peak
+        by_bias = np.minimum(formats.bias * scale / offset, formats.theta)
+    room = np.minimum(formats.membrane * scale / (reach + offset + scale), by_bias)
+    theta = np.floor(np.minimum(np.maximum(by_weight, 1), room) + 1e-9).astype(np.int64)
+    weightless = peak == 0
+    if np.any(weightless) and not weightless.all():
+        theta[weightless] = np.minimum(theta[weightless], int(np.median(theta[~weightless])))
+    if formats.per_population:
+        theta[:] = theta.min()
+    while True:
+        if theta.min() < 1:
+            worst = int(np.argmin(room))
+            need = int((reach + offset + scale)[worst] / scale[worst])
+            raise _too_small(name, need, formats)
+        made = Integers(_rounded(branches, theta / scale, shape, formats), theta, scale)
+        over = _reach(made.branches, np.round(bias * made.unit), theta, shape) > formats.membrane
+        if not np.any(over):
+            return made
+        theta = np.where(over, np.minimum(theta - 1, theta * 63 // 64), theta)
+        if formats.per_population:
+            theta[:] = theta.min()
+
+
+def fit_readout(
+    name: str, branches: tuple[Branch, ...], bias: Array, shape: Shape, formats: Formats
+) -> tuple[tuple[Branch, ...], float]:
+    """Returns a read-out's integer branches and its one scale, the smallest for which all numbers fit."""
+    peak, reach, offset = _magnitudes(branches, bias, shape)
+    with np.errstate(divide="ignore"):
+        by_weight, by_bias = formats.weight / peak.max(), formats.bias / offset.max()
+        unit = min(by_weight, by_bias, formats.membrane / (reach + offset).max())
+    unit = unit if np.isfinite(unit) else 1.0
+    one = np.ones(shape[2], np.int64)
+    while True:
+        integer = _rounded(branches, unit * one, shape, formats)
+        if formats.hold(integer, np.round(bias * unit), one, shape):
+            return integer, 1 / float(unit)
+        unit *= 63 / 64
+        if unit * peak.max() < 0.5:
+            raise _too_small(name, int((reach + offset).max() * unit), formats)
+
+
+def _magnitudes(branches: tuple[Branch, ...], bias: Array, shape: Shape) -> tuple[Array, Array, Array]:
+    """Returns per channel the largest weight, the farthest sum, and the largest bias, in real units."""
+    peak, up, down = np.zeros(shape[2]), np.zeros((1, 1, 1)), np.zeros((1, 1, 1))
+    for branch in branches:
+        peak = np.maximum(peak, largest_weight(branch.kernel, shape))
+        more, less = _sums(branch, shape)
+        up, down = up + more, down + less
+    return peak, _per_channel(np.maximum(up, down), shape), _per_channel(np.abs(bias), shape)
+
+
+def _sums(branch: Branch, shape: Shape) -> tuple[Array, Array]:
+    positive, negative = sums_of_weights(branch.kernel, shape)
+    if branch.signed:
+        positive = negative = positive + negative
+    return positive * branch.levels, negative * branch.levels
+
+
+def _per_channel(value: Array, shape: Shape) -> Array:
+    most: Array = np.broadcast_to(value, (*value.shape[:2], shape[2])).max(axis=(0, 1))
+    return most
+
+
+def _rounded(branches: tuple[Branch, ...], unit: Array, shape: Shape, formats: Formats) -> tuple[Branch, ...]:
+    result = []
+    for branch in branches:
+        scaled = scale_targets(branch.kernel, unit, shape)
+        weight = np.clip(np.round(scaled.weight), -formats.weight, formats.weight).astype(np.int64)
+        result.append(replace(branch, kernel=with_weight(scaled, weight)))
+    return tuple(result)
+
+
+def _reach(branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> Array:
+    """Returns ``(c,)``: how far the membranes of each channel can go."""
+    up, down = np.zeros((1, 1, 1)), np.zeros((1, 1, 1))
+    for branch in branches:
+        more, less = _sums(branch, shape)
+        up, down = up + more, down + less
+    return _per_channel(np.maximum(up, down) + np.abs(bias) + theta, shape)
+
+
+def _too_small(name: str, need: int, formats: Formats) -> DoesNotFit:
+    return DoesNotFit(
+        layer=name,
+        resource="state_bits",
+        used=need.bit_length() + 1,
+        limit=formats.membrane.bit_length() + 1,
+        target=formats.name,
+        hint="use fewer levels, fewer weight bits, or a chip with larger membranes or biases",
+    )

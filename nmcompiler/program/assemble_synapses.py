@@ -1,0 +1,342 @@
+"""Emission of synapses: a kernel on one box becomes axon runs, patterns and weights.
+
+A convolution is separable: which target rows a source row reaches does not depend on the column. So the
+taps of both axes are listed once per source position, positions with the same taps (relative to the first
+target) share a *signature*, and every pair of signatures is one pattern. Only borders differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+
+import numpy as np
+
+from nmcompiler.ir.cores import Box
+from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
+from nmcompiler.program.assemble_axons import AxonTable, Source
+
+__all__ = ["BlockSynapses", "PatternTable"]
+
+
+@dataclass
+class PatternTable:
+    """Patterns of segments, each stored once.
+
+    Attributes:
+        starts: First segment of each pattern, and the end.
+        segments: ``(weight, target, length)`` rows.
+        numbers: Number of a pattern by its segments.
+    """
+
+    starts: list[int] = field(default_factory=lambda: [0])
+    segments: list[tuple[int, int, int]] = field(default_factory=list)
+    numbers: dict[tuple[tuple[int, int, int], ...], int] = field(default_factory=dict)
+
+    def number(self, segments: tuple[tuple[int, int, int], ...]) -> int:
+        """Returns the number of a pattern, adding it where it is new."""
+        known = self.numbers.get(segments)
+        if known is None:
+            known = self.numbers[segments] = len(self.numbers)
+            self.segments.extend(segments)
+            self.starts.append(len(self.segments))
+        return known
+
+
+def merged(segments: Iterator[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Returns the segments with those joined that continue each other in weights and targets."""
+    result: list[tuple[int, int, int]] = []
+    for weight, target, length in segments:
+        if result:
+            w, t, n = result[-1]
+            if weight == w + n and target == t + n:
+                result[-1] = (w, t, n + length)
+                continue
+        result.append((weight, target, length))
+    return result
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The taps of one axis of a convolution on a range of source positions.
+
+    Attributes:
+        positions: ``(m,)`` source positions that reach the box.
+        first: ``(m,)`` first target that each reaches, counted in the box.
+        signature: ``(m,)`` index into ``taps``.
+        taps: For each signature the pairs (target − first, tap), ascending in the target.
+    """
+
+    positions: Array
+    first: Array
+    signature: Array
+    taps: tuple[tuple[tuple[int, int], ...], ...]
+
+    @classmethod
+    def of(cls, kernel: Conv, axis: int, source: tuple[int, int], target: tuple[int, int]) -> Axis:
+        """Returns the taps of ``axis`` between source range and target range (each first, end)."""
+        stride, padding = kernel.stride[axis], kernel.padding[axis]
+        dilation = kernel.dilation[axis]
+        pairs: dict[int, list[tuple[int, int]]] = {}
+        for t in range(*target):
+            for tap in range(kernel.weight.shape[axis]):
+                position = t * stride - padding + tap * dilation
+                if source[0] <= position < source[1]:
+                    pairs.setdefault(position, []).append((t - target[0], tap))
+        positions = sorted(pairs)
+        numbers: dict[tuple[tuple[int, int], ...], int] = {}
+        first, signature = [], []
+        for position in positions:
+            base = pairs[position][0][0]
+            taps = tuple((t - base, tap) for t, tap in pairs[position])
+            first.append(base)
+            signature.append(numbers.setdefault(taps, len(numbers)))
+        return cls(
+            np.array(positions, np.int64),
+            np.array(first, np.int64),
+            np.array(signature, np.int64),
+            tuple(numbers),
+        )
+
+
+@dataclass(frozen=True)
+class ConvPart:
+    """Source channels of a convolution that share one form of run.
+
+    Axon j of a pixel has the weights ``weight[j, ky, kx]`` of ``width`` targets, which start at channel
+    ``target + j · target_stride`` of the box.
+
+    Attributes:
+        source: First source channel.
+        target: First target channel, counted in the box.
+        target_stride: Target channels from axon to axon.
+        weight: ``(channels, kh, kw, width)``.
+    """
+
+    source: int
+    target: int
+    target_stride: int
+    weight: Array
+
+    @property
+    def channels(self) -> int:
+        """Number of source channels."""
+        return int(self.weight.shape[0])
+
+    @classmethod
+    def of(cls, kernel: Conv, box: Box) -> tuple[ConvPart, ...]:
+        """Returns the parts of a convolution that write channels of the box."""
+        fan_in, per_group = kernel.weight.shape[2], kernel.target_channels // kernel.groups
+        low = max(box.c0 - kernel.target_channel, 0)
+        high = min(box.c1 - kernel.target_channel, kernel.target_channels)
+        if low >= high:
+            return ()
+        start = kernel.target_channel - box.c0
+        groups = range(low // per_group, (high - 1) // per_group + 1)
+        if fan_in == 1 and len(groups) > 1 and low % per_group == 0 and high % per_group == 0:
+            weight = kernel.weight[:, :, 0, low:high].reshape(*kernel.weight.shape[:2], -1, per_group)
+            return (
+                cls(kernel.source_channel + groups[0], start + low, per_group, weight.transpose(2, 0, 1, 3)),
+            )
+        parts = []
+        for g in groups:
+            a, b = max(low, g * per_group), min(high, (g + 1) * per_group)
+            weight = kernel.weight[..., a:b].transpose(2, 0, 1, 3)
+            parts.append(cls(kernel.source_channel + g * fan_in, start + a, 0, weight))
+        return tuple(parts)
+
+
+@dataclass
+class BlockSynapses:
+    """Runs and weights of one block, in the making.
+
+    Attributes:
+        box: The block's part of its population.
+        target_shape: Shape of the population.
+        sharing: Whether a convolution's kernel is stored once.
+        patterns: Patterns of the whole program.
+        runs: ``(…, 7)`` arrays, to be joined.
+        weights: ``(…,)`` arrays, to be joined.
+        size: Number of weights so far.
+    """
+
+    box: Box
+    target_shape: Shape
+    sharing: bool
+    patterns: PatternTable
+    runs: list[Array] = field(default_factory=list)
+    weights: list[Array] = field(default_factory=list)
+    size: int = 0
+
+    def _store(self, weights: Array) -> int:
+        """Appends weights and returns their offset."""
+        offset = self.size
+        self.weights.append(weights.ravel())
+        self.size += weights.size
+        return offset
+
+    def _add_runs(self, *columns: Array | int) -> None:
+        self.runs.append(np.stack(np.broadcast_arrays(*columns), axis=-1).reshape(-1, 7))
+
+    @singledispatchmethod
+    def add(self, kernel: Kernel, source: Source, axons: AxonTable) -> None:
+        """Adds the synapses of a kernel that reads ``source`` through ``axons``."""
+        raise TypeError(f"no rule to emit a {type(kernel).__name__}")
+
+    @add.register
+    def _dense(self, kernel: Dense, source: Source, axons: AxonTable) -> None:
+        targets = box_positions(self.box, self.target_shape)
+        rows = kernel.weight[targets][:, source.flat_by_gid].T
+        offset = self._store(rows)
+        pattern = self.patterns.number(((0, 0, len(targets)),))
+        first = axons.find(np.array([source.gid0]))[0]
+        self._add_runs(first, source.size, pattern, 0, offset, len(targets), 0)
+
+    @add.register
+    def _sparse(self, kernel: Sparse, source: Source, axons: AxonTable) -> None:
+        local = local_positions(self.box, self.target_shape, kernel.rows)
+        kept = np.flatnonzero(local >= 0)
+        gids = source.gid_of_flat[kernel.columns[kept]]
+        order = np.lexsort((local[kept], gids))
+        kept, gids = kept[order], gids[order]
+        targets = local[kept]
+        offset = self._store(kernel.weight[kept])
+        starts = np.flatnonzero(np.diff(gids, prepend=-1))
+        ends = np.append(starts[1:], len(gids))
+        rows = []
+        for first, end, axon in zip(starts, ends, axons.find(gids[starts]), strict=True):
+            base = int(targets[first])
+            segments = merged((k, int(t) - base, 1) for k, t in enumerate(targets[first:end]))
+            rows.append((axon, 1, self.patterns.number(tuple(segments)), base, offset + first, 0, 0))
+        if rows:
+            self.runs.append(join_runs(np.array(rows, np.int64), ends - starts))
+
+    @add.register
+    def _conv(self, kernel: Conv, source: Source, axons: AxonTable) -> None:
+        order = _tap_order(kernel)
+        for part in ConvPart.of(kernel, self.box):
+            shared = self._store(_stored(part, order)) if self.sharing else 0
+            for block in source.boxes:
+                first = max(part.source, block.c0)
+                channels = min(part.source + part.channels, block.c1) - first
+                if channels > 0:
+                    self._add_pixels(kernel, source, axons, part, block, first, channels, order, shared)
+
+    def _add_pixels(
+        self,
+        kernel: Conv,
+        source: Source,
+        axons: AxonTable,
+        part: ConvPart,
+        block: Box,
+        first: int,
+        channels: int,
+        order: Array,
+        shared: int,
+    ) -> None:
+        """Adds one run for every pixel of one source block that reaches the box."""
+        box = self.box
+        rows = Axis.of(kernel, 0, (block.y0, block.y1), (box.y0, box.y1))
+        columns = Axis.of(kernel, 1, (block.x0, block.x1), (box.x0, box.x1))
+        width, depth = box.x1 - box.x0, box.c1 - box.c0
+        skipped = first - part.source
+        base = part.target + skipped * part.target_stride
+        pixels = rows.positions[:, None] * source.shape[1] + columns.positions
+        gids = source.gid_of_flat[pixels * source.shape[2] + first]
+        targets = (rows.first[:, None] * width + columns.first) * depth + base
+        for a, row_taps in enumerate(rows.taps):
+            for b, column_taps in enumerate(columns.taps):
+                chosen = np.ix_(rows.signature == a, columns.signature == b)
+                axon, target = axons.find(gids[chosen].ravel()), targets[chosen].ravel()
+                taps = [(dy * width + dx, ky, kx) for dy, ky in row_taps for dx, kx in column_taps]
+                weight0: Array | int
+                if self.sharing:
+                    offsets, stride, weight0 = _shared_offsets(part, order, taps, skipped, shared)
+                else:
+                    rows_of = part.weight[skipped : skipped + channels]
+                    rows_of = rows_of[:, [t[1] for t in taps], [t[2] for t in taps]]
+                    stride = rows_of[0].size
+                    stored = self._store(np.tile(rows_of.ravel(), len(axon)))
+                    weight0 = stored + rows_of.size * np.arange(len(axon))
+                    offsets = list(range(0, stride, part.weight.shape[3]))
+                lengths = part.weight.shape[3]
+                segments = merged(
+                    (w, place * depth, lengths) for w, (place, _, _) in zip(offsets, taps, strict=True)
+                )
+                pattern = self.patterns.number(tuple(segments))
+                self._add_runs(axon, channels, pattern, target, weight0, stride, part.target_stride)
+
+
+def _tap_order(kernel: Conv) -> Array:
+    """Returns the order in which the kernel's columns are stored.
+
+    One source pixel reaches neighbouring targets through columns that lie ``stride`` apart, descending;
+    stored in that order, the taps of a kernel row are one stretch of weights.
+    """
+    stride, dilation = kernel.stride[1], kernel.dilation[1]
+    step = stride // math.gcd(stride, dilation)
+    return np.array(sorted(range(kernel.weight.shape[1]), key=lambda kx: (kx % step, -kx)), np.int64)
+
+
+def _stored(part: ConvPart, order: Array) -> Array:
+    """Returns the weights of a part as they are stored: ``[ci][ky][kx][o]``, or ``[ky][kx][c]`` diagonal."""
+    weight = part.weight[:, :, order]
+    return weight.transpose(1, 2, 0, 3) if part.target_stride else weight
+
+
+def _shared_offsets(
+    part: ConvPart, order: Array, taps: list[tuple[int, int, int]], skipped: int, stored: int
+) -> tuple[list[int], int, int]:
+    """Returns the offsets of the taps, the stride from axon to axon and the run's offset."""
+    channels, kh, kw, width = part.weight.shape
+    stride = width if part.target_stride else kh * kw * width
+    pitch = channels * width if part.target_stride else width
+    place = np.argsort(order)
+    offsets = [(ky * kw + int(place[kx])) * pitch for _, ky, kx in taps]
+    lowest = min(offsets)
+    return [o - lowest for o in offsets], stride, stored + skipped * stride + lowest
+
+
+def join_runs(runs: Array, lengths: Array) -> Array:
+    """Joins runs of one axon each that continue each other; ``lengths`` are their numbers of weights."""
+    if len(runs) == 1:
+        return runs
+    step = np.diff(runs, axis=0)
+    # A joined run moves its target and its weights by the same amount from axon to axon.
+    follows = (step[:, 0] == 1) & (step[:, 2] == 0) & (step[:, 3] >= 0) & (step[:, 4] == lengths[:-1])
+    starts, i = [], 0
+    counts, strides = [], []
+    while i < len(runs):
+        end = i
+        while end < len(follows) and follows[end] and step[end, 3] == step[i, 3]:
+            end += 1
+        starts.append(i)
+        counts.append(end - i + 1)
+        strides.append(step[i, 3] if end > i else 0)
+        i = end + 1
+    joined = runs[starts]
+    joined[:, 1] = counts
+    joined[:, 5] = np.where(np.array(counts) > 1, lengths[starts], 0)
+    joined[:, 6] = strides
+    return joined
+
+
+def box_positions(box: Box, shape: Shape) -> Array:
+    """Returns the flat positions ``(n,)`` of a box's neurons in their population, in the block's order."""
+    rows, columns = np.arange(box.y0, box.y1), np.arange(box.x0, box.x1)
+    flat = (rows[:, None, None] * shape[1] + columns[:, None]) * shape[2] + np.arange(box.c0, box.c1)
+    positions: Array = flat.ravel()
+    return positions
+
+
+def local_positions(box: Box, shape: Shape, flat: Array) -> Array:
+    """Returns the positions in the block of neurons given by flat position; −1 outside the box."""
+    y, rest = np.divmod(flat, shape[1] * shape[2])
+    x, c = np.divmod(rest, shape[2])
+    inside = (box.y0 <= y) & (y < box.y1) & (box.x0 <= x) & (x < box.x1) & (box.c0 <= c) & (c < box.c1)
+    _, width, channels = box.shape
+    local = ((y - box.y0) * width + x - box.x0) * channels + c - box.c0
+    result: Array = np.where(inside, local, -1)
+    return result

@@ -1,0 +1,243 @@
+"""Programs on disk: the ``.nmc`` file (``docs/program-format.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.errors import InputFileError, TargetFileError
+from nmcompiler.ir.kernels import Array
+from nmcompiler.program.golden import golden_from, golden_members
+from nmcompiler.program.layout import ARRAYS, Names, Program, ProgramInput, ProgramOutput
+from nmcompiler.program.members import (
+    array_bytes,
+    array_from,
+    checksum,
+    document_bytes,
+    document_from,
+    guarded,
+    read_members,
+    write_members,
+)
+from nmcompiler.program.structure import fault
+from nmcompiler.target.reader import target_from_document, target_to_document
+
+__all__ = ["FORMAT", "VERSION", "load", "save"]
+
+FORMAT = "nmcompiler.program"
+VERSION = 1
+_MANIFEST = "manifest.json"
+_NAMES = "names/names.json"
+_SOURCE = "source/model.onnx"
+_ENCODINGS = ("spikes", "current", "graded", "host")
+
+
+def save(program: Program, path: Path | str, *, include_source: bool = True) -> None:
+    """Writes a program: the whole file or none of it; equal programs give equal bytes.
+
+    Args:
+        program: What to write.
+        path: Where; a file of that name is replaced.
+        include_source: Whether ``golden/`` and ``source/`` are written, without which the file cannot be
+            compared with the network it was made from.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    members = dict(_members(program, include_source))
+    manifest = {**_manifest(program), "sha256": {name: checksum(data) for name, data in members.items()}}
+    write_members({_MANIFEST: document_bytes(manifest), **members}, Path(path))
+
+
+def load(path: Path | str) -> Program:
+    """Returns the program in a file.
+
+    Every number that points at something is checked, so that what reads the program need not.
+
+    Raises:
+        InputFileError: The file is no program, is damaged (naming the member), or was made by a newer
+            version.
+    """
+    path = Path(path)
+    members = read_members(path)
+    if _MANIFEST not in members:
+        raise InputFileError(f"'{path}' is not a program: it has no {_MANIFEST}")
+    manifest = document_from(members[_MANIFEST], _MANIFEST)
+    _check_version(manifest, path)
+    _check_members(manifest, members, path)
+    try:
+        program = guarded(lambda: _program(manifest, members), _MANIFEST)
+    except (InputFileError, TargetFileError) as error:
+        raise InputFileError(f"'{path}' is damaged: {error.sentence()}") from error
+    message = fault(program)
+    if message is not None:
+        raise InputFileError(f"'{path}' is not a program that can run: {message}")
+    return program
+
+
+def _members(program: Program, include_source: bool) -> Iterator[tuple[str, bytes]]:
+    for name, (dtype, _) in ARRAYS.items():
+        yield f"arrays/{name}.npy", array_bytes(program.arrays[name].astype(dtype, copy=False))
+    for k, port in enumerate(program.inputs):
+        yield f"io/input{k}/order.npy", array_bytes(port.order.astype("<i8"))
+        yield f"io/input{k}/scale.npy", array_bytes(port.scale.astype("<f8"))
+        yield f"io/input{k}/offset.npy", array_bytes(port.offset.astype("<f8"))
+    for k, output in enumerate(program.outputs):
+        yield f"io/output{k}/order.npy", array_bytes(output.order.astype("<i8"))
+    if program.names is not None:
+        names = program.names
+        document = {
+            "populations": list(names.populations),
+            "ops": list(names.ops),
+            "origins": [list(origin) for origin in names.origins],
+        }
+        yield _NAMES, document_bytes(document)
+    if program.golden is not None and include_source:
+        yield from golden_members(program.golden).items()
+    if program.source is not None and include_source:
+        yield _SOURCE, program.source
+    for name in sorted(program.extra):
+        yield f"extra/{name}", program.extra[name]
+
+
+def _manifest(program: Program) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "coding": program.coding,
+        "fires_when": program.fires_when,
+        "membrane_bits": program.membrane_bits,
+        "window_starts": list(program.window_starts),
+        "total_steps": program.total_steps,
+        "inputs": [
+            {"name": p.name, "shape": list(p.shape), "population": p.population, "encoding": p.encoding}
+            for p in program.inputs
+        ],
+        "outputs": [
+            {
+                "name": p.name,
+                "shape": list(p.shape),
+                "population": p.population,
+                "scale": p.scale,
+                "host_ops": list(p.host_ops),
+            }
+            for p in program.outputs
+        ],
+        "target": target_to_document(program.target),
+        "report": dict(program.report),
+    }
+
+
+def _check_version(manifest: Mapping[str, Any], path: Path) -> None:
+    version = manifest.get("version")
+    if manifest.get("format") != FORMAT or not isinstance(version, int) or version < 1:
+        raise InputFileError(f"'{path}' is not a program: its manifest is of another format")
+    if version > VERSION:
+        raise InputFileError(
+            f"'{path}' was made by a newer version of nmcompiler (format {version})",
+            allowed=f"format {VERSION}",
+            hint="install a newer nmcompiler or compile the model again",
+        )
+
+
+def _check_members(manifest: Mapping[str, Any], members: Mapping[str, bytes], path: Path) -> None:
+    sums = manifest.get("sha256")
+    if not isinstance(sums, dict):
+        raise InputFileError(f"'{path}' is damaged: its manifest lists no members")
+    for name, data in members.items():
+        if name != _MANIFEST and sums.get(name) != checksum(data):
+            raise InputFileError(f"'{path}' is damaged: member '{name}' does not match its checksum")
+    for name in sums:
+        if name not in members and name.startswith(("arrays/", "io/")):
+            raise InputFileError(f"'{path}' is damaged: member '{name}' is missing")
+
+
+def _program(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Program:
+    if manifest["fires_when"] not in ("ge", "gt"):
+        raise ValueError(f"fires_when {manifest['fires_when']!r}")
+    return Program(
+        coding=str(manifest["coding"]),
+        fires_when=manifest["fires_when"],
+        membrane_bits=_whole(manifest["membrane_bits"]),
+        window_starts=tuple(_whole(s) for s in manifest["window_starts"]),
+        total_steps=_whole(manifest["total_steps"]),
+        arrays={name: _array(members, name) for name in ARRAYS},
+        inputs=tuple(_input(k, entry, members) for k, entry in enumerate(manifest["inputs"])),
+        outputs=tuple(_output(k, entry, members) for k, entry in enumerate(manifest["outputs"])),
+        target=target_from_document(manifest["target"], _MANIFEST),
+        report=dict(manifest["report"]),
+        names=_names(members),
+        golden=golden_from(members),
+        source=members.get(_SOURCE),
+        extra={n.removeprefix("extra/"): d for n, d in members.items() if n.startswith("extra/")},
+    )
+
+
+def _array(members: Mapping[str, bytes], name: str) -> Array:
+    member = f"arrays/{name}.npy"
+    dtype, columns = ARRAYS[name]
+    array = array_from(_need(members, member), member)
+    if array.dtype != np.dtype(dtype) or array.ndim != (2 if columns else 1):
+        raise InputFileError(f"{member} is of another type or dimension than {dtype}")
+    if columns and array.shape[1] != columns:
+        raise InputFileError(f"{member} has {array.shape[1]} columns, not {columns}")
+    return array
+
+
+def _need(members: Mapping[str, bytes], name: str) -> bytes:
+    if name not in members:
+        raise InputFileError(f"member '{name}' is missing")
+    return members[name]
+
+
+def _table(members: Mapping[str, bytes], name: str, dtype: str) -> Array:
+    array = array_from(_need(members, name), name)
+    if array.dtype != np.dtype(dtype) or array.ndim != 1:
+        raise InputFileError(f"{name} is not a vector of {dtype}")
+    return array
+
+
+def _input(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> ProgramInput:
+    if entry["encoding"] not in _ENCODINGS:
+        raise ValueError(f"encoding {entry['encoding']!r}")
+    return ProgramInput(
+        name=str(entry["name"]),
+        shape=tuple(_whole(side) for side in entry["shape"]),
+        population=_whole(entry["population"]),
+        order=_table(members, f"io/input{k}/order.npy", "<i8"),
+        scale=_table(members, f"io/input{k}/scale.npy", "<f8"),
+        offset=_table(members, f"io/input{k}/offset.npy", "<f8"),
+        encoding=entry["encoding"],
+    )
+
+
+def _output(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> ProgramOutput:
+    return ProgramOutput(
+        name=str(entry["name"]),
+        shape=tuple(_whole(side) for side in entry["shape"]),
+        population=_whole(entry["population"]),
+        order=_table(members, f"io/output{k}/order.npy", "<i8"),
+        scale=float(entry["scale"]),
+        host_ops=tuple(str(op) for op in entry["host_ops"]),
+    )
+
+
+def _names(members: Mapping[str, bytes]) -> Names | None:
+    if _NAMES not in members:
+        return None
+    document = document_from(members[_NAMES], _NAMES)
+    return Names(
+        tuple(str(n) for n in document["populations"]),
+        tuple(str(o) for o in document["ops"]),
+        tuple(tuple(str(n) for n in origin) for origin in document["origins"]),
+    )
+
+
+def _whole(value: Any) -> int:
+    """Returns a whole number of at most 53 bits, or raises ``TypeError``."""
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**53:
+        raise TypeError(f"{value!r} is not a whole number")
+    return value

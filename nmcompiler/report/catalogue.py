@@ -1,0 +1,190 @@
+"""What is known before anything runs, as facts and as text: chips, backends, and what a network may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from nmcompiler.report.format import DASH, RESOURCE_LABELS, number, resource
+from nmcompiler.report.text import heading, pairs, table
+from nmcompiler.target import Figure, Target, target_to_document
+
+__all__ = ["backends_text", "check_text", "target_text", "targets_facts", "targets_text"]
+
+Facts = Mapping[str, Any]
+
+_UNITS = {"pj": "pJ", "nj": "nJ", "uj": "µJ", "us": "µs", "ns": "ns", "ms": "ms", "mw": "mW", "uw": "µW"}
+
+
+def targets_facts(found: Mapping[str, tuple[str, Target]]) -> dict[str, Any]:
+    """Returns the object of ``targets --json``.
+
+    Args:
+        found: Name of the chip → (name of its backend, chip).
+    """
+    return {
+        "schema": "nmcompiler.targets/1",
+        "targets": [_target_facts(backend, target) for backend, target in found.values()],
+    }
+
+
+def _target_facts(backend: str, target: Target) -> dict[str, Any]:
+    figures = dict(target.figures)
+    if target.step_us is not None:
+        figures["step_us"] = target.step_us
+    return {
+        "name": target.name,
+        "title": target.title,
+        "backend": backend,
+        "codings": list(target.codings),
+        "input_encodings": list(target.input_encodings),
+        "cores": target.cores_per_chip,
+        "max_chips": target.max_chips,
+        "core_types": [{"count": t.count, "limits": asdict(t.limits)} for t in target.core_types],
+        "figures": [_figure(key, figure) for key, figure in figures.items()],
+        "notes": list(target.notes),
+        "description": target_to_document(target),
+    }
+
+
+def _figure(key: str, figure: Figure) -> dict[str, Any]:
+    name, _, unit = key.rpartition("_")
+    return {"key": key, "name": name.replace("_", " "), "unit": _UNITS.get(unit, unit), **asdict(figure)}
+
+
+def targets_text(facts: Facts) -> Group:
+    """Returns the list of chips."""
+    made = table("target", "chip", ">cores", ">chips", "codes")
+    for target in facts["targets"]:
+        made.add_row(
+            Text(target["name"], "bold"),
+            target["title"],
+            number(target["cores"]),
+            f"≤ {number(target['max_chips'])}",
+            ", ".join(target["codings"]),
+        )
+    return Group(made, "", Text("All that is known of one chip: nmc targets CHIP", "dim"))
+
+
+def target_text(target: Facts) -> Group:
+    """Returns all that is known of one chip."""
+    return Group(
+        Text.assemble((target["name"], "bold"), f"  {target['title']}"),
+        "",
+        pairs(_properties(target)),
+        *_limits(target),
+        "",
+        heading("Published figures"),
+        *_figures(target),
+        pairs(("•", note) for note in target["notes"]),
+    )
+
+
+def _properties(target: Facts) -> Iterator[tuple[str, str]]:
+    chip = target["description"]
+    yield "backend", target["backend"]
+    yield "codes", ", ".join(target["codings"])
+    yield "samples enter as", ", ".join(target["input_encodings"])
+    mesh = chip["mesh"]
+    yield (
+        "cores",
+        f"{number(target['cores'])} a chip on a mesh of {mesh['rows']} × {mesh['columns']}, "
+        f"at most {number(target['max_chips'])} chips",
+    )
+    shared = "stored once for a convolution" if chip["weight_sharing"] else "one for each synapse"
+    yield "weights", f"{chip['weight_bits']} bits, {shared}"
+    threshold, bias = chip["threshold"], chip.get("bias")
+    yield "thresholds", f"{threshold['bits']} bits, one per {threshold['per']}"
+    yield "biases", "none" if bias is None else _bias(bias)
+    relation = ">" if chip["fires_when"] == "gt" else "≥"
+    yield (
+        "membranes",
+        f"{chip['membrane_bits']} bits; fire when v {relation} θ, reset by "
+        + {"subtract": "subtraction", "zero": "setting to zero"}[chip["reset"]],
+    )
+    yield "spikes", "carry a sign" if chip["signed_spikes"] else "carry no sign"
+    yield "an input axon is", f"one {chip['axon_unit']}"
+
+
+def _bias(bias: Facts) -> str:
+    exponent = bias["exponent_max"]
+    return f"{bias['mantissa_bits']} bits" + (f" times up to 2^{exponent}" if exponent else "")
+
+
+def _limits(target: Facts) -> Iterator[RenderableType]:
+    for kind in target["core_types"]:
+        yield ""
+        yield heading(f"Limits of a core ({number(kind['count'])} cores of this kind)")
+        made = table("resource", ">limit")
+        for name, limit in kind["limits"].items():
+            made.add_row(RESOURCE_LABELS.get(name, name), "none" if limit is None else resource(name, limit))
+        yield made
+
+
+def _figures(target: Facts) -> Iterator[RenderableType]:
+    if not target["figures"]:
+        yield "none"
+    else:
+        made = table("figure", ">value", "unit", "evidence", "kind", "source")
+        for figure in target["figures"]:
+            made.add_row(
+                figure["name"],
+                f"{figure['value']:g}",
+                figure["unit"],
+                figure["evidence"],
+                figure["kind"],
+                figure["source"],
+            )
+        yield made
+    if target["notes"]:
+        yield ""
+        yield heading("Notes")
+
+
+def backends_text(facts: Facts) -> Group:
+    """Returns the list of backends; one that cannot be used comes with the reason."""
+    parts: list[RenderableType] = []
+    for backend in facts["backends"]:
+        version = f" ({backend['package']} {backend['version']})" if backend["package"] else ""
+        parts.append(Text.assemble((backend["name"], "bold"), version))
+        rows: list[tuple[str, RenderableType]] = [("  entry point", backend["entry_point"])]
+        if backend["ok"]:
+            rows.append(("  targets", ", ".join(backend["targets"]) or "none"))
+        else:
+            rows.append(("  cannot be used", Text(backend["fault"], "red")))
+        parts.append(pairs(rows))
+    return Group(*(parts or ["no backend is installed"]))
+
+
+def check_text(facts: Facts) -> Group:
+    """Returns what ``nmc check`` prints."""
+    parts: list[RenderableType] = [Text(str(facts["model"]), "bold")]
+    if facts["nodes"]:
+        parts.append(Text(f"{len(facts['nodes'])} nodes cannot be compiled:", "red"))
+        made = table("operator", "node", "reason")
+        for node in facts["nodes"]:
+            reason = node["reason"] + (f" ({node['hint']})" if node["hint"] else "")
+            made.add_row(node["op"], node["name"], reason)
+        parts.append(made)
+    else:
+        parts.append(Text("every node can be compiled", "green"))
+    if facts["targets"]:
+        parts += ["", _fits(facts)]
+    return Group(*parts)
+
+
+def _fits(facts: Facts) -> RenderableType:
+    made = table("target", "fits", ">cores", "code", "what stands against it")
+    for target in facts["targets"]:
+        made.add_row(
+            target["name"],
+            Text("yes", "green") if target["ok"] else Text("no", "red"),
+            number(target["cores"]),
+            target["coding"] or DASH,
+            "; ".join(map(str, target["obstacles"])),
+        )
+    return made

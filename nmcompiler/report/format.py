@@ -1,0 +1,93 @@
+"""Numbers as people read them; what is not known is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = [
+    "DASH",
+    "RESOURCE_LABELS",
+    "core_fill",
+    "decibels",
+    "energy",
+    "kibibytes",
+    "number",
+    "percent",
+    "resource",
+    "seconds",
+    "used_of",
+]
+
+DASH = "–"
+
+RESOURCE_LABELS: Mapping[str, str] = {
+    "neurons": "neurons",
+    "input_axons": "input axons",
+    "output_axons": "output axons",
+    "synapse_bits": "synapse memory",
+    "state_bits": "state memory",
+    "thresholds": "thresholds",
+    "fan_in": "fan-in",
+    "destinations": "destinations",
+}
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Returns a number with thousands apart."""
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Returns a share of 1 in percent."""
+    return DASH if share is None else f"{100 * share:.{digits}f} %"
+
+
+def decibels(value: float | None) -> str:
+    """Returns a ratio in dB."""
+    return DASH if value is None else f"{value:.1f} dB"
+
+
+def seconds(value: float | None) -> str:
+    """Returns a duration."""
+    return DASH if value is None else f"{value:.2f} s"
+
+
+def kibibytes(bits: float | None) -> str:
+    """Returns an amount of memory, given in bits."""
+    return DASH if bits is None else f"{bits / 8192:,.1f} KiB"
+
+
+def energy(microjoules: float | None) -> str:
+    """Returns an energy in the unit that suits it, from µJ."""
+    if microjoules is None:
+        return DASH
+    for factor, unit in ((1e-3, "mJ"), (1.0, "µJ"), (1e3, "nJ")):
+        if abs(microjoules * factor) >= 1:
+            return f"{microjoules * factor:,.2f} {unit}"
+    return f"{microjoules * 1e6:,.2f} pJ"
+
+
+def resource(name: str, amount: float | None) -> str:
+    """Returns an amount of a resource of a core: memory in KiB, all else counted."""
+    return kibibytes(amount) if name.endswith("_bits") else number(amount)
+
+
+def used_of(used: float, limit: float | None) -> float | None:
+    """Returns used / limit, None where there is no limit."""
+    return used / limit if limit else None
+
+
+def core_fill(limits: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, float]]:
+    """Returns used / limit of every limited resource of every core: core → resource → share.
+
+    Args:
+        limits: Entries ``{core, resource, used, limit}`` of the facts.
+    """
+    fill: dict[int, dict[str, float]] = {}
+    for entry in limits:
+        shares = fill.setdefault(entry["core"], {})
+        share = used_of(entry["used"], entry["limit"])
+        if share is not None:
+            shares[entry["resource"]] = share
+    return fill

@@ -1,0 +1,196 @@
+"""Facts of a program as one HTML file that needs nothing else: no scripts, no fonts, no links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from nmcompiler.program.layout import Program
+from nmcompiler.report.format import (
+    DASH,
+    RESOURCE_LABELS,
+    core_fill,
+    decibels,
+    kibibytes,
+    number,
+    percent,
+    resource,
+    seconds,
+)
+from nmcompiler.report.mesh import mesh_svg
+
+__all__ = ["render_html"]
+
+Facts = Mapping[str, Any]
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a }
+body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse }
+th, td { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ddd }
+th { font-weight: 600; color: #555 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem }
+dt { color: #555 } dd { margin: 0 }
+.bar { background: #eee; width: 6rem; height: .6rem; display: inline-block; margin-right: .5rem }
+.bar i { display: block; height: 100%; background: #3b7dd8 } .bar i.full { background: #d8703b }
+.ok { color: #137333 } .bad { color: #b3261e; font-weight: 600 } .wide { overflow-x: auto }
+svg { max-width: 100%; height: auto }
+"""
+
+
+def render_html(program: Program, facts: Facts) -> str:
+    """Returns the report of a program.
+
+    Args:
+        program: Says where its cores stand.
+        facts: The object of ``compile --json`` or ``inspect --json``.
+    """
+    title = f"{facts['model'] or 'network'} on {program.target.title}"
+    sections = (
+        _section("Summary", _summary(facts)),
+        _section("Layers", _layers(facts)),
+        _section("Mesh", mesh_svg(program, facts)),
+        _section("Cores", _cores(facts)),
+        _section("Schedule", _schedule(facts)),
+        _section("Versions", _terms((facts["versions"] or {}).items())),
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<body><h1>{escape(title)}</h1>\n{''.join(sections)}</body></html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f'<h2>{escape(title)}</h2>\n<div class="wide">{body}</div>\n'
+
+
+def _terms(pairs: Iterable[tuple[str, str]]) -> str:
+    """Returns a list of terms; a ``str`` is text, ``_Markup`` stands as it is."""
+    return (
+        "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{_cell(said)}</dd>" for term, said in pairs) + "</dl>"
+    )
+
+
+class _Markup(str):
+    """HTML that must not be escaped."""
+
+
+def _cell(value: str) -> str:
+    return value if isinstance(value, _Markup) else escape(value)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table; columns whose title starts with ``>`` hold numbers."""
+    marks = [' class="n"' if title.startswith(">") else "" for title in columns]
+    head = "".join(f"<th{m}>{escape(t.lstrip('>'))}</th>" for m, t in zip(marks, columns, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{m}>{_cell(v)}</td>" for m, v in zip(marks, row, strict=True)) + "</tr>\n"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def _summary(facts: Facts) -> str:
+    cores, placement, certificate = facts["cores"], facts["placement"] or {}, facts["certificate"] or {}
+    return _terms(
+        (
+            ("target", facts["target"]),
+            ("code", f"{facts['coding']}, {facts['windows']} windows of at most {facts['timesteps']} steps"),
+            ("levels", f"{facts['levels']}; input {facts['input_levels']} ({facts['input_encoding']})"),
+            ("weights", f"{facts['weight_bits']} bits"),
+            (
+                "cores",
+                f"{number(cores['used'])} of {number(cores['available'])} on {facts['chips']} chips; "
+                f"no partition needs fewer than {number(cores['lower_bound'])}",
+            ),
+            ("neurons", number(facts["neurons"])),
+            ("synapses", number(facts["synapses"])),
+            (
+                "placement",
+                f"{number(placement.get('cost'))} spikes × links a sample (multicast); unicast "
+                f"{number(placement.get('unicast_cost'))}, at least {number(placement.get('lower_bound'))}; "
+                f"busiest link {number(placement.get('max_link_load'))} spikes",
+            ),
+            ("static check", _static(facts["static_check"])),
+            (
+                "free of saturation",
+                f"{number(certificate.get('proved'))} of {number(certificate.get('blocks'))} blocks proved",
+            ),
+            ("on the host", f"{percent(facts['host_macs_share'])} of the MACs"),
+            ("compiled in", seconds(facts.get("compile_seconds"))),
+            *(("warning", sentence) for sentence in facts["warnings"]),
+        )
+    )
+
+
+def _static(check: Facts | None) -> str:
+    if check is None:
+        return "not possible: the program carries no golden network"
+    if check["ok"]:
+        return _Markup('<span class="ok">the placed program is the integer network</span>')
+    return _Markup(f'<span class="bad">failed: {escape(str(check["message"]))}</span>')
+
+
+def _layers(facts: Facts) -> str:
+    columns = ("layer", "operator", "ONNX nodes", ">neurons", ">cores", ">fan-in", ">synapse memory", ">SQNR")
+    return _table(
+        columns,
+        (
+            (
+                layer["name"],
+                layer["op"] or DASH,
+                ", ".join(layer["onnx_nodes"]),
+                number(layer["neurons"]),
+                number(layer["cores"]),
+                number(layer["fan_in"]),
+                kibibytes(layer["synapse_bits"]),
+                decibels(layer["sqnr_db"]),
+            )
+            for layer in facts["layers"]
+        ),
+    )
+
+
+def _cores(facts: Facts) -> str:
+    """Returns a table of cores, the fullest first, with a bar for every limited resource."""
+    fill = core_fill(facts["limits"])
+    used = {(e["core"], e["resource"]): e for e in facts["limits"]}
+    names = [name for name in RESOURCE_LABELS if any(e["resource"] == name for e in facts["limits"])]
+    order = sorted(fill, key=lambda core: (-max(fill[core].values(), default=0.0), core))
+    return _table(
+        ("core", *(RESOURCE_LABELS[name] for name in names)),
+        ((str(core), *(_bar(used.get((core, name))) for name in names)) for core in order),
+    )
+
+
+def _bar(entry: Facts | None) -> str:
+    if entry is None:
+        return DASH
+    amount = resource(entry["resource"], entry["used"])
+    if not entry["limit"]:
+        return amount
+    share = entry["used"] / entry["limit"]
+    said = f"{amount} of {resource(entry['resource'], entry['limit'])}"
+    full = ' class="full"' if share > 0.9 else ""
+    bar = f'<i{full} style="width:{100 * min(share, 1):.0f}%"></i>'
+    return _Markup(f'<span class="bar" title="{said}">{bar}</span>{amount}')
+
+
+def _schedule(facts: Facts) -> str:
+    starts = ", ".join(map(str, facts["schedule"]["window_starts"]))
+    rows = (
+        (
+            layer["name"],
+            number(layer["window"]),
+            number(layer["fire_start"]),
+            number(layer["steps"]),
+            number(layer["levels"]) if layer["levels"] else "read-out",
+        )
+        for layer in facts["layers"]
+    )
+    text = f"<p>Windows start at steps {starts}; a sample takes {facts['schedule']['total_steps']} steps.</p>"
+    return text + _table(("layer", ">window", ">fires from step", ">for steps", ">levels"), rows)

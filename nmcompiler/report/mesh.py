@@ -1,0 +1,65 @@
+"""The cores of a program on the mesh of its chips, as an SVG picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.report.format import core_fill, percent
+
+__all__ = ["mesh_svg"]
+
+_CELL, _GAP, _MARGIN, _CHIP_GAP = 22, 3, 18, 14  # pixels
+
+
+def mesh_svg(program: Program, facts: Mapping[str, Any]) -> str:
+    """Returns an ``<svg>`` element: a square for every core of the chips in use, the fuller the darker.
+
+    A square's tooltip names the layers on the core and how full its fullest resource is.
+    """
+    mesh = program.target.mesh
+    pitch = _CELL + _GAP
+    chip_width = mesh.columns * pitch + _CHIP_GAP
+    width, height = facts["chips"] * chip_width, mesh.rows * pitch + _MARGIN
+    placed = {tuple(map(int, place)): core for core, place in enumerate(program.arrays["cores"])}
+    fill, layers = core_fill(facts["limits"]), _layers_of_cores(program, facts)
+    parts = []
+    for chip in range(facts["chips"]):
+        x0 = chip * chip_width
+        parts.append(f'<text x="{x0}" y="12" font-size="12">chip {chip}</text>')
+        for row in range(mesh.rows):
+            for column in range(mesh.columns):
+                core = placed.get((chip, row, column))
+                square = _square(x0 + column * pitch, _MARGIN + row * pitch)
+                if core is None:
+                    parts.append(f'{square} fill="#f1f1f1"/>')
+                    continue
+                share = max(fill.get(core, {}).values(), default=0.0)
+                names = escape(", ".join(layers.get(core, ())))
+                said = f"core {core} at row {row}, column {column}: {names}; {percent(share, 0)} full"
+                parts.append(
+                    f'{square} fill="#3b7dd8" fill-opacity="{0.25 + 0.75 * min(share, 1):.2f}">'
+                    f"<title>{said}</title></rect>"
+                )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="cores on the mesh" '
+        f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n' + "\n".join(parts) + "\n</svg>"
+    )
+
+
+def _square(x: int, y: int) -> str:
+    return f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" rx="3"'
+
+
+def _layers_of_cores(program: Program, facts: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Returns the names of the layers on each core."""
+    numbers, kinds = program.column("population"), program.column("kind")
+    placed = sorted({int(n) for n, k in zip(numbers, kinds, strict=True) if k != BlockKind.INPUT})
+    names = dict(zip(placed, (layer["name"] for layer in facts["layers"]), strict=False))
+    found: dict[int, list[str]] = {}
+    for core, population in sorted({*zip(program.column("core").tolist(), numbers.tolist(), strict=True)}):
+        if core >= 0 and population in names:
+            found.setdefault(core, []).append(names[population])
+    return found

@@ -1,0 +1,174 @@
+"""The simulator: runs samples through a program, on the path that the program allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nmcompiler.errors import NotVerified, UsageError
+from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.program.layout import Program
+from nmcompiler.sim.certificate import Certificate, prove
+from nmcompiler.sim.counters import count
+from nmcompiler.sim.jit import compile_seconds
+from nmcompiler.sim.literal import run_literally
+from nmcompiler.sim.load import Loaded, load
+from nmcompiler.sim.ports import as_samples, encode
+from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
+from nmcompiler.sim.tile import Store, TileCounters
+from nmcompiler.sim.windowed import Windows, prepare, run_windowed
+
+__all__ = ["Simulator"]
+
+# A tile is long enough to share the cost of a call, short enough to stay in the cache and for Ctrl-C.
+_TILE_SAMPLES = 25
+_TILE_NEURONS = 500_000
+_CHECKED_SAMPLES = 2
+
+_RunTile = Callable[[slice], TileCounters]
+
+
+@dataclass(frozen=True, eq=False)
+class Simulator:
+    """Runs a program.
+
+    A program whose certificate holds runs window by window, and the first samples of each run are executed
+    step by step as well and compared. All others run step by step.
+
+    Attributes:
+        program: What is run.
+    """
+
+    program: Program
+
+    def run(
+        self,
+        x: Mapping[str, Array] | Array,
+        *,
+        record: Record | None = None,
+        threads: int = 1,
+        progress: Progress = silent,
+        literal: bool = False,
+    ) -> RunResult:
+        """Runs samples; the result does not depend on the number of threads.
+
+        Args:
+            x: Samples ``(N, *shape)`` by input port, or those of the only port.
+            record: What to keep beside outputs and counters; None for nothing.
+            threads: Threads over samples.
+            progress: Told how far the run is, between tiles of samples, by the thread that called.
+            literal: Run everything step by step.
+
+        Raises:
+            InputFileError: Where the samples do not suit the program, or the program is damaged.
+            NotVerified: Where the two paths differ.
+        """
+        if threads < 1:
+            raise UsageError(f"a run with {threads} threads", allowed="1 or more")
+        start, compiled = time.perf_counter(), compile_seconds()
+        record = record or Record()
+        encoded = encode(self.program, as_samples(self.program, x))
+        samples = len(encoded[0]) if encoded else 0
+        windowed = not literal and not record.trains and self.certificate.windowed
+        if windowed and samples:
+            self._check_first(encoded, min(samples, _CHECKED_SAMPLES))
+        store = Store(self._loaded, samples, record)
+        run_tile = self._runner(windowed, encoded, store)
+        counters = list(_tiles(run_tile, self._tile_samples, samples, threads, progress))
+        total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
+        counted = count(self._loaded, total)
+        return RunResult(
+            outputs=store.outputs,
+            values=store.values,
+            membranes=store.membranes,
+            trains=store.trains,
+            spikes=counted.spikes,
+            spikes_per_block=counted.spikes_per_block,
+            synops=int(counted.synops_per_block.sum()),
+            synops_per_block=counted.synops_per_block,
+            hops=int(counted.hops_per_block.sum()),
+            hops_per_block=counted.hops_per_block,
+            saturations=sum(c.saturations for c in counters),
+            samples=samples,
+            literal_samples=min(samples, _CHECKED_SAMPLES) if windowed else samples,
+            windowed=windowed,
+            jit_seconds=compile_seconds() - compiled,
+            wall_seconds=time.perf_counter() - start,
+        )
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Which blocks cannot saturate."""
+        return prove(self._loaded)
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        return load(self.program)
+
+    @cached_property
+    def _windows(self) -> Windows:
+        return prepare(self._loaded)
+
+    @property
+    def _tile_samples(self) -> int:
+        return max(1, min(_TILE_SAMPLES, _TILE_NEURONS // self._loaded.neurons))
+
+    def _runner(self, windowed: bool, encoded: Sequence[Int64Array], store: Store) -> _RunTile:
+        if windowed:
+            return lambda rows: run_windowed(self._windows, encoded, rows, store)
+        return lambda rows: run_literally(self._loaded, encoded, rows, store)
+
+    def _check_first(self, encoded: Sequence[Int64Array], samples: int) -> None:
+        """Compares both paths on the first samples: outputs, values, membranes and every counter."""
+        rows = slice(0, samples)
+        record = Record(values=True, membranes=True)
+        stores = [Store(self._loaded, samples, record) for _ in range(2)]
+        literal = run_literally(self._loaded, encoded, rows, stores[0])
+        windowed = run_windowed(self._windows, encoded, rows, stores[1])
+        differing = _difference(stores[0], stores[1], literal, windowed)
+        if differing:
+            raise NotVerified(
+                f"the windowed path and the steps of the program differ in {differing}",
+                asked="check of the first samples",
+                hint="run it step by step, and report this as a fault of the simulator",
+            )
+
+
+def _difference(a: Store, b: Store, counted_a: TileCounters, counted_b: TileCounters) -> str:
+    """Returns what differs between two executions of the same samples, empty where nothing does."""
+    pairs: list[tuple[str, Sequence[object], Sequence[object]]] = [
+        ("saturations", [counted_a.saturations], [counted_b.saturations]),
+        ("spikes", [counted_a.counts], [counted_b.counts]),
+        ("outputs", a.outputs, b.outputs),
+        ("values", a.values or (), b.values or ()),
+        ("membranes", a.membranes or (), b.membranes or ()),
+    ]
+    for name, left, right in pairs:
+        if not all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in zip(left, right, strict=True)):
+            return name
+    return ""
+
+
+def _tiles(
+    run_tile: _RunTile, size: int, samples: int, threads: int, progress: Progress
+) -> Iterator[TileCounters]:
+    """Runs all tiles and yields their counters, in order."""
+    tiles = [slice(first, min(first + size, samples)) for first in range(0, samples, size)]
+    if threads == 1 or len(tiles) <= 1:
+        for rows in tiles:
+            yield run_tile(rows)
+            progress("running", rows.stop, samples)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="simulator")
+    try:
+        for rows, counters in zip(tiles, pool.map(run_tile, tiles), strict=True):
+            yield counters
+            progress("running", rows.stop, samples)
+    finally:
+        # After Ctrl-C or an error: tiles that have not begun never do.
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,76 @@
+"""The only caller of numba: compiles plain Python functions over flat arrays to machine code.
+
+numba is imported with the first function that is compiled, so that commands that never simulate start fast.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+__all__ = ["Compiled", "compile_seconds", "jit"]
+
+Compiled: TypeAlias = Callable[..., Any]
+
+
+@cache
+def jit(function: Compiled) -> Compiled:
+    """Returns the function as machine code, compiled at its first call for each set of argument types.
+
+    - ``nogil``: threads over samples run at the same time.
+    - ``error_model="numpy"``: a division does not raise, so that loops with one become vector code.
+    - ``cache``: the next process loads what this one compiled. numba keeps the code beside the source or in
+      the user's cache directory; where it can write to neither it refuses, and every process compiles anew.
+      A directory in a shared temporary place is no way out: numba executes what it finds there.
+    - no ``fastmath``: thresholds are compared exactly.
+    """
+    import numba
+
+    _recorder()
+    njit: Any = numba.njit
+    try:
+        compiled: Compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        _warn_uncached()
+        compiled = njit(nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def compile_seconds() -> float:
+    """Returns the seconds that this process has spent compiling; loading from the cache is not counted."""
+    if not _recorder.cache_info().currsize:
+        return 0.0
+    total, depth, begun = 0.0, 0, 0.0
+    for when, event in _recorder().buffer:
+        if event.is_start:
+            begun = begun if depth else when
+            depth += 1
+        else:
+            depth -= 1
+            total += 0.0 if depth else when - begun
+    return total
+
+
+@cache
+def _warn_uncached() -> None:
+    warnings.warn(
+        "compiled kernels cannot be kept, so every run compiles them again: neither the package nor the home "
+        "directory is writable; set NUMBA_CACHE_DIR to a directory that is",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+@cache
+def _recorder() -> Any:
+    """Returns numba's record of compilations; they never overlap, since numba holds a lock in each."""
+    from numba.core import event
+
+    events: Any = event
+    recorder = events.RecordingListener()
+    events.register("numba:compile", recorder)
+    return recorder

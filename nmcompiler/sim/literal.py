@@ -1,0 +1,165 @@
+"""The literal path: a program step by step, as ``docs/program-format.md`` defines it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nmcompiler.sim import kernels
+from nmcompiler.sim.jit import jit
+from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.result import Array, Int64Array
+from nmcompiler.sim.tile import Store, TileCounters, input_values, views
+
+__all__ = ["run_literally"]
+
+
+def run_literally(loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
+    """Runs a tile of samples and keeps what the store wants.
+
+    Args:
+        loaded: The program.
+        encoded: Values of the input neurons, ``(N, n)`` for each port.
+        rows: The samples of the tile.
+        store: Receives values, membranes and trains.
+    """
+    tile = _Tile(loaded, encoded, rows, store)
+    for t in range(loaded.program.total_steps):
+        tile.deliver(t)
+        for block in loaded.blocks:
+            if not block.is_input:
+                tile.integrate(block, t)
+                tile.read(block, t)
+            tile.fire(block, t)
+    return TileCounters(tile.counts, tile.saturations)
+
+
+class _Tile:
+    """Registers of all blocks for S samples, and what is on its way between them."""
+
+    def __init__(self, loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, store: Store) -> None:
+        self.loaded = loaded
+        self.rows = rows
+        self.store = store
+        self.samples = rows.stop - rows.start
+        self.saturations = 0
+        self.counts = np.zeros(loaded.neurons, np.int64)
+        self._boundaries = frozenset(loaded.program.window_starts) - {0}
+        total = self.samples * loaded.neurons
+        ring = loaded.longest_delay
+        self._sent = np.zeros((ring, total), np.int32)
+        self._alive = np.zeros((ring, len(loaded.blocks)), np.uint8)
+        self._arrivals = np.zeros(total, np.int64)
+        self._touched = np.zeros(len(loaded.blocks), np.uint8)
+        self._v, self._dendrite, self._aux = (np.zeros(total, np.int64) for _ in range(3))
+
+        blocks = loaded.blocks
+        self._arrivals_of, self._v_of, self._dendrite_of, self._aux_of = (
+            views(a, blocks, self.samples) for a in (self._arrivals, self._v, self._dendrite, self._aux)
+        )
+        self._sent_of = [views(row, blocks, self.samples) for row in self._sent]
+        self._counts_of = views(self.counts, blocks, 1)
+        self._theta_of = views(loaded.theta, blocks, 1)
+        self._current_of = views(loaded.current, blocks, 1)
+        for block, v, v0 in zip(blocks, self._v_of, views(loaded.v0, blocks, 1), strict=True):
+            v.reshape(-1, block.n)[:] = v0
+        # A step that changed nothing changes nothing when it is repeated: the modes in which that is known.
+        self._at_rest: list[set[tuple[int, int]]] = [set() for _ in blocks]
+        encoding = {port.population: port.encoding for port in loaded.program.inputs}
+        self._trains = {
+            index: loaded.coding.encode(q, blocks[index].slot, encoding[blocks[index].population])
+            for index, q in input_values(loaded, encoded, rows).items()
+        }
+        self._weights = [loaded.coding.decode(np.eye(b.slot.steps, dtype=np.int64), b.slot) for b in blocks]
+        self._integrate, self._fire = jit(loaded.coding.integrate), jit(loaded.coding.fire)
+        self._deliver, self._count = jit(kernels.deliver), jit(kernels.count_sent)
+
+    def deliver(self, t: int) -> None:
+        """The arrivals of every neuron are the sum over all values whose travel ends now."""
+        loaded = self.loaded
+        if not self._alive.any():
+            return
+        self._deliver(
+            loaded.links,
+            loaded.patterns,
+            loaded.segments,
+            loaded.weights,
+            loaded.gid0,
+            loaded.sizes,
+            self._sent,
+            self._alive,
+            self._arrivals,
+            self._touched,
+            self.samples,
+            t,
+        )
+
+    def integrate(self, block: Block, t: int) -> None:
+        """The code's update of the registers; left out where it is known to change none of them."""
+        b = block.index
+        active = int(0 <= t - block.slot.fire_start < block.slot.steps)
+        boundary = int(t in self._boundaries)
+        quiet = not self._touched[b]
+        if quiet and (active, boundary) in self._at_rest[b]:
+            return
+        before = (self._v_of[b].copy(), self._dendrite_of[b].copy()) if quiet else None
+        clipped = self._integrate(
+            self._arrivals_of[b],
+            self._v_of[b],
+            self._dendrite_of[b],
+            self._current_of[b],
+            block.n,
+            active,
+            boundary,
+            self.loaded.minimum,
+            self.loaded.maximum,
+        )
+        self.saturations += clipped
+        if before is None:
+            self._arrivals_of[b][:] = 0
+            self._touched[b] = 0
+            self._at_rest[b].clear()
+        elif clipped == 0 and _same(before, (self._v_of[b], self._dendrite_of[b])):
+            self._at_rest[b].add((active, boundary))
+        else:
+            self._at_rest[b].clear()
+
+    def read(self, block: Block, t: int) -> None:
+        """The membrane at firing; of a read-out, the result."""
+        if t == block.read_step and self.store.wants_membranes(block):
+            membranes = self._v_of[block.index].reshape(-1, block.n) - self.loaded.above
+            self.store.put_membranes(block, self.rows, membranes)
+
+    def fire(self, block: Block, t: int) -> None:
+        """What the block sends now; inputs send what their encoding says."""
+        b, slot = block.index, block.slot
+        j = t - slot.fire_start
+        now = t % len(self._sent)
+        self._alive[now, b] = 0
+        if not 0 <= j < slot.steps or block.is_readout:
+            return
+        sent = self._sent_of[now][b]
+        if block.is_input:
+            sent[:] = self._trains[b][j].reshape(-1)
+        else:
+            self._at_rest[b].clear()
+            self._fire(
+                self._v_of[b],
+                self._aux_of[b],
+                sent,
+                self._theta_of[b],
+                block.n,
+                j,
+                slot.steps,
+                slot.levels,
+                block.signed,
+                self.loaded.above,
+            )
+        if self._count(sent, self._counts_of[b], self.samples):
+            self._alive[now, b] = 1
+            self.store.add_sent(block, self.rows, t, sent.reshape(-1, block.n), int(self._weights[b][j]))
+
+
+def _same(before: tuple[Array, Array], after: tuple[Array, Array]) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(before, after, strict=True))

@@ -1,0 +1,275 @@
+"""A program as the kernels want it: routes resolved, parameters per neuron, every index checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nmcompiler.codings import Coding, coding
+from nmcompiler.ir.schedule import Slot
+from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
+from nmcompiler.sim.check import check, require, runs_of_blocks
+from nmcompiler.sim.result import Array, Int64Array
+from nmcompiler.sim.routes import overlaps, static_hops
+
+__all__ = ["Block", "Loaded", "load"]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One block.
+
+    Attributes:
+        index: Its row in ``blocks``.
+        is_input: Whether the host feeds it.
+        population: Number of its population.
+        gid0: First neuron.
+        n: Neurons.
+        signed: As stored: 0, 1 or 2.
+        slot: When it fires.
+        positions: ``(n,)`` int64: flat position of each neuron in its population.
+    """
+
+    index: int
+    is_input: bool
+    population: int
+    gid0: int
+    n: int
+    signed: int
+    slot: Slot
+    positions: Int64Array
+
+    @property
+    def levels(self) -> int:
+        """Largest value, 0 for a read-out."""
+        return self.slot.levels
+
+    @property
+    def is_readout(self) -> bool:
+        """Whether its membrane is a result."""
+        return not self.is_input and self.levels == 0
+
+    @property
+    def lowest(self) -> int:
+        """Smallest value."""
+        return -self.levels if self.signed == 1 else 0
+
+    @property
+    def read_step(self) -> int:
+        """The step in which its membrane is read, before it fires."""
+        return self.slot.fire_end - 1 if self.is_readout else self.slot.fire_start
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A program for the kernels; M neurons, B blocks.
+
+    Attributes:
+        program: Where it comes from.
+        coding: Its spike code.
+        blocks: Its blocks.
+        population_sizes: Neurons of each population.
+        links: ``(E, 11)`` uint64, sorted by target block: ``target`` block, ``source`` block, ``first``
+            source neuron in its block, ``axons``, ``pattern``, first target neuron in its block, first
+            ``weight``, ``weight_stride``, ``target_stride``, ``gain`` (what arrives is multiplied by it),
+            ``delay``. A link is as much of a run as one route feeds from one block.
+        first_link: ``(B + 1,)`` int64: links of block b are rows ``first_link[b] … first_link[b + 1] − 1``.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(S, 3)`` uint64.
+        weights: ``(W,)`` int16.
+        theta: ``(M,)`` int64.
+        v0: ``(M,)`` int64.
+        current: ``(M,)`` int64.
+        fanout: ``(M,)`` int64: synapses that a spike reaches.
+    """
+
+    program: Program
+    coding: Coding
+    blocks: tuple[Block, ...]
+    population_sizes: tuple[int, ...]
+    links: Array
+    first_link: Int64Array
+    patterns: Array
+    segments: Array
+    weights: Array
+    theta: Int64Array
+    v0: Int64Array
+    current: Int64Array
+    fanout: Int64Array
+
+    @property
+    def neurons(self) -> int:
+        """M."""
+        return len(self.theta)
+
+    @property
+    def above(self) -> int:
+        """1 where neurons fire on v > θ, else 0."""
+        return int(self.program.fires_when == "gt")
+
+    @property
+    def maximum(self) -> int:
+        """Largest register."""
+        return int(2 ** (self.program.membrane_bits - 1)) - 1
+
+    @property
+    def minimum(self) -> int:
+        """Smallest register."""
+        return -self.maximum - 1
+
+    @property
+    def longest_delay(self) -> int:
+        """Largest delay of a link, at least 1."""
+        return int(self.links[:, 10].max(initial=1))
+
+    @cached_property
+    def gid0(self) -> Array:
+        """``(B,)`` uint64."""
+        return np.array([b.gid0 for b in self.blocks], np.uint64)
+
+    @cached_property
+    def sizes(self) -> Array:
+        """``(B,)`` uint64."""
+        return np.array([b.n for b in self.blocks], np.uint64)
+
+    @cached_property
+    def hops(self) -> Int64Array:
+        """``(M,)`` int64: mesh links that a spike crosses."""
+        return static_hops(self.program)
+
+    def links_of(self, block: int) -> Array:
+        """Returns the links into a block."""
+        return self.links[self.first_link[block] : self.first_link[block + 1]]
+
+
+def load(program: Program) -> Loaded:
+    """Returns the program for the kernels.
+
+    Raises:
+        InputFileError: Where an entry of the program points outside what it must stay in.
+    """
+    check(program)
+    blocks = _blocks(program)
+    links = _links(program)
+    lengths = _pattern_lengths(program)[links[:, 4]]
+    fanout = np.zeros(program.neurons + 1, np.int64)
+    start = program.column("gid0")[links[:, 1]] + links[:, 2]
+    np.add.at(fanout, start, lengths)
+    np.add.at(fanout, start + links[:, 3], -lengths)
+    theta, v0, current = (_per_neuron(program, name) for name in ("theta", "v0", "current"))
+    return Loaded(
+        program=program,
+        coding=coding(program.coding),
+        blocks=blocks,
+        population_sizes=_population_sizes(blocks),
+        links=np.ascontiguousarray(links).view(np.uint64),
+        first_link=np.searchsorted(links[:, 0], np.arange(len(blocks) + 1)).astype(np.int64),
+        patterns=program.arrays["patterns"].astype(np.int64).view(np.uint64),
+        segments=np.ascontiguousarray(program.arrays["segments"], np.int64).view(np.uint64),
+        weights=np.ascontiguousarray(program.arrays["weights"], np.int16),
+        theta=theta,
+        v0=v0,
+        current=current,
+        fanout=np.cumsum(fanout)[:-1],
+    )
+
+
+def _blocks(program: Program) -> tuple[Block, ...]:
+    table = [
+        dict(zip(BLOCK_COLUMNS, row, strict=True))
+        for row in np.asarray(program.arrays["blocks"], np.int64).tolist()
+    ]
+    shapes: dict[int, tuple[int, int]] = {}
+    for t in table:
+        width, channels = shapes.get(t["population"], (0, 0))
+        shapes[t["population"]] = max(width, t["x0"] + t["width"]), max(channels, t["c0"] + t["channels"])
+    blocks = []
+    for index, t in enumerate(table):
+        width, channels = shapes[t["population"]]
+        y = t["y0"] + np.arange(t["height"]).reshape(-1, 1, 1)
+        x = t["x0"] + np.arange(t["width"]).reshape(1, -1, 1)
+        c = t["c0"] + np.arange(t["channels"])
+        blocks.append(
+            Block(
+                index=index,
+                is_input=t["kind"] == BlockKind.INPUT,
+                population=t["population"],
+                gid0=t["gid0"],
+                n=t["n"],
+                signed=t["signed"],
+                slot=Slot(t["window"], t["fire_start"], t["steps"], t["levels"], t["signed"] == 1),
+                positions=((y * width + x) * channels + c).reshape(-1),
+            )
+        )
+    return tuple(blocks)
+
+
+def _population_sizes(blocks: tuple[Block, ...]) -> tuple[int, ...]:
+    """Returns the neurons of each population, having checked that its boxes tile it."""
+    sizes = []
+    for number in range(1 + max((b.population for b in blocks), default=-1)):
+        mine = [b.positions for b in blocks if b.population == number]
+        require(bool(mine), f"population {number} has no block")
+        positions = np.concatenate(mine)
+        size = int(positions.max()) + 1
+        tiled = len(positions) == size and len(np.unique(positions)) == size
+        require(tiled, f"the blocks of population {number} do not tile it")
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def _per_neuron(program: Program, name: str) -> Int64Array:
+    values = np.asarray(program.arrays[name], np.int64)
+    n, first, tile = (program.column(c) for c in ("n", "param0", "param_n"))
+    parts = [values[p + np.arange(k) % t] for k, p, t in zip(n, first, tile, strict=True) if t > 0]
+    # Input blocks may have no parameters.
+    widths = [k if t > 0 else 0 for k, t in zip(n, tile, strict=True)]
+    result = np.zeros(program.neurons, np.int64)
+    result[np.repeat(np.array(widths) > 0, n)] = np.concatenate([*parts, np.zeros(0, np.int64)])
+    return result
+
+
+def _pattern_lengths(program: Program) -> Int64Array:
+    """Returns the synapses of each pattern."""
+    ends = np.concatenate([[0], np.cumsum(program.arrays["segments"][:, 2].astype(np.int64))])
+    patterns = program.arrays["patterns"].astype(np.int64)
+    return np.asarray(ends[patterns[1:]] - ends[patterns[:-1]], np.int64)
+
+
+def _links(program: Program) -> Int64Array:
+    """Returns the links in the columns of ``Loaded.links``, block after block."""
+    runs, block = runs_of_blocks(program)
+    routes = np.asarray(program.arrays["routes"], np.int64)
+    core = program.column("core")
+    span = 1 + max(_end(runs[:, 0] + runs[:, 1]), _end(routes[:, 3] + routes[:, 1]))
+    at_run, at_route = core[block] * span + runs[:, 0], routes[:, 2] * span + routes[:, 3]
+    run, route, first, end = overlaps(at_run, at_run + runs[:, 1], at_route, at_route + routes[:, 1])
+    axon = first - at_run[run]
+    gid = routes[route, 0] + first - at_route[route]
+
+    gid0 = program.column("gid0")
+    piece, source, low, high = overlaps(gid, gid + end - first, gid0, gid0 + program.column("n"))
+    run, route, axon = run[piece], route[piece], axon[piece] + low - gid[piece]
+    target = block[run]
+    return np.stack(
+        [
+            target,
+            source,
+            low - gid0[source],
+            high - low,
+            runs[run, 2],
+            runs[run, 3] + axon * runs[run, 6],
+            program.column("weight0")[target] + runs[run, 4] + axon * runs[run, 5],
+            runs[run, 5],
+            runs[run, 6],
+            np.left_shift(1, program.column("shift")[target]),
+            routes[route, 4],
+        ],
+        axis=1,
+    )
+
+
+def _end(values: Int64Array) -> int:
+    return int(values.max(initial=0))

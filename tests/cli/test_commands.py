@@ -1,0 +1,159 @@
+"""The commands end to end, on the shipped network with few samples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from nmcompiler.cli import demo as demo_command
+from nmcompiler.report.schema import load_schema
+from nmcompiler.target import target_from_toml
+
+CHIP = "generic-digital"
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Path:
+    """A program of the shipped network, compiled once."""
+    from nmcompiler.cli.main import main
+
+    folder = tmp_path_factory.mktemp("compiled")
+    with np.load(shipped / "calibration.npz") as arrays:
+        np.savez(folder / "few.npz", x=arrays["x"][:16])
+    with pytest.raises(SystemExit) as done:
+        main(
+            [
+                *("compile", str(shipped / "fashion_mnist_lenet.onnx"), "--target", CHIP),
+                *("--calibration", str(folder / "few.npz"), "-o", str(folder / "net.nmc")),
+                *("--report", str(folder / "net.html")),
+            ]
+        )
+    assert done.value.code == 0
+    return folder / "net.nmc"
+
+
+@pytest.fixture
+def program(compiled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(compiled, tmp_path / "net.nmc"))
+
+
+def test_compile_prints_one_object_and_writes_beside_the_current_folder(
+    nmc: Any, model: Path, calibration: Path, tmp_path: Path
+) -> None:
+    answer = nmc("compile", model, "--target", CHIP, "--calibration", calibration, "--json", "--no-source")
+    assert answer.code == 0
+    facts = json.loads(answer.out)
+    jsonschema.validate(facts, load_schema("compile"))
+    assert facts["coding"] == "phase"  # the target's first
+    assert facts["static_check"]["ok"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["few.npz", "net.nmc", "net.onnx"]
+
+
+def test_the_report_is_a_page(compiled: Path) -> None:
+    page = compiled.with_suffix(".html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<svg" in page
+
+
+def test_inspect_prints_text_json_and_html(nmc: Any, program: Path) -> None:
+    text = nmc("inspect", program, "--html", "net.html")
+    assert text.code == 0
+    assert "Schedule" in text.out
+    assert "Wrote net.html" in text.out
+    assert Path("net.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    facts = json.loads(nmc("inspect", program, "--json").out)
+    jsonschema.validate(facts, load_schema("inspect"))
+
+
+def test_inspect_shows_every_core_on_request(nmc: Any, program: Path) -> None:
+    used = json.loads(nmc("inspect", program, "--json").out)["cores"]["used"]
+    listing = nmc("inspect", program, "--all").out.partition("Cores, fullest first")[2]
+    assert sum(line[:1].isdigit() for line in listing.splitlines()) == used
+
+
+def test_run_prints_one_object_and_writes_outputs(nmc: Any, program: Path, test_data: Path) -> None:
+    answer = nmc("run", program, "--input", test_data, "--limit", 10, "--json", "--output", "y.npz")
+    assert answer.code == 0
+    facts = json.loads(answer.out)
+    jsonschema.validate(facts, load_schema("run"))
+    assert facts["samples"] == 10
+    assert [facts[f"mismatched_{w}"] for w in ("outputs", "activations", "membranes")] == [0, 0, 0]
+    with np.load("y.npz") as arrays:
+        assert arrays.files == ["y"]
+        assert (arrays["y"].shape, arrays["y"].dtype) == ((10, 10), np.float32)
+
+
+def test_run_step_by_step_counts_every_sample(nmc: Any, program: Path, test_data: Path) -> None:
+    facts = json.loads(nmc("run", program, "--input", test_data, "--limit", 3, "--steps", "--json").out)
+    assert facts["literal_samples"] == 3
+
+
+def test_run_prints_text(nmc: Any, program: Path, test_data: Path) -> None:
+    answer = nmc("run", program, "--input", test_data)
+    assert answer.code == 0
+    assert "20 samples" in answer.out
+    assert "outputs 0, activations 0, membranes 0" in answer.out
+
+
+def test_check_says_where_the_network_fits(nmc: Any, model: Path) -> None:
+    answer = nmc("check", model, "--json")
+    facts = json.loads(answer.out)
+    jsonschema.validate(facts, load_schema("check"))
+    assert facts["ok"]
+    assert answer.code == 0
+    assert CHIP in {t["name"] for t in facts["targets"]}
+    assert "every node can be compiled" in nmc("check", model, "--target", CHIP).out
+
+
+def test_targets_lists_chips_and_prints_their_files(nmc: Any) -> None:
+    facts = json.loads(nmc("targets", "--json").out)
+    jsonschema.validate(facts, load_schema("targets"))
+    for chip in facts["targets"]:
+        assert target_from_toml(nmc("targets", chip["name"], "--toml").out, "here").name == chip["name"]
+        assert chip["title"] in nmc("targets", chip["name"]).out
+
+
+def test_a_printed_chip_can_be_changed_and_used_as_a_file(nmc: Any, tmp_path: Path) -> None:
+    text = nmc("targets", CHIP, "--toml").out.replace(f'"{CHIP}"', '"mine"', 1)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert json.loads(nmc("targets", "mine.toml", "--json").out)["targets"][0]["name"] == "mine"
+
+
+def test_backends_lists_what_is_installed(nmc: Any) -> None:
+    facts = json.loads(nmc("backends", "--json").out)
+    jsonschema.validate(facts, load_schema("backends"))
+    digital = next(b for b in facts["backends"] if b["name"] == "digital")
+    assert digital["ok"]
+    assert CHIP in digital["targets"]
+    assert "digital" in nmc("backends").out
+
+
+def test_demo_writes_its_files_once_and_says_how_to_use_them(nmc: Any, tmp_path: Path) -> None:
+    answer = nmc("demo", "--write", "folder")
+    assert answer.code == 0
+    assert "nmc compile folder/model.onnx --target generic-digital" in answer.out
+    assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == [
+        "calibration.npz",
+        "model.onnx",
+        "test.npz",
+    ]
+    again = nmc("demo", "--write", "folder")
+    assert (again.code, again.out) == (2, "")
+    assert "exists already" in again.err
+
+
+def test_demo_compiles_proves_and_runs(nmc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_command, "_IMAGES", 20)
+    answer = nmc("demo", "--json")
+    assert answer.code == 0
+    facts = json.loads(answer.out)
+    jsonschema.validate(facts, load_schema("demo"))
+    jsonschema.validate(facts["compile"], load_schema("compile"))
+    jsonschema.validate(facts["run"], load_schema("run"))
+    assert facts["run"]["samples"] == 20

@@ -1,0 +1,223 @@
+"""The whole mapping: limits, completeness, bounds, refusals, determinism."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mapping_oracle import Builder, Count, chip, count, networks
+
+from nmcompiler.errors import DoesNotFit, UsageError
+from nmcompiler.ir.cores import Box
+from nmcompiler.mapping import MapOptions, map_network
+from nmcompiler.mapping.bounds import lower_bound
+from nmcompiler.mapping.needs import network_needs
+from nmcompiler.target.model import RESOURCES, CoreType, Limits
+
+FEW = MapOptions(moves=20)
+
+
+def fully(builder, target, options=FEW):
+    return map_network(builder.spiking(), target, builder.traffic(), options)
+
+
+@st.composite
+def limits(draw):
+    def maybe(low, high):
+        return draw(st.one_of(st.none(), st.integers(low, high)))
+
+    return Limits(
+        neurons=draw(st.integers(1, 40)),
+        input_axons=maybe(30, 300),
+        output_axons=maybe(8, 100),
+        synapse_bits=maybe(1500, 10000),
+        state_bits=maybe(16, 800),
+        thresholds=maybe(1, 3),
+        fan_in=maybe(60, 400),
+        destinations=maybe(4, 40),
+    )
+
+
+@given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]))
+@settings(max_examples=50, deadline=None)
+def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit, sharing, unit):
+    target = chip(limit, sharing=sharing, axon_unit=unit)
+    spiking = builder.spiking()
+    try:
+        mapped = map_network(spiking, target, builder.traffic(), FEW)
+    except DoesNotFit as refusal:
+        assert refusal.used > refusal.limit
+        assert refusal.limit == getattr(limit, refusal.resource)
+        return
+    found = count(spiking, target, mapped)  # refuses neurons that are placed twice
+    assert len(found.owner) == spiking.network.neurons
+    for core in mapped.cores:
+        used = found.used(core.index)
+        assert tuple(u.resource for u in core.usage) == RESOURCES
+        for usage in core.usage:
+            assert usage.used == used[usage.resource], usage.resource
+            assert usage.limit == getattr(limit, usage.resource)
+            assert usage.limit is None or usage.used <= usage.limit
+    assert 1 <= mapped.lower_bound <= len(mapped.cores)
+    assert mapped.placement_bound <= mapped.unicast_cost * (1 + 1e-9) + 1e-9
+    assert mapped.cost <= mapped.unicast_cost * (1 + 1e-9) + 1e-9
+
+
+@given(networks(populations=3), st.integers(5, 30), st.integers(31, 90))
+@settings(max_examples=30, deadline=None)
+def test_cores_of_two_types_are_each_within_their_own_limits(builder, small, large):
+    kinds = (CoreType(8, Limits(neurons=large)), CoreType(8, Limits(neurons=small)))
+    target = chip(kinds=kinds, rows=4, columns=4, chips=30)
+    mapped = fully(builder, target)
+    for core in mapped.cores:
+        assert target.core_type(core.row * 4 + core.column) == core.core_type
+        neurons = sum(p.box.size for p in core.pieces)
+        assert neurons <= (large, small)[core.core_type]
+    assert len({(c.chip, c.row, c.column) for c in mapped.cores}) == len(mapped.cores)
+
+
+def lenet():
+    builder = Builder().add("x", (28, 28, 1), "input").add("c1", (28, 28, 16)).conv("x", "c1")
+    builder.add("m1", (14, 28, 16)).conv("c1", "m1", size=1, stride=1, padding=0, groups=16)
+    builder.add("m2", (14, 14, 16)).conv("m1", "m2", size=2, stride=1, padding=0, groups=16)
+    builder.add("c2", (10, 10, 32)).conv("m2", "c2", size=5, padding=0)
+    builder.add("p2", (5, 5, 32)).conv("c2", "p2", size=2, stride=2, padding=0, groups=32)
+    builder.add("f1", (1, 1, 120)).dense("p2", "f1").add("out", (1, 1, 10), "readout").dense("f1", "out")
+    return builder
+
+
+def resnet8():
+    builder = Builder().add("x", (32, 32, 3), "input").add("c0", (32, 32, 16)).conv("x", "c0")
+    last = "c0"
+    for i, (side, channels, stride) in enumerate([(32, 16, 1), (16, 32, 2), (8, 64, 2)]):
+        builder.add(f"a{i}", (side, side, channels)).conv(last, f"a{i}", stride=stride)
+        builder.add(f"b{i}", (side, side, channels)).conv(f"a{i}", f"b{i}")
+        builder.conv(last, f"b{i}", size=1, stride=stride, padding=0)
+        last = f"b{i}"
+    builder.add("gap", (1, 1, 64)).conv(last, "gap", size=8, padding=0, groups=64)
+    return builder.add("out", (1, 1, 10), "readout").dense("gap", "out")
+
+
+GENERIC = Limits(1024, 4096, 8192, 1 << 20, 65536, 1024, 4096, 64)
+
+
+@pytest.mark.parametrize("network", [lenet, resnet8])
+def test_networks_of_usual_size_map_close_to_the_bound(network):
+    target = replace(chip(GENERIC, cores=128, rows=8, columns=16), membrane_bits=24)
+    started = time.perf_counter()
+    mapped = fully(network(), target, MapOptions())
+    assert time.perf_counter() - started < 20  # a second or two when nothing else runs
+    assert mapped.chips == 1
+    assert len(mapped.cores) <= 1.25 * mapped.lower_bound
+    assert mapped.cost < 0.8 * fully(network(), target, MapOptions(moves=0)).cost
+
+
+def test_equal_seeds_give_equal_maps_and_the_seed_changes_only_places():
+    target = chip(Limits(neurons=400), cores=128, rows=8, columns=16)
+    one, same, other = (fully(lenet(), target, MapOptions(seed=s, moves=500)) for s in (1, 1, 2))
+    assert one.cores == same.cores
+    assert one.cost == same.cost
+    assert [c.pieces for c in one.cores] == [c.pieces for c in other.cores]
+    assert [(c.row, c.column) for c in one.cores] != [(c.row, c.column) for c in other.cores]
+
+
+def test_space_is_cut_before_channels():
+    builder = Builder().add("x", (8, 8, 4), "input").add("y", (8, 8, 4)).conv("x", "y")
+    mapped = fully(builder, chip(Limits(neurons=64)))
+    boxes = [p.box for c in mapped.cores for p in c.pieces]
+    assert boxes == [Box(y, y + 2, 0, 8, 0, 4) for y in (0, 2, 4, 6)]
+
+
+def test_small_populations_share_a_core_and_inputs_are_not_placed():
+    builder = Builder().add("x", (1, 1, 9), "input").add("a", (1, 1, 8)).dense("x", "a")
+    builder.add("out", (1, 1, 4), "readout").dense("a", "out")
+    (core,) = fully(builder, chip(Limits(neurons=12))).cores
+    assert [p.population for p in core.pieces] == ["a", "out"]
+
+
+def test_shared_sources_count_once_where_pieces_share_a_core():
+    builder = Builder().add("x", (1, 1, 9), "input")
+    for name in ("a", "b"):
+        builder.add(name, (1, 1, 2), "readout").dense("x", name)
+    assert len(fully(builder, chip(Limits(input_axons=9))).cores) == 1
+    builder.delays["x", "b"] = 2  # spikes that travel longer need axons of their own
+    assert len(fully(builder, chip(Limits(input_axons=9))).cores) == 2
+
+
+def test_as_few_chips_as_needed_are_filled_in_topological_order():
+    mapped = fully(lenet(), chip(Limits(neurons=500), cores=16, rows=4, columns=4, chips=8))
+    chips = [core.chip for core in mapped.cores]
+    assert chips == sorted(chips)
+    assert mapped.chips == -(-len(mapped.cores) // 16)
+
+
+def test_consumers_are_cut_along_space_where_their_sources_reach_too_many_cores():
+    builder = Builder().add("x", (4, 4, 8), "input").add("a", (4, 4, 8)).conv("x", "a", size=1, padding=0)
+    builder.add("b", (4, 4, 8)).conv("a", "b", size=1, padding=0)
+    loose, tight = (Limits(synapse_bits=3 * 8 * 16 * 8, destinations=d) for d in (None, 1))
+    assert (
+        sum(p.population == "b" for c in fully(builder, chip(loose, sharing=False)).cores for p in c.pieces)
+        == 3
+    )
+    boxes = [p.box for c in fully(builder, chip(tight, sharing=False)).cores for p in c.pieces]
+    assert len(boxes) == 3 + 4
+    assert boxes[3:] == [Box(y, y + 1, 0, 4, 0, 8) for y in range(4)]
+
+
+def test_too_few_cores_say_how_many_chips_would_do():
+    target = chip(Limits(neurons=500), cores=16, rows=4, columns=4, chips=8)
+    needed = len(fully(lenet(), target).cores)
+    with pytest.raises(DoesNotFit, match=f"try --chips {-(-needed // 16)}") as caught:
+        fully(lenet(), target, MapOptions(chips=1))
+    assert (caught.value.resource, caught.value.used, caught.value.limit) == ("cores", needed, 16)
+    with pytest.raises(DoesNotFit, match="larger or more cores"):
+        fully(lenet(), replace(target, max_chips=2))
+
+
+def test_a_neuron_that_breaks_a_limit_names_layer_resource_and_numbers():
+    with pytest.raises(DoesNotFit, match=r"layer 'f1' needs 800 fan_in where tiny has 700") as caught:
+        fully(lenet(), chip(Limits(fan_in=700)))
+    assert (caught.value.layer, caught.value.resource) == ("f1", "fan_in")
+    with pytest.raises(DoesNotFit, match="fewer weight bits"):
+        fully(lenet(), chip(Limits(synapse_bits=6000)))
+    with pytest.raises(DoesNotFit, match="read on") as caught:
+        fully(lenet(), chip(Limits(neurons=10, destinations=3)))
+    assert caught.value.resource == "destinations"
+
+
+def test_a_number_of_chips_that_the_target_cannot_have_is_refused():
+    with pytest.raises(UsageError, match="allowed: 1 to 1"):
+        fully(lenet(), chip(), MapOptions(chips=2))
+
+
+def test_the_bound_does_not_depend_on_the_cut_and_knows_kernels_are_shared():
+    builder = Builder().add("x", (4, 4, 2), "input").add("y", (4, 4, 3)).conv("x", "y")
+    kernel, single = 3 * 3 * 2 * 3 * 8, 10 * 10 * 2 * 3 * 8
+    for sharing, bits in ((True, kernel), (False, single)):
+        target = chip(Limits(synapse_bits=100), sharing=sharing)
+        assert lower_bound(network_needs(builder.spiking(), target), target, 1) == -(-bits // 100)
+
+
+def test_expected_spikes_between_cores_are_those_of_the_neurons_that_are_read():
+    builder = Builder().add("x", (8, 8, 2), "input").add("a", (8, 8, 2)).conv("x", "a")
+    builder.add("b", (8, 8, 2)).conv("a", "b")
+    spiking, traffic, target = builder.spiking(), builder.traffic(3), chip(Limits(neurons=32))
+    mapped = map_network(spiking, target, traffic, FEW)
+    pieces = [(c.index, p.population, p.box) for c in mapped.cores for p in c.pieces]
+    found = Count(spiking, target, pieces)
+    expected: dict[tuple[int, int], float] = {}
+    for (name, position), cores in found.reached.items():
+        for core in cores:
+            own = found.owner.get((name, position))
+            if own is not None and own != core:
+                spikes = traffic.spikes[name][position]
+                expected[own, core] = expected.get((own, core), 0.0) + spikes
+    links = {
+        (int(e.source[4:]), int(e.target[4:])): e.payload.spikes
+        for name in mapped.graph.nx.nodes
+        for e in mapped.graph.in_edges(name)
+    }
+    assert links.keys() == expected.keys()
+    assert all(np.isclose(links[key], expected[key]) for key in links)

@@ -1,0 +1,112 @@
+"""Costs of routes, against walking every link."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmcompiler.mapping.curve import hilbert
+from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.place import anneal, start
+from nmcompiler.mapping.route import Positions, capacity_bound, max_link_load, tree_sizes, unicast_cost
+
+
+@st.composite
+def placed_nets(draw):
+    rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    cores = draw(st.integers(1, rows * columns))
+    order = draw(st.permutations(range(rows * columns)))[:cores]
+    at = Positions(np.array([p // columns for p in order]), np.array([p % columns for p in order]))
+    groups = []
+    for source in draw(st.lists(st.integers(HOST, cores - 1), min_size=1, max_size=8)):
+        others = sorted(draw(st.sets(st.integers(0, cores - 1), min_size=1)) - {source})
+        if others:
+            groups.append((source, others))
+    spikes = np.array([draw(st.integers(0, 9)) for _ in groups], np.float64)
+    return at, build(groups, spikes), (rows, columns)
+
+
+def build(groups, spikes):
+    degrees = [len(cores) for _, cores in groups]
+    return Nets(
+        np.array([s for s, _ in groups], np.int64),
+        spikes,
+        np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64),
+        np.array([c for _, cores in groups for c in cores], np.int64),
+    )
+
+
+def walk(at, nets):
+    """Returns the set of directed links of each net, and the length of all its routes."""
+    trees, lengths = [], []
+    for i, source in enumerate(nets.source):
+        links, length = set(), 0
+        for core in nets.cores[nets.start[i] : nets.start[i + 1]]:
+            y, x = (0, 0) if source == HOST else (int(at.row[source]), int(at.column[source]))
+            while (y, x) != (at.row[core], at.column[core]):
+                step = (0, int(np.sign(at.column[core] - x)))
+                if step == (0, 0):
+                    step = (int(np.sign(at.row[core] - y)), 0)
+                links.add((y, x, y + step[0], x + step[1]))
+                y, x = y + step[0], x + step[1]
+                length += 1
+        trees.append(links)
+        lengths.append(length)
+    return trees, lengths
+
+
+@given(placed_nets())
+@settings(max_examples=150, deadline=None)
+def test_costs_equal_those_of_walking_every_link(case):
+    at, nets, _ = case
+    trees, lengths = walk(at, nets)
+    assert tree_sizes(at, nets).tolist() == [len(t) for t in trees]
+    assert unicast_cost(at, nets) == float(nets.spikes @ np.array(lengths)) if lengths else True
+    loads = {}
+    for links, spikes in zip(trees, nets.spikes, strict=True):
+        for link in links:
+            loads[link] = loads.get(link, 0.0) + spikes
+    assert max_link_load(at, nets) == max(loads.values(), default=0.0)
+    assert capacity_bound(nets, len(at.row)) <= unicast_cost(at, nets) + 1e-9
+
+
+def test_the_capacity_bound_spreads_partners_over_rings():
+    star = build([(0, list(range(1, 14)))], np.array([2.0]))
+    # 4 partners at distance 1, 8 at 2, one at 3; each leaf sees the centre at distance 1; half the sum
+    assert capacity_bound(star, 14) == (2 * (4 + 16 + 3) + 13 * 2) / 2
+    host = build([(HOST, [0, 1, 2])], np.array([1.0]))
+    assert capacity_bound(host, 3) == 0 + 1 + 1
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_the_curve_visits_every_position_once_from_the_corner_in_short_steps(rows, columns):
+    curve = hilbert(rows, columns)
+    assert sorted(curve) == [(y, x) for y in range(rows) for x in range(columns)]
+    assert curve[0] == (0, 0)
+    steps = [abs(a - c) + abs(b - d) for (a, b), (c, d) in zip(curve, curve[1:], strict=False)]
+    assert sum(s > 1 for s in steps) <= 1
+    assert max(steps, default=1) <= 2
+
+
+def chain(cores):
+    return build([(i, [i + 1]) for i in range(cores - 1)], np.ones(cores - 1))
+
+
+def test_annealing_never_makes_the_cost_worse_and_improves_a_bad_start():
+    from mapping_oracle import chip
+
+    target = chip(cores=36, rows=6, columns=6)
+    nets = chain(30)
+    good = start([0] * 30, target, 1)
+    order = np.random.default_rng(0).permutation(30)
+    bad = [good[i] for i in order]
+
+    def cost(placed):
+        at = Positions(np.array([s.row for s in placed]), np.array([s.column for s in placed]))
+        return float(nets.spikes @ tree_sizes(at, nets))
+
+    assert cost(anneal(good, nets, target, moves=2000, seed=0)) <= cost(good) == 29
+    better = anneal(bad, nets, target, moves=4000, seed=0)
+    assert len(set(better)) == 30
+    assert cost(better) < 0.6 * cost(bad)
+    assert better == anneal(bad, nets, target, moves=4000, seed=0)

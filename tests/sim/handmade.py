@@ -1,0 +1,64 @@
+"""Programs written by hand, array by array."""
+
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.program.layout import ARRAYS, BLOCK_COLUMNS, Program, ProgramInput, ProgramOutput
+from nmcompiler.testing import tiny_target
+
+
+def block(gid0: int, n: int, population: int, **columns: int) -> list[int]:
+    """A block of a vector; what is not said is 0, but one parameter."""
+    row = dict.fromkeys(BLOCK_COLUMNS, 0) | {
+        "kind": 1, "population": population, "gid0": gid0, "n": n,
+        "height": 1, "width": 1, "channels": n, "param_n": 1,
+    }  # fmt: skip
+    return list((row | columns).values())
+
+
+def program(coding: str, **changes: Any) -> Program:
+    """An input of two neurons (L = 3), two neurons of θ = 4 on one core, and their read-out on another.
+
+    Weights are [[3, 1], [-2, 2]] from the inputs (rows) and [[1], [2]] to the read-out.
+    """
+    steps = 2 if coding == "phase" else 3
+    arrays: dict[str, Any] = {
+        "cores": [(0, 0, 1), (0, 2, 3)],
+        "blocks": [
+            block(0, 2, 0, kind=0, core=-1, levels=3, steps=steps, param_n=0),
+            block(2, 2, 1, core=0, levels=3, window=1, fire_start=steps, steps=steps, weight_n=4, run_n=1),
+            block(
+                4, 1, 2, core=1, window=2, fire_start=2 * steps, steps=1, param0=1, weight0=4, weight_n=2,
+                run0=1, run_n=1,
+            ),
+        ],
+        "runs": [(0, 2, 0, 0, 0, 2, 0), (5, 2, 1, 0, 0, 1, 0)],
+        "patterns": [0, 1, 2],
+        "segments": [(0, 0, 2), (0, 0, 1)],
+        "weights": [3, 1, -2, 2, 1, 2],
+        "theta": [4, 1],
+        "v0": [2, -1],
+        "current": [0, 0],
+        "routes": [(0, 2, 0, 0, 1), (2, 2, 1, 5, 1)],
+    }  # fmt: skip
+    arrays |= {k: v for k, v in changes.items() if k in ARRAYS}
+    header = {
+        "coding": coding,
+        "fires_when": "ge",
+        "membrane_bits": 24,
+        "window_starts": (0, steps, 2 * steps),
+        "total_steps": 2 * steps + 1,
+        "inputs": (ProgramInput("x", (2,), 0, np.arange(2), np.ones(1), np.zeros(1), "spikes"),),
+        "outputs": (ProgramOutput("y", (1,), 2, np.arange(1), 0.5),),
+        "target": tiny_target(),
+    } | {k: v for k, v in changes.items() if k not in ARRAYS}
+    return Program(arrays={k: np.array(arrays[k], ARRAYS[k][0]) for k in ARRAYS}, **header)
+
+
+def with_column(made: Program, row: int, **columns: int) -> Program:
+    """The program with some columns of one block exchanged."""
+    blocks = made.arrays["blocks"].copy()
+    for name, value in columns.items():
+        blocks[row, BLOCK_COLUMNS.index(name)] = value
+    return made.with_arrays(blocks=blocks)

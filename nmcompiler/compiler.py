@@ -96,7 +96,7 @@ def compile_model(
     target: str | Target,
     code: str,
     calibration: Path | Mapping[str, Array],
-    options: CompileOptions = CompileOptions(),  # noqa: B008  (frozen)
+    options: CompileOptions = CompileOptions(),
     progress: Progress = silent,
 ) -> Compilation:
     """Compiles an ONNX file, proves that the placed program is the integer network, and reports.
@@ -119,9 +119,7 @@ def compile_model(
     layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.name)
     samples = _calibration(calibration, layers)
     network, notes = _network(layers, backend, chip, plan, samples, options, progress)
-    spiking = plan.coding.convert(
-        network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps
-    )
+    spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     progress("mapping", 0, 1)
     traffic = _traffic(network, plan.coding, samples)
     cores = backend.map(spiking, chip, traffic, MapOptions(chips=options.chips, seed=options.seed))
@@ -268,7 +266,12 @@ def _traffic(network: Network, code: Coding, samples: Mapping[str, Array]) -> Tr
 
 
 def _report(
-    layers: Model, chip: Target, plan: _Plan, notes: tuple[Note, ...], cores: CoreGraph, options: CompileOptions
+    layers: Model,
+    chip: Target,
+    plan: _Plan,
+    notes: tuple[Note, ...],
+    cores: CoreGraph,
+    options: CompileOptions,
 ) -> dict[str, Any]:
     """Returns the facts that cannot be counted in the program; equal inputs give equal facts."""
     chips = options.chips or chip.max_chips
@@ -298,12 +301,10 @@ def _prove(program: Program, spiking: Spiking, backend: Backend) -> None:
     lifted = check_lift(program, spiking)
     if not lifted.ok:
         raise NotVerified(
-            f"the program of backend '{backend.name}' is not the network that it was made from: {lifted.message}",
+            f"the program of backend '{backend.name}' is not the network it was made from: {lifted.message}",
             hint="nothing was written; please report this model",
         )
     for core, resource, used, limit in core_usage(program).broken():
         raise BackendFault(
             f"backend '{backend.name}' uses {used} {resource} on core {core}", allowed=f"at most {limit}"
         )
-
-

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from nmcompiler.cli.options import (
 )
 from nmcompiler.cli.output import check_output, progress, say, say_json, warn, whole_file
 from nmcompiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmcompiler.compiler import Compilation
 
 __all__ = ["command"]
 
@@ -88,10 +92,7 @@ def command(
     nmc compile net.onnx --target generic-digital --calibration data.npz -o net.nmc
     """
     path = Path(model.stem + ".nmc") if output is None else output
-    check_output(path, (model, calibration), option="--output")
-    check_output(report, (model, calibration), option="--report")
-    if report is not None and report.resolve() == path.resolve():
-        raise UsageError(f"--report '{report}' is also --output", hint="choose another name")
+    _check_outputs(path, report, (model, calibration, Path(target)))
     from nmcompiler.compiler import CompileOptions, compile_model
     from nmcompiler.program.container import save
     from nmcompiler.registry import find_target
@@ -100,12 +101,11 @@ def command(
     _, chip = find_target(target, chosen.backend)
     with progress() as show:
         made = compile_model(model, chip, coding or chip.codings[0], calibration, chosen, show)
+    page = None if report is None else _page(made)
     save(made.program, path, include_source=chosen.include_source)
-    if report is not None:
-        from nmcompiler.report.html import render_html
-
+    if report is not None and page is not None:
         with whole_file(report) as part:
-            part.write_text(render_html(made.program, made.facts), encoding="utf-8")
+            part.write_text(page, encoding="utf-8")
     for sentence in made.facts["warnings"]:
         warn(sentence)
     if as_json:
@@ -113,5 +113,19 @@ def command(
         return
     from nmcompiler.report.text import compile_text, uncut, written_text
 
-    say(compile_text(made.facts), written_text([p for p in (path, report) if p is not None]))
-    say(uncut(f"Next: nmc run {path} --input DATA.npz"))
+    written = [path] if report is None else [path, report]
+    say(compile_text(made.facts), written_text(written), uncut(f"Next: nmc run {path} --input DATA.npz"))
+
+
+def _check_outputs(path: Path, report: Path | None, inputs: Sequence[Path]) -> None:
+    """Raises where a file that is to be written cannot be, before any work is done."""
+    check_output(path, inputs, option="--output")
+    check_output(report, inputs, option="--report")
+    if report is not None and report.resolve() == path.resolve():
+        raise UsageError(f"--report '{report}' is also --output", hint="choose another name")
+
+
+def _page(made: Compilation) -> str:
+    from nmcompiler.report.html import render_html
+
+    return render_html(made.program, made.facts)

@@ -61,28 +61,27 @@ def _line(kind: str, colour: str, sentence: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Gives a ``Progress`` that draws bars on stderr while it is a terminal, and else says nothing."""
+    """Gives a ``Progress`` that draws a bar on stderr where it is a terminal, and else says nothing."""
     from nmcompiler.ir.progress import silent
 
     if not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
+        bar = bars.add_task("", total=None)
 
         def show(work: str, done: int, total: int) -> None:
-            if work not in tasks:
-                tasks[work] = bars.add_task(work, total=total)
-            bars.update(tasks[work], completed=done, total=total)
+            known = total if total > 1 else None  # a bar of one piece only pulses
+            bars.update(bar, description=work, completed=done, total=known)
 
         yield show
 

@@ -87,10 +87,12 @@ def available_cores() -> int:
 
 def verdict(facts: Mapping[str, Any]) -> int:
     """Returns the exit code of a run, 1 with a warning where the chip is not its network."""
-    wrong = facts["mismatched_outputs"]
-    if wrong:
-        warn(f"{wrong:,} outputs of the chip differ from the integer network: do not trust this program")
-    return 1 if wrong else 0
+    wrong = {what: facts[f"mismatched_{what}"] or 0 for what in ("outputs", "activations", "membranes")}
+    if not any(wrong.values()):
+        return 0
+    counts = ", ".join(f"{count:,} {what}" for what, count in wrong.items())
+    warn(f"the chip differs from the integer network in {counts}: do not trust this program")
+    return 1
 
 
 def _write_outputs(path: Path, program: Program, outputs: Mapping[str, Any]) -> None:

@@ -94,7 +94,8 @@ def preactivation(graph: LayerGraph, name: str, results: Mapping[str, Array]) ->
     if not edges:  # a layer of constants: it takes the number of samples from any other
         any_result = next(iter(results.values()))
         start = np.zeros((len(any_result), *layer.sum_shape), any_result.dtype)
-        return start + layer.bias.astype(start.dtype)
+        constant: Array = start + layer.bias.astype(start.dtype)
+        return constant
     total: Array | None = None
     for edge in edges:
         part = apply(edge.payload.kernel, results[edge.source], layer.sum_shape)

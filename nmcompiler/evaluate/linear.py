@@ -29,13 +29,13 @@ def _apply(kernel: Kernel, source: Array, target_shape: Shape) -> Array:
 @_apply.register
 def _dense(kernel: Dense, source: Array, target_shape: Shape) -> Array:
     weight = kernel.weight.astype(source.dtype, copy=False)
-    result: Array = source.reshape(len(source), -1) @ weight.T
+    result: Array = source.reshape(len(source), weight.shape[1]) @ weight.T
     return result.reshape(len(source), *target_shape)
 
 
 @_apply.register
 def _sparse(kernel: Sparse, source: Array, target_shape: Shape) -> Array:
-    flat = source.reshape(len(source), -1)
+    flat = source.reshape(len(source), int(np.prod(source.shape[1:])))
     result = np.zeros((len(source), int(np.prod(target_shape))), source.dtype)
     if kernel.rows.size == 0 or len(source) == 0:
         return result.reshape(len(source), *target_shape)

@@ -8,7 +8,8 @@ import numpy as np
 
 from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds, axons
+from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
+from nmcompiler.mapping.reach import axons
 from nmcompiler.target.model import Target
 
 __all__ = ["lower_bound", "unavoidable"]

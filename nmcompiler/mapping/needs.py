@@ -23,7 +23,7 @@ from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.mapping.reach import Cuts, Reach, reach
+from nmcompiler.mapping.reach import Cuts, Reach, grid_box, reach, union_sources
 from nmcompiler.target.model import Target
 
 __all__ = ["AxonKey", "NetworkNeeds", "PopulationNeeds", "Wire", "network_needs"]
@@ -127,12 +127,9 @@ class PopulationNeeds:
         parts = tuple(len(bounds) - 1 for bounds in cuts)
         pixels = self.target.axon_unit == "pixel"
         total = np.zeros(parts, np.int64)
-        for key, wires in self.by_key.items():
-            if len(wires) == 1:
-                total += wires[0].reach.sources(cuts, pixels=pixels)
-                continue
-            for index in np.ndindex(*parts):
-                total[index] += axons(self.read(key, grid_box(cuts, index)), pixels=pixels)
+        for wires in self.by_key.values():
+            reaches = [wire.reach for wire in wires]
+            total += union_sources(reaches, wires[0].source_shape, cuts, pixels=pixels)
         return total
 
     def read(self, key: AxonKey, box: Box) -> Array:
@@ -202,14 +199,3 @@ def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
             theta = np.asarray(theta).reshape((1,) * (3 - np.ndim(theta)) + np.shape(theta))
         needs[population.name] = PopulationNeeds(population, wires, theta, target)
     return NetworkNeeds(spiking, target, needs)
-
-
-def grid_box(cuts: Cuts, index: tuple[int, ...]) -> Box:
-    """Returns one box of a grid."""
-    (y, x, c), (i, j, k) = cuts, index
-    return Box(int(y[i]), int(y[i + 1]), int(x[j]), int(x[j + 1]), int(c[k]), int(c[k + 1]))
-
-
-def axons(mask: Array, *, pixels: bool) -> int:
-    """Returns the number of input axons for a bool mask of read source neurons."""
-    return int(np.count_nonzero(mask.any(axis=2) if pixels else mask))

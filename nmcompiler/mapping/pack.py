@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.needs import AxonKey, PopulationNeeds, axons
+from nmcompiler.mapping.needs import AxonKey, PopulationNeeds
+from nmcompiler.mapping.reach import axons
 from nmcompiler.target.model import RESOURCES, Limits, Target
 
 __all__ = ["Candidate", "OpenCore", "StoreKey", "exceeds"]
@@ -35,6 +37,11 @@ class Candidate:
     box: Box
     used: Mapping[str, int]
     stores: tuple[tuple[StoreKey, int, int | None], ...]
+
+    @cached_property
+    def thetas(self) -> frozenset[int]:
+        """The distinct θ of the box."""
+        return self.needs.thetas(self.box)
 
 
 def exceeds(used: Mapping[str, int], limits: Limits) -> str | None:
@@ -70,7 +77,7 @@ class OpenCore:
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
         stores = self._with_stores(piece)
-        thetas = self._thetas | piece.needs.thetas(piece.box)
+        thetas = self._thetas | piece.thetas
         used = self._additive(piece)
         used["synapse_bits"] = sum(s if once is None else min(s, once) for s, once in stores.values())
         used["thresholds"] = len(thetas)

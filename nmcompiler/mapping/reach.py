@@ -6,8 +6,10 @@ channels, each of which is interval arithmetic along one axis. Only a list of sy
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
+from itertools import combinations
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -15,10 +17,25 @@ import numpy as np
 from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 
-__all__ = ["Cuts", "ListReach", "ProductReach", "Reach", "cut", "reach", "segment_sums"]
+__all__ = [
+    "Cuts",
+    "ListReach",
+    "ProductReach",
+    "Reach",
+    "axons",
+    "cut",
+    "grid_box",
+    "reach",
+    "segment_max",
+    "segment_sums",
+    "union_sources",
+]
 
 Cuts: TypeAlias = tuple[Array, Array, Array]
 """Boundaries of the boxes of a grid along y, x and c: each ``(parts + 1,)``, from 0 to the length."""
+
+# The union of this many projections is still counted by inclusion and exclusion (2^n − 1 products).
+_MOST_EXCLUDED = 5
 
 
 def cut(shape: Shape, parts: tuple[int, int, int]) -> Cuts:
@@ -31,6 +48,13 @@ def segment_sums(values: Array, cuts: Cuts) -> Array:
     """Returns the sum of ``values``, ``(h, w, c)``, over each box of a grid."""
     for axis, bounds in enumerate(cuts):
         values = np.add.reduceat(values, bounds[:-1], axis=axis)
+    return values
+
+
+def segment_max(values: Array, cuts: Cuts) -> Array:
+    """Returns the largest of ``values``, ``(h, w, c)``, in each box of a grid."""
+    for axis, bounds in enumerate(cuts):
+        values = np.maximum.reduceat(values, bounds[:-1], axis=axis)
     return values
 
 
@@ -104,12 +128,66 @@ class ProductReach:
 
     def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
         """Returns the number of source neurons or pixels of each box."""
+        return _common([self], cuts, pixels)
+
+    def segments(self, cuts: Cuts) -> tuple[Array, Array, Array, Array]:
+        """Returns what the parts of a grid read: rows ``(ny, source h)``, columns, first and last channel."""
         y, x, c = (bounds[:-1] for bounds in cuts)
-        rows = np.logical_or.reduceat(self.rows, y, axis=0).sum(axis=1, dtype=np.int64)
-        columns = np.logical_or.reduceat(self.columns, x, axis=0).sum(axis=1, dtype=np.int64)
-        first, last = np.minimum.reduceat(self.first, c), np.maximum.reduceat(self.last, c)
-        channels = np.maximum(last - first, 0)
-        return _outer(rows, columns, np.sign(channels) if pixels else channels)
+        return (
+            np.logical_or.reduceat(self.rows, y, axis=0),
+            np.logical_or.reduceat(self.columns, x, axis=0),
+            np.minimum.reduceat(self.first, c),
+            np.maximum.reduceat(self.last, c),
+        )
+
+
+def _common(reaches: Sequence[ProductReach], cuts: Cuts, pixels: bool) -> Array:
+    """Returns the number of sources that each box of a grid reads through every one of some projections."""
+    rows, columns, first, last = zip(*(r.segments(cuts) for r in reaches), strict=True)
+    if pixels:
+        channels = np.all([f < e for f, e in zip(first, last, strict=True)], axis=0).astype(np.int64)
+    else:
+        channels = np.maximum(np.min(last, axis=0) - np.max(first, axis=0), 0)
+    y, x = (np.all(masks, axis=0).sum(axis=1, dtype=np.int64) for masks in (rows, columns))
+    return _outer(y, x, channels)
+
+
+def union_sources(reaches: Sequence[Reach], shape: Shape, cuts: Cuts, *, pixels: bool) -> Array:
+    """Returns the number of source neurons, or pixels, that each box of a grid reads through any projection.
+
+    Args:
+        reaches: The projections, all from one source.
+        shape: Shape of that source.
+        cuts: The grid.
+        pixels: Whether pixels are counted.
+    """
+    if len(reaches) == 1:
+        return reaches[0].sources(cuts, pixels=pixels)
+    parts = tuple(len(bounds) - 1 for bounds in cuts)
+    total = np.zeros(parts, np.int64)
+    products = [r for r in reaches if isinstance(r, ProductReach)]
+    if len(products) == len(reaches) <= _MOST_EXCLUDED:
+        for size in range(1, len(products) + 1):
+            for some in combinations(products, size):
+                total += (-1) ** (size + 1) * _common(some, cuts, pixels)
+        return total
+    for index in np.ndindex(*parts):
+        mask = np.zeros(shape, bool)
+        for r in reaches:
+            r.mark(mask, grid_box(cuts, index))
+        total[index] = axons(mask, pixels=pixels)
+    return total
+
+
+def grid_box(cuts: Cuts, index: tuple[int, ...]) -> Box:
+    """Returns one box of a grid."""
+    (y, x, c), (i, j, k) = cuts, index
+    return Box(int(y[i]), int(y[i + 1]), int(x[j]), int(x[j + 1]), int(c[k]), int(c[k + 1]))
+
+
+def axons(mask: Array, *, pixels: bool) -> int:
+    """Returns the number of input axons for a bool mask of read source neurons."""
+    return int(np.count_nonzero(mask.any(axis=2) if pixels else mask))
 
 
 def _outer(y: Array, x: Array, c: Array) -> Array:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.needs import PopulationNeeds, grid_box
+from nmcompiler.mapping.needs import PopulationNeeds
 from nmcompiler.mapping.pack import Candidate
-from nmcompiler.mapping.reach import Cuts, cut, segment_sums
+from nmcompiler.mapping.reach import Cuts, cut, grid_box, segment_max, segment_sums
 from nmcompiler.target.model import Limits
 
 __all__ = ["Outputs", "candidates", "grid_needs", "search"]
+
+# What a whole population costs here bounds what any grid costs, and is cheaper to know.
+_UNCUT = ("fan_in", "destinations", "thresholds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +36,6 @@ class Outputs:
     def destinations(self, cuts: Cuts) -> Array:
         """Returns the most destination cores of one neuron for each box of a grid."""
         return segment_max(self.cores, cuts)
-
-
-def segment_max(values: Array, cuts: Cuts) -> Array:
-    """Returns the largest of ``values``, ``(h, w, c)``, in each box of a grid."""
-    for axis, bounds in enumerate(cuts):
-        values = np.maximum.reduceat(values, bounds[:-1], axis=axis)
-    return values
 
 
 def grid_needs(needs: PopulationNeeds, outputs: Outputs) -> Mapping[str, Callable[[Cuts], Array]]:
@@ -64,16 +60,20 @@ def search(
     Of equal numbers of boxes, the one with the fewest cuts of channels, then of columns, wins. Where there
     is a bound ``channel_parts``, channels are cut into no more parts.
     """
-    tests = [
-        (test, limit)
-        for resource, test in grid_needs(needs, outputs).items()
-        if (limit := getattr(limits, resource)) is not None
-    ]
+    whole = cut(needs.shape, (1, 1, 1))
+    tests = []
+    for resource, cost in grid_needs(needs, outputs).items():
+        limit = getattr(limits, resource)
+        if limit is None or (resource in _UNCUT and cost(whole).item() <= limit):
+            continue
+        if resource in ("fan_in", "destinations"):
+            return None  # they are a neuron's own: no cut lowers them
+        tests.append((cost, limit))
     for parts in _grids(needs, outputs, limits):
         if channel_parts is not None and parts[2] > channel_parts:
             continue
         cuts = cut(needs.shape, parts)
-        if all(int(test(cuts).max()) <= limit for test, limit in tests):
+        if all(int(cost(cuts).max()) <= limit for cost, limit in tests):
             return cuts
     return None
 

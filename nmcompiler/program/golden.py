@@ -57,14 +57,7 @@ def golden_members(spiking: Spiking) -> dict[str, bytes]:
         ],
         "schedule": _schedule_document(spiking.schedule),
         "neurons": {
-            name: {
-                "theta": arrays.add(n.theta),
-                "v0": arrays.add(n.v0),
-                "current": arrays.add(n.current),
-                "shift": n.shift,
-                "signed": n.signed,
-            }
-            for name, n in spiking.neurons.items()
+            p.name: _neurons_document(spiking.neurons[p.name], arrays) for p in graph if p.role != "input"
         },
     }
     return {_DOCUMENT: document_bytes(document), **arrays.members}
@@ -122,6 +115,16 @@ def _population_document(population: Population, arrays: _Arrays) -> dict[str, A
         "offset": arrays.add(population.offset),
         "op": population.op,
         "origin": list(population.origin),
+    }
+
+
+def _neurons_document(neurons: NeuronParameters, arrays: _Arrays) -> dict[str, Any]:
+    return {
+        "theta": arrays.add(neurons.theta),
+        "v0": arrays.add(neurons.v0),
+        "current": arrays.add(neurons.current),
+        "shift": neurons.shift,
+        "signed": neurons.signed,
     }
 
 

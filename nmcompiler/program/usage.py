@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.target.model import RESOURCES, Limits
 
-__all__ = ["BlockFacts", "CoreUsage", "block_facts", "core_usage"]
+__all__ = ["BlockFacts", "CoreUsage", "block_facts", "core_usage", "fan_out"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -63,6 +63,49 @@ class CoreUsage:
         ]
 
 
+@dataclass(frozen=True, eq=False)
+class _Stretches:
+    """The synapses of one block as stretches: an axon meets neighbouring targets with neighbouring weights.
+
+    ``(K,)`` int64 each: ``axon`` on the block's core, ``weight`` and ``target`` in the block, ``length``.
+    """
+
+    axon: Ints
+    weight: Ints
+    target: Ints
+    length: Ints
+
+
+def _stretches(program: Program, block: int) -> _Stretches:
+    first, count = int(program.column("run0")[block]), int(program.column("run_n")[block])
+    runs = program.arrays["runs"][first : first + count].astype(np.int64)
+    patterns = program.arrays["patterns"].astype(np.int64)
+    segments = program.arrays["segments"].astype(np.int64)
+    run, step = _expanded(patterns[runs[:, 2] + 1] - patterns[runs[:, 2]])
+    segment = patterns[runs[run, 2]] + step
+    row, axon = _expanded(runs[run, 1])
+    run, segment = run[row], segment[row]
+    return _Stretches(
+        axon=runs[run, 0] + axon,
+        weight=runs[run, 4] + axon * runs[run, 5] + segments[segment, 0],
+        target=runs[run, 3] + axon * runs[run, 6] + segments[segment, 1],
+        length=segments[segment, 2],
+    )
+
+
+def _expanded(counts: Ints) -> tuple[Ints, Ints]:
+    """Returns, for rows that stand for ``counts`` entries each, the row and the position of every entry."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    return row, np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _zeros_before(program: Program, block: int) -> Ints:
+    """Returns how many weights of the block before each position are 0, ``(weights + 1,)``."""
+    first, count = int(program.column("weight0")[block]), int(program.column("weight_n")[block])
+    weights = program.arrays["weights"][first : first + count]
+    return np.concatenate(([0], np.cumsum(weights == 0)))
+
+
 def block_facts(program: Program) -> BlockFacts:
     """Counts the synapses of each block from its runs."""
     rows = [_count(program, b) for b in range(len(program.arrays["blocks"]))]
@@ -72,32 +115,34 @@ def block_facts(program: Program) -> BlockFacts:
 
 def _count(program: Program, block: int) -> tuple[int, int, int]:
     """Returns synapses, synapses of weight 0, and the largest fan-in of a block."""
-    column = {
-        name: int(program.column(name)[block]) for name in ("n", "run0", "run_n", "weight0", "weight_n")
-    }
-    runs = program.arrays["runs"][column["run0"] : column["run0"] + column["run_n"]].astype(np.int64)
-    if not len(runs):
-        return 0, 0, 0
-    patterns = program.arrays["patterns"].astype(np.int64)
-    segments = program.arrays["segments"].astype(np.int64)
-    weights = program.arrays["weights"][column["weight0"] : column["weight0"] + column["weight_n"]]
-    zeros = np.concatenate(([0], np.cumsum(weights == 0)))
-    counts = patterns[runs[:, 2] + 1] - patterns[runs[:, 2]]
-    run = np.repeat(np.arange(len(runs)), counts)
-    segment = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + patterns[runs[run, 2]]
-    # One row per (axon of a run, segment): a stretch of weights that meets a stretch of targets.
-    axons = runs[run, 1]
-    row = np.repeat(np.arange(len(run)), axons)
-    axon = np.arange(axons.sum()) - np.repeat(np.cumsum(axons) - axons, axons)
-    run, segment = run[row], segment[row]
-    length = segments[segment, 2]
-    weight = runs[run, 4] + axon * runs[run, 5] + segments[segment, 0]
-    target = runs[run, 3] + axon * runs[run, 6] + segments[segment, 1]
-    steps = np.zeros(column["n"] + 1, np.int64)
-    np.add.at(steps, target, 1)
-    np.add.at(steps, target + length, -1)
-    zero = int((zeros[weight + length] - zeros[weight]).sum())
-    return int(length.sum()), zero, int(np.cumsum(steps)[:-1].max(initial=0))
+    stretches, zeros = _stretches(program, block), _zeros_before(program, block)
+    change = np.zeros(int(program.column("n")[block]) + 1, np.int64)
+    np.add.at(change, stretches.target, 1)
+    np.add.at(change, stretches.target + stretches.length, -1)
+    zero = int((zeros[stretches.weight + stretches.length] - zeros[stretches.weight]).sum())
+    return int(stretches.length.sum()), zero, int(np.cumsum(change)[:-1].max(initial=0))
+
+
+def fan_out(program: Program) -> tuple[Ints, Ints]:
+    """Returns the synapses that a spike of each neuron reaches, and those of them whose weight is not 0.
+
+    ``(neurons,)`` int64 each, in the order of the neurons' global numbers.
+    """
+    routes, core = program.arrays["routes"].astype(np.int64), program.column("core")
+    reached = np.zeros((2, program.neurons), np.int64)
+    for c in range(len(program.arrays["cores"])):
+        mine = routes[routes[:, 2] == c]
+        axons = np.zeros((2, int((mine[:, 3] + mine[:, 1]).max(initial=0))), np.int64)
+        for block in np.flatnonzero(core == c):
+            stretches, zeros = _stretches(program, int(block)), _zeros_before(program, int(block))
+            zero = zeros[stretches.weight + stretches.length] - zeros[stretches.weight]
+            fed = stretches.axon < axons.shape[1]
+            np.add.at(axons[0], stretches.axon[fed], stretches.length[fed])
+            np.add.at(axons[1], stretches.axon[fed], (stretches.length - zero)[fed])
+        row, step = _expanded(mine[:, 1])
+        for k in (0, 1):
+            np.add.at(reached[k], mine[row, 0] + step, axons[k][mine[row, 3] + step])
+    return reached[0], reached[1]
 
 
 def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
@@ -139,16 +184,14 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     routes = program.arrays["routes"].astype(np.int64)
     if not len(routes):
         return
-    count = routes[:, 1]
-    row = np.repeat(np.arange(len(routes)), count)
-    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    row, step = _expanded(routes[:, 1])
     gid, core = routes[row, 0] + step, routes[row, 2]
     gid0, core_of, channels = (program.column(k) for k in ("gid0", "core", "channels"))
     block = np.searchsorted(gid0, gid, side="right") - 1
     unit = (
         (gid - gid0[block]) // channels[block] if program.target.axon_unit == "pixel" else gid - gid0[block]
     )
-    # A pixel may be cut along its channels: its parts lie in blocks of their own and count as axons of their own.
+    # The parts of a pixel that is cut along its channels lie in different blocks, and count as axons each.
     axons = np.unique(np.stack([core, block, unit, routes[row, 4]]), axis=1)
     np.add.at(used["input_axons"], axons[0], 1)
     pairs = np.unique(np.stack([gid, core]), axis=1)

@@ -12,13 +12,12 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.usage import block_facts
-from nmcompiler.sim import Simulator
+from nmcompiler.program.usage import block_facts, fan_out
 
 __all__ = ["neurobench"]
 
 
-def neurobench(program: Program, simulator: Simulator, events: Array, samples: int) -> dict[str, Any]:
+def neurobench(program: Program, spikes: Array, samples: int) -> dict[str, Any]:
     """Returns footprint, sparsities and synaptic operations of one sample.
 
     - ``footprint_bytes``: stored weights and the registers of the neurons.
@@ -30,8 +29,7 @@ def neurobench(program: Program, simulator: Simulator, events: Array, samples: i
 
     Args:
         program: The program.
-        simulator: Its simulator, which knows the fan-out of every neuron.
-        events: ``(neurons,)`` events of each neuron, summed over the samples.
+        spikes: ``(neurons,)`` spikes of each neuron, summed over the samples.
         samples: Number of samples.
     """
     facts = block_facts(program)
@@ -41,17 +39,18 @@ def neurobench(program: Program, simulator: Simulator, events: Array, samples: i
     possible = int((n * steps)[placed & (levels > 0)].sum()) * samples
     graded = {p.population for p in program.inputs if p.encoding in ("current", "graded")}
     analog = np.repeat(np.isin(program.column("population"), list(graded)), n)
-    effective = events * simulator.effective_fanout
+    reached, not_zero = fan_out(program)
+    effective = spikes * not_zero
     bits = int(facts.stored_weights.sum()) * program.target.weight_bits
     bits += int(n[placed].sum()) * program.target.membrane_bits
     synapses = int(facts.synapses.sum())
     return {
         "footprint_bytes": (bits + 7) // 8,
         "connection_sparsity": int(facts.zero_synapses.sum()) / max(1, synapses),
-        "activation_sparsity": 1.0 - float(events[firing].sum()) / max(1, possible),
+        "activation_sparsity": 1.0 - float(spikes[firing].sum()) / max(1, possible),
         "synaptic_operations": {
             "Effective_MACs": float(effective[analog].sum()) / samples,
             "Effective_ACs": float(effective[~analog].sum()) / samples,
-            "Dense": float((simulator.fanout * np.repeat(steps, n)).sum()),
+            "Dense": float((reached * np.repeat(steps, n)).sum()),
         },
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nmcompiler.codings import coding
 from nmcompiler.evaluate.integer import IntegerResult, decode_outputs, run_integer
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples
@@ -43,18 +44,19 @@ class _Tally:
     mismatched: dict[str, int] = field(
         default_factory=lambda: {"outputs": 0, "activations": 0, "membranes": 0}
     )
-    events: Array | None = None
+    spikes: Array | None = None
     synops: int = 0
     hops: int = 0
     saturations: int = 0
     literal_samples: int = 0
-    active_neuron_steps: int = 0
     seconds: float = 0.0
     jit_seconds: float = 0.0
 
     def add(self, result: RunResult, seconds: float) -> None:
         self.outputs.append(result.outputs)
-        self.events = result.events if self.events is None else self.events + result.events
+        self.spikes = (
+            result.spikes_per_neuron if self.spikes is None else self.spikes + result.spikes_per_neuron
+        )
         self.synops += result.synops
         self.hops += result.hops
         self.saturations += result.saturations
@@ -98,7 +100,7 @@ def run_facts(
     """
     began = time.perf_counter()
     tally = _Tally()
-    exact = program.golden is not None and simulator.exact
+    exact = program.golden is not None and coding(program.coding).exact
     record = Record(values=exact, membranes=exact)
     for x in _batches(samples, batch, progress):
         start = time.perf_counter()
@@ -112,9 +114,11 @@ def run_facts(
         if exact:
             tally.compare(program, result, golden)
     outputs = _decode(program, tally.outputs)
-    facts = _facts(program, simulator, samples, tally, outputs, exact)
+    facts = _facts(program, samples, tally, outputs, exact)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
-    return RunOutcome(facts, {p.name: y.astype(np.float32) for p, y in zip(program.outputs, outputs, strict=True)})
+    return RunOutcome(
+        facts, {p.name: y.astype(np.float32) for p, y in zip(program.outputs, outputs, strict=True)}
+    )
 
 
 def _batches(samples: Samples, batch: int, progress: Progress) -> Iterator[Mapping[str, Array]]:
@@ -136,16 +140,15 @@ def _decode(program: Program, batches: list[tuple[Array, ...]]) -> list[Array]:
 
 def _facts(
     program: Program,
-    simulator: Simulator,
     samples: Samples,
     tally: _Tally,
     outputs: list[Array],
     exact: bool,
 ) -> dict[str, Any]:
     count = len(samples)
-    assert tally.events is not None
+    assert tally.spikes is not None
     on_chip = np.repeat(program.column("kind") != BlockKind.INPUT, program.column("n"))
-    spikes = float(tally.events[on_chip].sum()) / count
+    spikes = float(tally.spikes[on_chip].sum()) / count
     neurons = int(on_chip.sum())
     chips = int(program.arrays["cores"][:, 0].max(initial=-1)) + 1
     events = Events(
@@ -183,7 +186,7 @@ def _facts(
         "synops_per_second": tally.synops / max(tally.seconds, 1e-9),
         "simulation_seconds": round(tally.seconds, 4),
         "jit_seconds": round(tally.jit_seconds, 4),
-        "neurobench": neurobench(program, simulator, tally.events, count),
+        "neurobench": neurobench(program, tally.spikes, count),
     }
 
 
@@ -199,7 +202,9 @@ def _answers(
     if program.source is not None:
         port = program.outputs[0]
         given = run_onnx(program.source, samples.x)[port.name]
-        reference = given.reshape(len(given)).astype(np.int64) if "ArgMax" in port.host_ops else _classes(given)
+        reference = (
+            given.reshape(len(given)).astype(np.int64) if "ArgMax" in port.host_ops else _classes(given)
+        )
     return _classes(outputs[0]), integer, reference
 
 

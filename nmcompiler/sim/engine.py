@@ -88,6 +88,7 @@ class Simulator:
             membranes=store.membranes,
             trains=store.trains,
             spikes=counted.spikes,
+            spikes_per_neuron=total,
             spikes_per_block=counted.spikes_per_block,
             synops=int(counted.synops_per_block.sum()),
             synops_per_block=counted.synops_per_block,

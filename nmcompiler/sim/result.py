@@ -44,6 +44,7 @@ class RunResult:
             None where not recorded.
         trains: Per population ``(N, total steps, size)`` int32; None where not recorded.
         spikes: ``(populations,)`` int64: events sent, all samples together.
+        spikes_per_neuron: ``(neurons,)`` int64, in the order of global numbers.
         spikes_per_block: ``(blocks,)`` int64.
         synops: Synaptic operations.
         synops_per_block: ``(blocks,)`` int64: those that the block's spikes cause.
@@ -62,6 +63,7 @@ class RunResult:
     membranes: tuple[Int64Array, ...] | None
     trains: tuple[Int32Array, ...] | None
     spikes: Int64Array
+    spikes_per_neuron: Int64Array
     spikes_per_block: Int64Array
     synops: int
     synops_per_block: Int64Array

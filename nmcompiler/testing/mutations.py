@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -259,7 +260,7 @@ def _targets_swapped(kind: str, program: Program, rng: np.random.Generator) -> M
     parts = []
     for first, n, core, axon0, delay in program.arrays["routes"].tolist():
         cuts = sorted({first, first + n} | {c for g in (a, b) for c in (g, g + 1) if first < c < first + n})
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in pairwise(cuts):
             parts.append((exchange.get(low, low), high - low, core, axon0 + low - first, delay))
     routes = np.array(parts, program.arrays["routes"].dtype).reshape(-1, 5)
     changed = program.with_arrays(routes=routes)

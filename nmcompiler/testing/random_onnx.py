@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,7 +67,7 @@ class _Network:
         onnx.checker.check_model(made)
         return made
 
-    def node(self, op: str, inputs: Sequence[str], shape: Sequence[int], **attributes: object) -> str:
+    def node(self, op: str, inputs: Sequence[str], shape: Sequence[int], **attributes: Any) -> str:
         """Adds a node and returns its output."""
         name = f"{op.lower()}_{len(self.nodes)}"
         output = f"{name}_out"
@@ -98,10 +99,10 @@ class _Network:
         return int(self.rng.choice(choices))
 
     def _input(self) -> tuple[str, tuple[int, ...]]:
-        self.shapes["x"] = channels, *spatial = (
-            self.pick(1, 2, 3),
-            *self.rng.integers(5, _LONGEST + 1, size=self.pick(1, 2, 2, 2)).tolist(),
-        )
+        channels = self.pick(1, 2, 3)
+        lengths = self.rng.integers(5, _LONGEST + 1, size=self.pick(1, 2, 2, 2))
+        spatial = [int(n) for n in lengths]
+        self.shapes["x"] = (channels, *spatial)
         if not self.chance(0.25):
             return "x", (channels, *spatial)
         rank = len(spatial)
@@ -135,7 +136,10 @@ class _Network:
         if kind < 0.55:
             return self.node("Relu", [x], shape)
         if kind < 0.75:
-            bounds = [self.constant(np.float32(0)), self.constant(np.float32(self.pick(1, 6)))]
+            bounds = [
+                self.constant(np.array(0, np.float32)),
+                self.constant(np.array(self.pick(1, 6), np.float32)),
+            ]
             return self.node("Clip", [x, *bounds], shape)
         return x
 
@@ -203,7 +207,7 @@ class _Network:
         rank = len(spatial)
         out = [(n + pads[k] + pads[k + rank] - size[k]) // strides[k] + 1 for k, n in enumerate(spatial)]
         maximum = self.chance(0.5)
-        options: dict[str, object] = {} if maximum else {"count_include_pad": self.pick(0, 1)}
+        options: dict[str, Any] = {} if maximum else {"count_include_pad": self.pick(0, 1)}
         return self.node(
             "MaxPool" if maximum else "AveragePool",
             [x],

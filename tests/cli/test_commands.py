@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nmcompiler.cli import demo as demo_command
+from nmcompiler.cli.run import verdict
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import target_from_toml
 
@@ -157,3 +158,14 @@ def test_demo_compiles_proves_and_runs(nmc: Any, monkeypatch: pytest.MonkeyPatch
     jsonschema.validate(facts["compile"], load_schema("compile"))
     jsonschema.validate(facts["run"], load_schema("run"))
     assert facts["run"]["samples"] == 20
+
+
+def test_a_chip_that_is_not_its_network_is_warned_of_with_exit_code_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = {"mismatched_outputs": 0, "mismatched_activations": 3, "mismatched_membranes": 1200}
+    assert verdict(facts) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "0 outputs, 3 activations, 1,200 membranes" in said.err
+    assert verdict(dict.fromkeys(facts, 0)) == verdict(dict.fromkeys(facts)) == 0

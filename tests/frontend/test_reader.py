@@ -33,7 +33,7 @@ def test_the_file_name_names_the_model(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="cannot read"):
+    with pytest.raises(InputFileError, match="cannot be read"):
         read_model(tmp_path / "none.onnx")
 
 

@@ -40,6 +40,10 @@ def limits(draw):
     )
 
 
+def check_refusal(refusal, limit):
+    assert refusal.used > refusal.limit == getattr(limit, refusal.resource)
+
+
 @given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]))
 @settings(max_examples=50, deadline=None)
 def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit, sharing, unit):
@@ -47,9 +51,8 @@ def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit,
     spiking = builder.spiking()
     try:
         mapped = map_network(spiking, target, builder.traffic(), FEW)
-    except DoesNotFit as refusal:
-        assert refusal.used > refusal.limit
-        assert refusal.limit == getattr(limit, refusal.resource)
+    except DoesNotFit as error:
+        check_refusal(error, limit)
         return
     found = count(spiking, target, mapped)  # refuses neurons that are placed twice
     assert len(found.owner) == spiking.network.neurons

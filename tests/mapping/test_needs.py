@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from mapping_oracle import Builder, Count, chip, kernels, networks, shapes, synapses
 
 from nmcompiler.ir.kernels import Conv
-from nmcompiler.mapping.needs import grid_box, network_needs
-from nmcompiler.mapping.reach import cut, reach, segment_sums
+from nmcompiler.mapping.needs import network_needs
+from nmcompiler.mapping.reach import cut, grid_box, reach, segment_sums
 
 
 @st.composite

@@ -1,5 +1,7 @@
 """Costs of routes, against walking every link."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,7 +85,7 @@ def test_the_curve_visits_every_position_once_from_the_corner_in_short_steps(row
     curve = hilbert(rows, columns)
     assert sorted(curve) == [(y, x) for y in range(rows) for x in range(columns)]
     assert curve[0] == (0, 0)
-    steps = [abs(a - c) + abs(b - d) for (a, b), (c, d) in zip(curve, curve[1:], strict=False)]
+    steps = [abs(a - c) + abs(b - d) for (a, b), (c, d) in pairwise(curve)]
     assert sum(s > 1 for s in steps) <= 1
     assert max(steps, default=1) <= 2
 

@@ -93,7 +93,7 @@ class BackendBase:
         """Returns everything that keeps the network from the chip, not only the first."""
         found = []
         for population in network.graph:
-            if population.signed and not target.signed_spikes:
+            if population.role != "readout" and population.signed and not target.signed_spikes:
                 found.append(Obstacle(population.name, "sends signed spikes, which the chip has not"))
             if population.role != "input" and target.bias is None and bool((population.bias != 0).any()):
                 found.append(Obstacle(population.name, "has a bias, which the chip has not"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from nmcompiler.backend import Backend, MapOptions
 from nmcompiler.codings import Coding, coding
-from nmcompiler.errors import BackendFault, NotVerified, UsageError
+from nmcompiler.errors import BackendFault, NotVerified, RefusedNode, UnsupportedModel, UsageError
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.frontend.data import Samples, read_samples
 from nmcompiler.frontend.reader import read_model_bytes, read_source
@@ -39,7 +39,6 @@ __all__ = ["Compilation", "CompileOptions", "compile_model", "run_program"]
 _TRAFFIC_SAMPLES = 32
 _DEFAULT_LEVELS = 15
 _DEFAULT_TIMESTEPS = 16
-_RATE_HEADROOM_BITS = 4  # room for the fraction of a bias that is spread over the steps
 
 
 @dataclass(frozen=True)
@@ -237,16 +236,15 @@ def _network(
         weight_bits=plan.weight_bits,
         input_levels=plan.input_levels,
         input_repeats=repeats,
-        headroom_bits=0 if plan.coding.windowed else _RATE_HEADROOM_BITS,
     )
     network, notes = to_network(
         layers, context, quantise, legalise=backend.legalise(plan.coding, chip), verify=options.verify
     )
     obstacles = backend.obstacles(network, plan.coding, chip)
     if obstacles:
-        raise UsageError(
-            f"'{layers.name}' cannot run on '{chip.name}' in '{plan.coding.name}': "
-            + "; ".join(str(o) for o in obstacles)
+        raise UnsupportedModel(
+            (RefusedNode(o.layer, network.graph.node(o.layer).op, o.reason, o.hint) for o in obstacles),
+            asked=f"'{layers.name}' on '{chip.name}' in '{plan.coding.name}'",
         )
     return network, notes
 

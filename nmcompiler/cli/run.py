@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,10 +13,7 @@ from nmcompiler.cli.options import COUNT, FILE, OUTPUT, SEED, json_option, threa
 from nmcompiler.cli.output import check_output, progress, say, say_json, warn, whole_file
 from nmcompiler.errors import UsageError
 
-if TYPE_CHECKING:
-    from nmcompiler.program.layout import Program
-
-__all__ = ["available_cores", "command", "verdict"]
+__all__ = ["available_cores", "command", "verdict", "write_outputs"]
 
 
 @click.command("run", short_help="Run a program on the simulated chip.")
@@ -68,7 +65,7 @@ def command(
             progress=show,
         )
     if output is not None:
-        _write_outputs(output, loaded, outcome.outputs)
+        write_outputs(output, [port.name for port in loaded.outputs], outcome.outputs)
     if as_json:
         say_json(outcome.facts)
     else:
@@ -95,11 +92,10 @@ def verdict(facts: Mapping[str, Any]) -> int:
     return 1
 
 
-def _write_outputs(path: Path, program: Program, outputs: Mapping[str, Any]) -> None:
+def write_outputs(path: Path, names: Sequence[str], outputs: Mapping[str, Any]) -> None:
     """Writes ``y`` for the first ONNX output and ``y__<name>`` for further ones."""
     import numpy as np
 
-    names = [port.name for port in program.outputs]
     arrays = {"y" if k == 0 else f"y__{name}": outputs[name] for k, name in enumerate(names)}
     with whole_file(path) as part, part.open("wb") as file:
         np.savez(file, **arrays)

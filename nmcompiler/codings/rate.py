@@ -76,12 +76,11 @@ class Rate(Coding):
         return np.arange(levels + 1, dtype=np.int64)
 
     def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
-        """Returns q itself in every step for ``current``; for ``spikes`` |q| of T spikes spread evenly.
+        """Returns q spread evenly over the T steps, as a neuron with θ = T and start T // 2 sends it.
 
-        The spikes are those of a neuron with θ = T, start T // 2 and input |q|; |q| is at most T.
+        With L ≤ T these are spikes. A ``current`` has L = N·T: every step then carries a value up to N, and
+        the same value in all steps where q is a multiple of T.
         """
-        if encoding == "current":
-            return np.broadcast_to(q, (slot.steps, *q.shape)).copy()
         j = np.arange(slot.steps + 1).reshape(-1, *(1,) * q.ndim)
         reached = (slot.steps // 2 + j * np.abs(q)[None]) // slot.steps
         sent: IntArray = np.diff(reached, axis=0) * np.sign(q)[None]

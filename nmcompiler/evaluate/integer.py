@@ -129,7 +129,9 @@ def _run(
     membranes: dict[str, Array] = {}
     for port in network.inputs:
         shape = network.graph.node(port.node).shape
-        values[port.node] = np.asarray(inputs[port.name]).reshape(-1, *shape).astype(np.int32)
+        values[port.node] = (
+            np.asarray(inputs[port.name]).reshape(len(inputs[port.name]), *shape).astype(np.int32)
+        )
     count = len(next(iter(values.values())))
     for population in network.graph:
         if population.role == "input":
@@ -141,7 +143,7 @@ def _run(
             membranes[population.name] = membrane.astype(np.int64)
     outputs = {}
     for out in network.outputs:
-        accumulators = membranes[out.node].reshape(count, -1)
+        accumulators = membranes[out.node].reshape(count, network.graph.node(out.node).size)
         outputs[out.name] = accumulators[:, out.order].reshape(count, *out.shape)
     return IntegerResult(outputs, values if record else {}, membranes if record else {})
 
@@ -185,7 +187,7 @@ def _samples(port: InputPort, samples: Mapping[str, Array]) -> Array:
         raise UsageError(
             f"samples of input '{port.name}' have the shape {x.shape[1:]}", allowed=f"{port.shape}"
         )
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), int(np.prod(port.shape)))
 
 
 def _count(network: Network, samples: Mapping[str, Array]) -> int:

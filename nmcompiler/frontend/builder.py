@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import networkx as nx
 import numpy as np
@@ -12,13 +12,13 @@ import numpy as np
 from nmcompiler.frontend import edges
 from nmcompiler.frontend.edges import Edges, Window
 from nmcompiler.frontend.node import Node
-from nmcompiler.frontend.values import LARGEST_SIZE, Layout, Refusal, Relayout, Wire
+from nmcompiler.frontend.values import LARGEST_SIZE, ZERO, Layout, Refusal, Relayout, Wire
 from nmcompiler.frontend.wiring import Sources, layouts, spatial
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.layers import Clip, InputPort, Layer, LayerGraph, Link, MaxPool
 
-__all__ = ["Builder", "Term", "common_shape", "compact"]
+__all__ = ["Builder", "Term", "check_size", "common_shape", "compact"]
 
 _LINEAR = Clip()
 
@@ -94,7 +94,7 @@ class Builder:
             max_pool: Follows the activation.
             shape: Shape of the result where it differs from ``sum_shape``.
         """
-        _check_size(sum_shape)
+        check_size(sum_shape)
         name = self.unique(node.name)
         self.graph.add(
             Layer(
@@ -132,7 +132,7 @@ class Builder:
             shape: ONNX shape of the result; the operands' common shape where it is None.
         """
         shape = shape or common_shape(*(t.wire.shape for t in terms))
-        _check_size(shape)
+        check_size(shape)
         wires = [np.broadcast_to(t.wire.ids, shape) for t in terms]
         order = self._best_layout(wires)
         parts = []
@@ -151,7 +151,9 @@ class Builder:
         outputs = len(weight)
         name = self.unique(node.name)
         layout = self._layout(name, Layout((1, 1, outputs), np.arange(outputs, dtype=np.int64)))
-        made = edges.dense(self.sources, wire, weight[layout.order])
+        if not np.array_equal(layout.order, np.arange(outputs)):
+            weight = weight[layout.order]
+        made = edges.dense(self.sources, wire, weight)
         arranged = None if bias is None else bias[layout.order].reshape(layout.shape)
         self.macs += weight.size
         ids = self.add(node, [(0, made)], layout.shape, bias=arranged)
@@ -171,6 +173,7 @@ class Builder:
             window: Geometry.
             bias: ``(outputs,)`` or None.
         """
+        ids, window = _without_border(ids, window)
         if self._reads_swapped(ids):
             swapped = self.convolution(
                 node, ids.swapaxes(0, 1), weight.swapaxes(0, 1), groups, window.swapped, bias
@@ -208,7 +211,7 @@ class Builder:
 
     def reserve(self, shape: tuple[int, ...]) -> Wire:
         """Returns a wire of a shape from nowhere: it stands for the result of a refused node."""
-        _check_size(shape)
+        check_size(shape)
         order = spatial(np.arange(math.prod(shape), dtype=np.int64).reshape(shape))
         name = self.unique("refused")
         self.graph.add(Layer(name, "Refused", _shape(order)))
@@ -311,6 +314,20 @@ def _sorted_channels(
     return order, ids[..., order], weight[..., outputs], None if bias is None else bias[outputs]
 
 
-def _check_size(shape: Sequence[int]) -> None:
+def _without_border(ids: Array, window: Window) -> tuple[Array, Window]:
+    """Turns rows and columns of zeros around ``(h, w, c)`` ids into padding of the window."""
+    begins = []
+    for axis in (0, 1):
+        filled = np.flatnonzero((ids != ZERO).any(axis=(1 - axis, 2)))
+        if not filled.size:
+            return ids, window
+        first, last = int(filled[0]), int(filled[-1])
+        begins.append(window.padding[axis] + first)
+        ids = ids[first : last + 1] if axis == 0 else ids[:, first : last + 1]
+    return ids, replace(window, padding=(begins[0], begins[1]))
+
+
+def check_size(shape: Sequence[int]) -> None:
+    """Refuses a tensor of one sample that is larger than any chip could hold, before it is made."""
     if math.prod(shape) > LARGEST_SIZE:
         raise Refusal(f"makes a tensor of shape {list(shape)}: at most {LARGEST_SIZE} elements are allowed")

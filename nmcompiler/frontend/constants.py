@@ -34,7 +34,7 @@ def _array(tensor: onnx.TensorProto) -> Array:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         files = [entry.value for entry in tensor.external_data if entry.key == "location"]
         raise InputFileError(
-            f"tensor '{tensor.name}' is stored outside the model, in '{''.join(files)}'",
+            f"tensor '{tensor.name}' is stored outside the model, in {', '.join(repr(f) for f in files)}",
             allowed="models in one file",
             hint="save it with onnx.save_model(model, path, save_as_external_data=False)",
         )
@@ -50,9 +50,14 @@ def _filled(tensor: onnx.SparseTensorProto) -> Array:
     if int(np.prod(dims, dtype=np.float64)) > LARGEST_SIZE or min(dims, default=1) < 0:
         raise InputFileError(f"sparse tensor '{name}' has the shape {list(dims)}")
     values, indices = _array(tensor.values), _array(tensor.indices)
-    flat = indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), dims)
     result = np.zeros(int(np.prod(dims)), values.dtype)
-    result[flat] = values
+    try:
+        flat = indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), dims)
+        result[flat] = values
+    except (IndexError, ValueError, TypeError) as error:
+        raise InputFileError(
+            f"sparse tensor '{name}' has indices or values that do not fit {list(dims)}"
+        ) from error
     return result.reshape(dims)
 
 

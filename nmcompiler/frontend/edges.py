@@ -73,17 +73,26 @@ def dense(sources: Sources, ids: Array, weight: Array) -> Edges:
     layer, position = sources.locate(ids)
     edges: Edges = []
     for index in np.unique(layer[ids != ZERO]):
-        mine = layer == index
+        mine = np.flatnonzero(layer == index)
         size = int(np.prod(sources.shapes[int(index)], dtype=np.int64))
-        where = position[mine]
-        if 2 * len(np.unique(where)) < size:
-            rows = np.arange(len(weight)).repeat(len(where))
+        if 2 * len(np.unique(position[mine])) < size:
+            rows = np.arange(len(weight)).repeat(len(mine))
             edges += sparse(sources, rows, np.tile(ids[mine], len(weight)), weight[:, mine].ravel())
-            continue
-        scattered = np.zeros((size, len(weight)), weight.dtype)
-        np.add.at(scattered, where, weight[:, mine].T)
-        edges.append((sources.names[int(index)], Dense(np.ascontiguousarray(scattered.T))))
+        else:
+            edges.append((sources.names[int(index)], Dense(_moved(weight, mine, position[mine], size))))
     return edges
+
+
+def _moved(weight: Array, columns: Array, positions: Array, size: int) -> Array:
+    """Returns ``(m, size)`` with the given columns of ``weight`` at new positions, added where they meet."""
+    order = np.argsort(positions, kind="stable")
+    if np.array_equal(positions[order], np.arange(size)):  # a permutation: large layers are spared a scatter
+        taken = columns[order]
+        natural = np.array_equal(taken, np.arange(weight.shape[1]))
+        return weight if natural else np.take(weight, taken, axis=1)
+    moved = np.zeros((len(weight), size), weight.dtype)
+    np.add.at(moved.T, positions, weight[:, columns].T)
+    return moved
 
 
 def scale(sources: Sources, ids: Array, factors: Array) -> Edges:

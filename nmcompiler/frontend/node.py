@@ -41,20 +41,31 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """Returns an integer attribute."""
-        return int(self.attributes.get(name, default))
+        return int(self._attribute(name, default, int))
 
     def number(self, name: str, default: float) -> float:
         """Returns a floating-point attribute."""
-        return float(self.attributes.get(name, default))
+        return float(self._attribute(name, default, float | int))
 
     def text(self, name: str, default: str) -> str:
         """Returns a text attribute."""
-        return str(self.attributes.get(name, default))
+        return str(self._attribute(name, default, str))
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """Returns a list of integers, or None where the attribute is missing."""
-        values = self.attributes.get(name)
-        return None if values is None else tuple(int(v) for v in values)
+        if name not in self.attributes:
+            return None
+        values = self._attribute(name, [], list)
+        if not all(isinstance(v, int) for v in values):
+            raise Refusal(f"attribute '{name}' is no list of integers")
+        return tuple(values)
+
+    def _attribute(self, name: str, default: Any, kind: Any) -> Any:
+        """Returns an attribute, or refuses one that is not of the type that the operator wants."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, kind):
+            raise Refusal(f"attribute '{name}' has the wrong type ({type(value).__name__})")
+        return value
 
     def has(self, slot: int) -> bool:
         """Whether an operand is given."""
@@ -78,7 +89,7 @@ class Node:
     def constant(self, slot: int) -> Array:
         """Returns a constant operand of any dtype, or refuses; NaN and infinity are errors of the file."""
         value = self.raw_constant(slot)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        if value.dtype.kind not in "iubSUO" and not np.isfinite(value).all():
             count = int(np.count_nonzero(~np.isfinite(value)))
             raise InputFileError(
                 f"'{self.operand_names[slot]}', read by {self.op} '{self.name}', "
@@ -100,6 +111,10 @@ class Node:
         )
 
     def weights(self, slot: int) -> Array:
-        """Returns a constant operand as float32 or float64."""
+        """Returns a constant operand as float32 or float64, or refuses integers."""
         value = self.constant(slot)
+        if value.dtype.kind in "iub":
+            raise Refusal(
+                "computes with integers, which round or wrap around", "cast to float in front of it"
+            )
         return value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -143,10 +143,9 @@ class _Walk:
     def _check_work(self) -> None:
         """Refuses a model that only moves values about."""
         if all(layer.is_input for layer in self._builder.graph):
-            reason = "only moves values, and no layer is left for the chip"
-            raise UnsupportedModel(
-                [RefusedNode(n, p.op_type, reason) for n, p in self._source.nodes], asked=self._name
-            )
+            reason = "moves values or runs on the host, and no layer is left for the chip"
+            idle = [(n, p) for n, p in self._source.nodes if p.op_type != "Constant"]
+            raise UnsupportedModel([RefusedNode(n, p.op_type, reason) for n, p in idle], asked=self._name)
 
 
 def _has_subgraph(proto: onnx.NodeProto) -> bool:
@@ -161,8 +160,15 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, object]:
             value = onnx.helper.get_attribute_value(attribute)
         except ValueError as error:
             raise Refusal(f"attribute '{attribute.name}' cannot be read: {error}") from error
-        values[attribute.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        values[attribute.name] = value if isinstance(value, str | int | float) else _list(value)
     return values
+
+
+def _list(value: object) -> object:
+    """Returns repeated fields as lists; tensors, graphs and types as they are."""
+    return list(value) if isinstance(value, Sequence) else value
 
 
 def _closing_tensors(source: Source) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import networkx as nx
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -106,7 +107,20 @@ def _decode(data: bytes, name: str) -> onnx.ModelProto:
         ) from error
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise InputFileError(f"{name} is not a whole ONNX file: it holds no graph with nodes and outputs")
+    _check_text(model.graph, name)
     return model
+
+
+def _check_text(graph: onnx.GraphProto, name: str) -> None:
+    """Refuses names that are no text: protobuf hands them out as bytes."""
+    names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    if not all(isinstance(text, str) for text in names):
+        raise InputFileError(
+            f"{name} is damaged: it has names that are no text", hint="export the model again"
+        )
 
 
 def _domain(domain: str) -> str:
@@ -217,29 +231,16 @@ def _sorted(
     live: Mapping[int, tuple[str, onnx.NodeProto]], producers: Mapping[str, int], name: str
 ) -> tuple[tuple[str, onnx.NodeProto], ...]:
     """Returns the nodes in topological order, ties in file order, or an error that names a cycle's nodes."""
-    waits = {k: {producers[n] for n in _operands(node) if n in producers} for k, (_, node) in live.items()}
-    done: list[int] = []
-    placed: set[int] = set()
-    while waits:
-        ready = [k for k, needs in waits.items() if needs <= placed]
-        if not ready:
-            stuck = ", ".join(f"'{live[k][0]}'" for k in _cycle(waits))
-            raise InputFileError(f"{name}: the nodes {stuck} feed each other in a cycle")
-        for k in ready:
-            del waits[k]
-        done += ready
-        placed.update(ready)
-    return tuple(live[k] for k in done)
-
-
-def _cycle(waits: Mapping[int, set[int]]) -> list[int]:
-    """Returns the nodes of one cycle; every node waits for another that is here."""
-    path: list[int] = []
-    k = next(iter(waits))
-    while k not in path:
-        path.append(k)
-        k = min(n for n in waits[k] if n in waits)
-    return sorted(path[path.index(k) :])
+    order: nx.DiGraph[int] = nx.DiGraph()
+    order.add_nodes_from(live)
+    for k, (_, node) in live.items():
+        order.add_edges_from((producers[n], k) for n in _operands(node) if n in producers)
+    try:
+        return tuple(live[k] for k in nx.lexicographical_topological_sort(order))
+    except nx.NetworkXUnfeasible as error:
+        stuck = sorted(k for k, _ in nx.find_cycle(order))
+        names = ", ".join(f"'{live[k][0]}'" for k in stuck)
+        raise InputFileError(f"{name}: the nodes {names} feed each other in a cycle") from error
 
 
 def _check_operands(

@@ -47,7 +47,7 @@ def add_or_subtract(node: Node, builder: Builder, sign: float) -> Wire:
         return builder.sum(node, terms)
     slot = 1 if node.is_constant(0) else 0
     wire = node.wire(slot)
-    shift, shape = against_sample(node.constant(1 - slot), wire.shape)
+    shift, shape = against_sample(node.weights(1 - slot), wire.shape)
     return builder.sum(
         node, [Term(wire, slot, np.full(1, signs[slot]))], shift=signs[1 - slot] * shift, shape=shape
     )

@@ -10,9 +10,10 @@ __all__ = ["hilbert"]
 def hilbert(rows: int, columns: int) -> list[tuple[int, int]]:
     """Returns all (row, column) of a rectangle along a generalised Hilbert curve that starts at (0, 0).
 
-    Where the rectangle is at least as wide as high, the curve ends in row 0 of the last column, beside the
-    start of the next chip. Method: a rectangle is split into two or three smaller ones along its longer
-    side, of even lengths where possible (J. Červený, *gilbert*).
+    Steps go to a neighbour, but for one diagonal step where the longer side is odd and the shorter even.
+    Where the rectangle is at least as wide as high, the curve ends in row 0 of the last column (or one
+    before it), beside the start of the next chip. Method: a rectangle is split into two or three smaller
+    ones along its longer side, of even lengths where possible (J. Červený, *gilbert*).
     """
     if columns >= rows:
         return [(y, x) for x, y in _walk(0, 0, columns, 0, 0, rows)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from nmcompiler.mapping.nets import HOST, Nets, nets
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Spot, anneal, start
-from nmcompiler.mapping.refusal import out_of_cores
+from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import Positions, capacity_bound, max_link_load, tree_sizes, unicast_cost
 from nmcompiler.target.model import RESOURCES, Target
 
@@ -41,7 +40,7 @@ class MapOptions:
     chips: int | None = None
     seed: int = 0
     progress: Progress = silent
-    moves: int = 20_000
+    moves: int = 16_000
 
 
 def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
@@ -83,19 +82,21 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
     With one type of core the partition does not depend on how many there are.
     """
     target = needs.target
-    endless = partition(needs, None, progress)
     if len(target.core_types) == 1:
+        endless = partition(needs, None, progress)
         chips = max(1, -(-len(endless.cores) // target.cores_per_chip))
-        if chips <= most:
-            return endless, chips
-    else:
-        for chips in range(1, most + 1):
-            try:
-                return partition(needs, chips, progress), chips
-            except OutOfCores:
-                continue
-    pieces = {name: math.prod(parts) for name, parts in endless.grids.items()}
-    raise out_of_cores(pieces, len(endless.cores), most, target)
+        if chips > most:
+            raise out_of_cores(endless.grids, len(endless.cores), most, target)
+        return endless, chips
+    for chips in range(1, most):
+        try:
+            return partition(needs, chips, progress), chips
+        except OutOfCores:
+            continue
+    try:
+        return partition(needs, most, progress), most
+    except OutOfCores as error:
+        raise out_of_large_cores(error.layer, error.limit, most, target) from error
 
 
 def _order(parted: Partition) -> list[int]:

@@ -31,7 +31,17 @@ _CORES_TRIED = 32
 
 
 class OutOfCores(Exception):
-    """The chips have fewer cores than the network needs."""
+    """The chips have fewer cores than the network needs.
+
+    Args:
+        layer: The layer that finds no core.
+        limit: Cores that can hold its pieces, of all chips.
+    """
+
+    def __init__(self, layer: str, limit: int) -> None:
+        super().__init__(layer, limit)
+        self.layer = layer
+        self.limit = limit
 
 
 class _TooSpread(Exception):
@@ -66,7 +76,7 @@ class Partition:
 
     Attributes:
         needs: The network.
-        remaining: Cores left of each core type; None for a count without end.
+        chips: Number of chips, or None for cores without end.
         cores: The cores, in the order of opening (last populations first).
         channel_parts: Bounds on the parts into which the channels of a population are cut; a bound that
             no grid keeps is ignored.
@@ -74,7 +84,7 @@ class Partition:
     """
 
     needs: NetworkNeeds
-    remaining: list[int | None]
+    chips: int | None
     channel_parts: Mapping[str, int] = field(default_factory=dict)
     cores: list[OpenCore] = field(default_factory=list)
     grids: dict[str, Shape] = field(default_factory=dict)
@@ -82,6 +92,9 @@ class Partition:
 
     def __post_init__(self) -> None:
         stored = () if self.target.weight_sharing else ("synapse_bits",)
+        self.remaining = [
+            None if self.chips is None else t.count * self.chips for t in self.target.core_types
+        ]
         self._sums = ("neurons", "state_bits", "output_axons", *stored)
         self._rooms = np.zeros((64, len(self._sums)), np.int64)
 
@@ -156,18 +169,16 @@ class Partition:
 
     def _open(self, piece: Candidate) -> int:
         """Opens a core of the smallest type that holds the piece."""
-        kinds = [
-            k
-            for k, core_type in enumerate(self.target.core_types)
-            if self.remaining[k] != 0 and exceeds(piece.used, core_type.limits) is None
-        ]
+        types = self.target.core_types
+        fitting = [k for k, t in enumerate(types) if exceeds(piece.used, t.limits) is None]
+        kinds = [k for k in fitting if self.remaining[k] != 0]
         if not kinds:
-            raise OutOfCores
-        kind = min(kinds, key=lambda k: _capacity(self.target.core_types[k].limits))
+            raise OutOfCores(piece.needs.name, sum(types[k].count for k in fitting) * (self.chips or 1))
+        kind = min(kinds, key=lambda k: _capacity(types[k].limits))
         left = self.remaining[kind]
         if left is not None:
             self.remaining[kind] = left - 1
-        core = OpenCore(kind, self.target.core_types[kind].limits, self.target)
+        core = OpenCore(kind, types[kind].limits, self.target)
         core.add(piece)
         self.cores.append(core)
         self._update(len(self.cores) - 1)
@@ -240,8 +251,7 @@ def partition(needs: NetworkNeeds, chips: int | None, progress: Progress = silen
 def _attempt(
     needs: NetworkNeeds, chips: int | None, channel_parts: Mapping[str, int], progress: Progress
 ) -> Partition:
-    remaining = [None if chips is None else t.count * chips for t in needs.target.core_types]
-    result = Partition(needs, remaining, dict(channel_parts))
+    result = Partition(needs, chips, dict(channel_parts))
     for done, population in enumerate(reversed(list(needs.populations.values()))):
         progress("partition", done, len(needs.populations))
         result.add(population)

@@ -25,7 +25,7 @@ __all__ = ["Spot", "anneal", "start"]
 # is low: most swaps that make it worse are refused from the beginning.
 _HOT, _COLD = 0.3, 0.01
 # Share of moves towards a core of the same net, and how far from it (or from its own place) a core may land.
-_TOWARDS, _REACH = 0.5, 2
+_TOWARDS, _REACH = 0.7, 2
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def anneal(
     if not len(nets.source) or moves == 0:
         return list(placed)
     board = _Board(placed, nets, target)
+    if not board.movable:
+        return list(placed)
     rng = random.Random(seed)
     scale = board.mean_change(rng)
     if scale == 0.0:
@@ -120,6 +122,10 @@ class _Board:
         self.occupant = np.full(len(self.spots), -1, np.int64)
         self.spot = np.array([index[spot] for spot in placed], np.int64)
         self.occupant[self.spot] = np.arange(len(placed))
+        self.groups: dict[tuple[int, int], list[int]] = {}
+        for i in range(len(self.spots)):
+            self.groups.setdefault(self._group(i), []).append(i)
+        self.movable = [c for c, i in enumerate(self.spot) if len(self.groups[self._group(int(i))]) > 1]
         # One place more for the host, which never moves.
         self.row = np.array([*(self.spots[i].row for i in self.spot), 0], np.int64)
         self.column = np.array([*(self.column_of[i] for i in self.spot), 0], np.int64)
@@ -130,20 +136,23 @@ class _Board:
         self._before: tuple[Array, Array] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def propose(self, rng: random.Random) -> tuple[int, int]:
-        """Returns two different spots, the first of a core, the second often near a core it talks to."""
-        while True:
-            core = rng.randrange(len(self.spot))
-            a = int(self.spot[core])
-            near = core
-            if len(self.nets_of[core]) and rng.random() < _TOWARDS:
-                net = self.members[self.nets_of[core][rng.randrange(len(self.nets_of[core]))]]
-                near = int(net[rng.randrange(len(net))])
-            row = int(self.row[near]) + rng.randint(-_REACH, _REACH)
-            column = int(self.column[near]) + rng.randint(-_REACH, _REACH)
-            b = self.at.get((row, column), a)
-            one, other = self.spots[a], self.spots[b]
-            if a != b and one.chip == other.chip and one.kind == other.kind:
-                return a, b
+        """Returns two different spots, the first of a core, the second mostly near a core it talks to."""
+        core = self.movable[rng.randrange(len(self.movable))]
+        a = int(self.spot[core])
+        near = core
+        if len(self.nets_of[core]) and rng.random() < _TOWARDS:
+            net = self.members[self.nets_of[core][rng.randrange(len(self.nets_of[core]))]]
+            near = int(net[rng.randrange(len(net))])
+        row = int(self.row[near]) + rng.randint(-_REACH, _REACH)
+        column = int(self.column[near]) + rng.randint(-_REACH, _REACH)
+        b = self.at.get((row, column), a)
+        equals = self.groups[self._group(a)]
+        while a == b or self._group(a) != self._group(b):
+            b = equals[rng.randrange(len(equals))]
+        return a, b
+
+    def _group(self, spot: int) -> tuple[int, int]:
+        return self.spots[spot].chip, self.spots[spot].kind
 
     def swap(self, a: int, b: int) -> float:
         """Swaps what sits on two spots and returns the change of the cost."""

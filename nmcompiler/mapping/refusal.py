@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from nmcompiler.errors import DoesNotFit
+from nmcompiler.ir.kernels import Shape
 from nmcompiler.mapping.needs import PopulationNeeds
 from nmcompiler.mapping.reach import cut
 from nmcompiler.mapping.search import Outputs, grid_needs
 from nmcompiler.target.model import Target
 
-__all__ = ["does_not_fit", "out_of_cores"]
+__all__ = ["does_not_fit", "out_of_cores", "out_of_large_cores"]
 
 _HELP: Mapping[str, str] = {
     "neurons": "choose a target whose cores hold neurons",
@@ -64,15 +66,16 @@ def does_not_fit(needs: PopulationNeeds, outputs: Outputs, target: Target) -> Do
     )
 
 
-def out_of_cores(pieces: Mapping[str, int], needed: int, chips: int, target: Target) -> DoesNotFit:
+def out_of_cores(grids: Mapping[str, Shape], needed: int, chips: int, target: Target) -> DoesNotFit:
     """Returns the error for a network that needs more cores than there are.
 
     Args:
-        pieces: Number of pieces of each population.
+        grids: Parts along y, x and c of each population.
         needed: Cores of the whole network.
         chips: Chips that may be used.
         target: The chip.
     """
+    pieces = {name: math.prod(parts) for name, parts in grids.items()}
     layer = max(pieces, key=lambda name: pieces[name])
     enough = -(-needed // target.cores_per_chip)
     hints = [f"the layer alone is cut into {pieces[layer]} pieces, the cores are those of the whole network"]
@@ -90,6 +93,31 @@ def out_of_cores(pieces: Mapping[str, int], needed: int, chips: int, target: Tar
         resource="cores",
         used=needed,
         limit=target.cores_per_chip * chips,
-        target=f"{target.name} with {chips} chip{'s' if chips > 1 else ''}",
+        target=_with_chips(target, chips),
         hint="; ".join(hints),
     )
+
+
+def out_of_large_cores(layer: str, limit: int, chips: int, target: Target) -> DoesNotFit:
+    """Returns the error for a layer that finds no free core large enough, on a target with several types.
+
+    Args:
+        layer: The layer.
+        limit: Cores that can hold its pieces; all of them are taken.
+        chips: Chips that may be used.
+        target: The chip.
+    """
+    more = "try more chips with --chips" if chips < target.max_chips else "try fewer weight bits"
+    return DoesNotFit(
+        layer=layer,
+        resource="cores",
+        used=limit + 1,
+        limit=limit,
+        target=_with_chips(target, chips),
+        hint=f"these are the cores large enough for its pieces, and later layers take them; {more}, or a "
+        "target with larger or more cores",
+    )
+
+
+def _with_chips(target: Target, chips: int) -> str:
+    return f"{target.name} with {chips} chip{'s' if chips > 1 else ''}"

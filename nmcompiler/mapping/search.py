@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.needs import PopulationNeeds
 from nmcompiler.mapping.pack import Candidate
 from nmcompiler.mapping.reach import Cuts, cut, grid_box, segment_max, segment_sums
@@ -15,8 +15,8 @@ from nmcompiler.target.model import Limits
 
 __all__ = ["Outputs", "candidates", "grid_needs", "search"]
 
-# What a whole population costs here bounds what any grid costs, and is cheaper to know.
-_UNCUT = ("fan_in", "destinations", "thresholds")
+# What a single neuron needs, which no cut lowers.
+_OF_ONE_NEURON = ("fan_in", "destinations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,38 +61,33 @@ def search(
     is a bound ``channel_parts``, channels are cut into no more parts.
     """
     whole = cut(needs.shape, (1, 1, 1))
-    tests = []
+    tests, fewest = [], 1
     for resource, cost in grid_needs(needs, outputs).items():
         limit = getattr(limits, resource)
-        if limit is None or (resource in _UNCUT and cost(whole).item() <= limit):
+        if limit is None:
             continue
-        if resource in ("fan_in", "destinations"):
-            return None  # they are a neuron's own: no cut lowers them
+        used = cost(whole).item()
+        if used <= limit:
+            continue  # no box needs more than the whole population
+        if resource in _OF_ONE_NEURON:
+            return None
+        fewest = max(fewest, -(-used // max(limit, 1)))  # the boxes of a grid together need at least as much
         tests.append((cost, limit))
-    for parts in _grids(needs, outputs, limits):
-        if channel_parts is not None and parts[2] > channel_parts:
-            continue
+    for parts in _grids(needs.shape, fewest, channel_parts):
         cuts = cut(needs.shape, parts)
         if all(int(cost(cuts).max()) <= limit for cost, limit in tests):
             return cuts
     return None
 
 
-def _grids(needs: PopulationNeeds, outputs: Outputs, limits: Limits) -> Iterator[tuple[int, int, int]]:
-    """Yields the grids that plain sums allow, the best first."""
-    ny, nx, nc = np.meshgrid(*(_part_counts(n) for n in needs.shape), indexing="ij")
-    y, x, c = (-(-n // parts) for n, parts in zip(needs.shape, (ny, nx, nc), strict=True))
-    pieces = ny * nx * nc
-    allowed = np.ones(pieces.shape, bool)
-    if limits.neurons is not None:
-        allowed &= y * x * c <= limits.neurons
-    if limits.output_axons is not None:
-        allowed &= int(outputs.cores.sum()) <= pieces * limits.output_axons
-    if limits.synapse_bits is not None and not needs.target.weight_sharing:
-        allowed &= int(needs.fan_in.sum()) * needs.target.weight_bits <= pieces * limits.synapse_bits
-    grids = np.stack([pieces, nc, nx, ny])[:, allowed]
-    for _, k, j, i in grids[:, np.lexsort(grids[::-1])].T.tolist():
-        yield i, j, k
+def _grids(shape: Shape, fewest: int, channel_parts: int | None) -> Iterator[Shape]:
+    """Yields the grids of at least ``fewest`` boxes, the best first."""
+    y, x, c = np.meshgrid(*(_part_counts(n) for n in shape), indexing="ij")
+    boxes = y * x * c
+    allowed = (boxes >= fewest) & (c <= (channel_parts or shape[2]))
+    grids = np.stack([boxes, c, x, y])[:, allowed]
+    for _, nc, nx, ny in grids[:, np.lexsort(grids[::-1])].T.tolist():
+        yield ny, nx, nc
 
 
 def _part_counts(length: int) -> Array:

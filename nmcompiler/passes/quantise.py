@@ -42,6 +42,9 @@ class QuantiseOptions:
         input_repeats: How often an input arrives during a sample: T where a code injects it as a current
             in every step, else 1. Its weights are those of ``scale / input_repeats``.
         headroom_bits: Bits that the code adds to thresholds, biases and membranes (4 in ``rate``).
+        proved: Whether membranes must fit the chip for every input, by the sums of their weights: then no
+            saturation is possible. Codes that are judged by accuracy anyway need them to fit only for what
+            calibration saw, with a margin: a neuron that keeps firing never holds its whole sum.
         grid: Number of scales tried per channel.
         rows: Positions that the search for scales looks at.
     """
@@ -51,6 +54,7 @@ class QuantiseOptions:
     input_levels: int = 255
     input_repeats: int = 1
     headroom_bits: int = 0
+    proved: bool = True
     grid: int = 40
     rows: int = 8192
 
@@ -95,7 +99,10 @@ class Quantise:
         _refuse(graph)
         options = self.options
         formats = Formats.of(
-            context.target, weight_bits=options.weight_bits, headroom_bits=options.headroom_bits
+            context.target,
+            weight_bits=options.weight_bits,
+            headroom_bits=options.headroom_bits,
+            proved=options.proved,
         )
         samples = _samples(graph, context.calibration)
         state = _State(PopulationGraph(), formats, max(len(x) for x in samples.values()))
@@ -148,7 +155,8 @@ class Quantise:
         found = search_scales(
             target, activate(layer, coarse), levels, signed=signed, grid=options.grid, rows=options.rows
         )
-        numbers, acc, b = _fitted(state, layer, branches, bias, exact, found.scale, levels)
+        observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
+        numbers, acc, b = _fitted(state, layer, branches, bias, exact, found.scale, observed, levels)
         theta = numbers.theta
         acc += (b + theta // 2).astype(np.float32)
         reached = np.floor(acc / theta.astype(np.float32))
@@ -180,8 +188,9 @@ class Quantise:
     def _readout(self, state: _State, model: Model, layer: Layer) -> None:
         branches, bias = _branches(state, model, layer)
         exact = _float_sum(state, model, layer)
-        bias, _ = _corrected(bias, exact, _quantised_sum(state, branches, bias, layer.sum_shape))
-        integer, scale, b = _fitted_readout(state, layer, branches, bias, exact)
+        bias, coarse = _corrected(bias, exact, _quantised_sum(state, branches, bias, layer.sum_shape))
+        observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
+        integer, scale, b = _fitted_readout(state, layer, branches, bias, exact, observed)
         acc = _quantised_sum(state, integer, b, layer.sum_shape)
         scales = np.full(layer.sum_shape[2], scale)
         _add(state, _population(layer, "readout", levels=0, signed=True, scale=scales, bias=b), integer)
@@ -195,6 +204,7 @@ def _fitted(
     bias: Array,
     exact: Array,
     scale: Array,
+    observed: Array,
     levels: int,
 ) -> tuple[Integers, Array, Array]:
     """Returns a layer's integers, its sums ``Σ w·q`` on the samples, and its integer bias.
@@ -210,6 +220,7 @@ def _fitted(
             scale,
             layer.sum_shape,
             state.formats,
+            observed=observed,
             ceiling=layer.activation.upper / levels,
         )
         acc = _quantised_sum(state, numbers.branches, np.zeros((1, 1, 1)), layer.sum_shape)
@@ -222,13 +233,20 @@ def _fitted(
 
 
 def _fitted_readout(
-    state: _State, layer: Layer, branches: tuple[Branch, ...], bias: Array, exact: Array
+    state: _State,
+    layer: Layer,
+    branches: tuple[Branch, ...],
+    bias: Array,
+    exact: Array,
+    observed: Array,
 ) -> tuple[tuple[Branch, ...], float, Array]:
     """Returns a read-out's integer branches, its one scale and its integer bias."""
     allowed = bias
     one = np.ones(layer.sum_shape[2], np.int64)
     while True:
-        integer, scale = fit_readout(layer.name, branches, allowed, layer.sum_shape, state.formats)
+        integer, scale = fit_readout(
+            layer.name, branches, allowed, layer.sum_shape, state.formats, observed=observed
+        )
         acc = _quantised_sum(state, integer, np.zeros((1, 1, 1)), layer.sum_shape)
         corrected, _ = _corrected(bias, exact, acc * np.float32(scale) + bias.astype(np.float32))
         b = state.formats.round_bias(corrected / scale)

@@ -14,6 +14,8 @@ from nmcompiler.target.model import Target
 
 __all__ = ["Branch", "Formats", "Integers", "fit_population", "fit_readout"]
 
+_MARGIN = 1.5  # what a sum may exceed the calibration samples by where nothing is proved
+
 
 @dataclass(frozen=True, eq=False)
 class Branch:
@@ -47,6 +49,8 @@ class Formats:
         exponent: Largest exponent of a bias.
         per_population: Whether all neurons of a population share one threshold.
         name: The chip, for errors.
+        proved: Whether membranes must fit for every input, by the sums of their weights; else for what
+            calibration saw, with a margin.
     """
 
     weight: int
@@ -56,15 +60,24 @@ class Formats:
     exponent: int
     per_population: bool
     name: str
+    proved: bool = True
 
     @classmethod
-    def of(cls, target: Target, *, weight_bits: int | None = None, headroom_bits: int = 0) -> Formats:
+    def of(
+        cls,
+        target: Target,
+        *,
+        weight_bits: int | None = None,
+        headroom_bits: int = 0,
+        proved: bool = True,
+    ) -> Formats:
         """Returns the formats of a chip.
 
         Args:
             target: The chip.
             weight_bits: Fewer bits than the chip has, sign included.
             headroom_bits: Bits that a code adds to thresholds, biases and membranes.
+            proved: Whether membranes must fit for every input.
         """
         bits = min(weight_bits or target.weight_bits, target.weight_bits)
         mantissa = None if target.bias is None else (1 << target.bias.mantissa_bits - 1) - 1
@@ -76,6 +89,7 @@ class Formats:
             exponent=0 if target.bias is None else target.bias.exponent_max,
             per_population=target.threshold.per == "population",
             name=target.title,
+            proved=proved,
         )
 
     @property
@@ -102,7 +116,7 @@ class Formats:
             theta: ``(c,)`` int64.
             shape: ``(height, width, channels)``.
         """
-        fits = _reach(branches, bias, theta, shape).max() <= self.membrane
+        fits = not self.proved or _reach(branches, bias, theta, shape).max() <= self.membrane
         return bool(fits and np.abs(bias).max() <= self.bias)
 
 
@@ -135,6 +149,7 @@ def fit_population(
     shape: Shape,
     formats: Formats,
     *,
+    observed: Array,
     ceiling: float,
 ) -> Integers:
     """Returns the largest thresholds for which weights, bias, threshold and membrane fit the chip.
@@ -146,6 +161,7 @@ def fit_population(
         scale: ``(c,)`` real value of one unit.
         shape: ``(height, width, channels)``.
         formats: What the chip holds.
+        observed: ``(c,)`` largest magnitude of the real sum on the calibration samples.
         ceiling: Largest scale allowed. Up to it a scale grows where its weights, its membrane or its bias
             do not fit at θ = 1; weights that still do not fit are cut.
 
@@ -153,13 +169,14 @@ def fit_population(
         DoesNotFit: Where even θ = 1 leaves the membrane or the bias too large.
     """
     peak, reach, offset = _magnitudes(branches, bias, shape)
-    least = np.maximum(peak / formats.weight, (reach + offset) / (0.98 * formats.membrane - 1))
+    farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
+    least = np.maximum(peak / formats.weight, farthest / (0.98 * formats.membrane - 1))
     least = np.maximum(least, offset / formats.bias)
     scale = np.maximum(scale, np.minimum(least, ceiling))
     with np.errstate(divide="ignore"):
         by_weight = formats.weight * scale / peak
         by_bias = np.minimum(formats.bias * scale / offset, formats.theta)
-    room = np.minimum(formats.membrane * scale / (reach + offset + scale), by_bias)
+    room = np.minimum(formats.membrane * scale / (farthest + scale), by_bias)
     theta = np.floor(np.minimum(np.maximum(by_weight, 1), room) + 1e-9).astype(np.int64)
     weightless = peak == 0
     if np.any(weightless) and not weightless.all():
@@ -169,11 +186,11 @@ def fit_population(
     while True:
         if theta.min() < 1:
             worst = int(np.argmin(room))
-            need = int((reach + offset + scale)[worst] / scale[worst])
+            need = int((farthest + scale)[worst] / scale[worst])
             raise _too_small(name, need, formats)
         made = Integers(_rounded(branches, theta / scale, shape, formats), theta, scale)
         over = _reach(made.branches, np.round(bias * made.unit), theta, shape) > formats.membrane
-        if not np.any(over):
+        if not formats.proved or not np.any(over):
             return made
         theta = np.where(over, np.minimum(theta - 1, theta * 63 // 64), theta)
         if formats.per_population:
@@ -181,13 +198,20 @@ def fit_population(
 
 
 def fit_readout(
-    name: str, branches: tuple[Branch, ...], bias: Array, shape: Shape, formats: Formats
+    name: str,
+    branches: tuple[Branch, ...],
+    bias: Array,
+    shape: Shape,
+    formats: Formats,
+    *,
+    observed: Array,
 ) -> tuple[tuple[Branch, ...], float]:
     """Returns a read-out's integer branches and its one scale, the smallest for which all numbers fit."""
     peak, reach, offset = _magnitudes(branches, bias, shape)
+    farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
     with np.errstate(divide="ignore"):
         by_weight, by_bias = formats.weight / peak.max(), formats.bias / offset.max()
-        unit = min(by_weight, by_bias, formats.membrane / (reach + offset).max())
+        unit = min(by_weight, by_bias, formats.membrane / farthest.max())
     unit = unit if np.isfinite(unit) else 1.0
     one = np.ones(shape[2], np.int64)
     while True:
@@ -196,7 +220,7 @@ def fit_readout(
             return integer, 1 / float(unit)
         unit *= 63 / 64
         if unit * peak.max() < 0.5:
-            raise _too_small(name, int((reach + offset).max() * unit), formats)
+            raise _too_small(name, int(farthest.max() * unit), formats)
 
 
 def _magnitudes(branches: tuple[Branch, ...], bias: Array, shape: Shape) -> tuple[Array, Array, Array]:

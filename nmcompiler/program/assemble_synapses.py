@@ -125,6 +125,11 @@ class ConvPart:
         """Number of source channels."""
         return int(self.weight.shape[0])
 
+    @property
+    def width(self) -> int:
+        """Number of neighbouring targets of one tap."""
+        return int(self.weight.shape[3])
+
     @classmethod
     def of(cls, kernel: Conv, box: Box) -> tuple[ConvPart, ...]:
         """Returns the parts of a convolution that write channels of the box."""
@@ -146,6 +151,21 @@ class ConvPart:
             weight = kernel.weight[..., a:b].transpose(2, 0, 1, 3)
             parts.append(cls(kernel.source_channel + g * fan_in, start + a, 0, weight))
         return tuple(parts)
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Source pixels with equal taps.
+
+    Attributes:
+        axons: ``(m,)`` axon of the first channel of each.
+        targets: ``(m,)`` first target of each, in the block, of channel 0.
+        taps: (target − first, kernel row, kernel column), ascending in the target.
+    """
+
+    axons: Array
+    targets: Array
+    taps: list[tuple[int, int, int]]
 
 
 @dataclass
@@ -217,56 +237,51 @@ class BlockSynapses:
     def _conv(self, kernel: Conv, source: Source, axons: AxonTable) -> None:
         order = _tap_order(kernel)
         for part in ConvPart.of(kernel, self.box):
-            shared = self._store(_stored(part, order)) if self.sharing else 0
+            shared = self._store(_stored(part, order)) if self.sharing else None
             for block in source.boxes:
                 first = max(part.source, block.c0)
                 channels = min(part.source + part.channels, block.c1) - first
                 if channels > 0:
-                    self._add_pixels(kernel, source, axons, part, block, first, channels, order, shared)
+                    for pixels in self._pixels(kernel, source, axons, block, first):
+                        self._add_pixels(part, pixels, slice(first, first + channels), order, shared)
 
-    def _add_pixels(
-        self,
-        kernel: Conv,
-        source: Source,
-        axons: AxonTable,
-        part: ConvPart,
-        block: Box,
-        first: int,
-        channels: int,
-        order: Array,
-        shared: int,
-    ) -> None:
-        """Adds one run for every pixel of one source block that reaches the box."""
+    def _pixels(
+        self, kernel: Conv, source: Source, axons: AxonTable, block: Box, channel: int
+    ) -> Iterator[_Pixels]:
+        """Yields the pixels of one source block that reach the box, those with equal taps together."""
         box = self.box
         rows = Axis.of(kernel, 0, (block.y0, block.y1), (box.y0, box.y1))
         columns = Axis.of(kernel, 1, (block.x0, block.x1), (box.x0, box.x1))
-        width, depth = box.x1 - box.x0, box.c1 - box.c0
-        skipped = first - part.source
-        base = part.target + skipped * part.target_stride
-        pixels = rows.positions[:, None] * source.shape[1] + columns.positions
-        gids = source.gid_of_flat[pixels * source.shape[2] + first]
-        targets = (rows.first[:, None] * width + columns.first) * depth + base
+        _, width, depth = box.shape
+        positions = rows.positions[:, None] * source.shape[1] + columns.positions
+        gids = source.gid_of_flat[positions * source.shape[2] + channel]
+        targets = (rows.first[:, None] * width + columns.first) * depth
         for a, row_taps in enumerate(rows.taps):
             for b, column_taps in enumerate(columns.taps):
                 chosen = np.ix_(rows.signature == a, columns.signature == b)
-                axon, target = axons.find(gids[chosen].ravel()), targets[chosen].ravel()
-                taps = [(dy * width + dx, ky, kx) for dy, ky in row_taps for dx, kx in column_taps]
-                weight0: Array | int
-                if self.sharing:
-                    offsets, stride, weight0 = _shared_offsets(part, order, taps, skipped, shared)
-                else:
-                    rows_of = part.weight[skipped : skipped + channels]
-                    rows_of = rows_of[:, [t[1] for t in taps], [t[2] for t in taps]]
-                    stride = rows_of[0].size
-                    stored = self._store(np.tile(rows_of.ravel(), len(axon)))
-                    weight0 = stored + rows_of.size * np.arange(len(axon))
-                    offsets = list(range(0, stride, part.weight.shape[3]))
-                lengths = part.weight.shape[3]
-                segments = merged(
-                    (w, place * depth, lengths) for w, (place, _, _) in zip(offsets, taps, strict=True)
-                )
-                pattern = self.patterns.number(tuple(segments))
-                self._add_runs(axon, channels, pattern, target, weight0, stride, part.target_stride)
+                taps = [((dy * width + dx) * depth, ky, kx) for dy, ky in row_taps for dx, kx in column_taps]
+                yield _Pixels(axons.find(gids[chosen].ravel()), targets[chosen].ravel(), taps)
+
+    def _add_pixels(
+        self, part: ConvPart, pixels: _Pixels, channels: slice, order: Array, shared: int | None
+    ) -> None:
+        """Adds one run for every pixel; ``shared`` is where the part's weights are stored, if once."""
+        skipped, count = channels.start - part.source, channels.stop - channels.start
+        weight0: Array | int
+        if shared is not None:
+            offsets, stride, weight0 = _shared_offsets(part, order, pixels.taps, skipped, shared)
+        else:
+            taps = [t[1] for t in pixels.taps], [t[2] for t in pixels.taps]
+            rows = part.weight[skipped : skipped + count][:, taps[0], taps[1]]
+            stored = self._store(np.tile(rows.ravel(), len(pixels.axons)))
+            weight0 = stored + rows.size * np.arange(len(pixels.axons))
+            stride = rows[0].size
+            offsets = list(range(0, stride, part.width))
+        places = zip(offsets, pixels.taps, strict=True)
+        segments = merged((weight, target, part.width) for weight, (target, _, _) in places)
+        pattern = self.patterns.number(tuple(segments))
+        targets = pixels.targets + part.target + skipped * part.target_stride
+        self._add_runs(pixels.axons, count, pattern, targets, weight0, stride, part.target_stride)
 
 
 def _tap_order(kernel: Conv) -> Array:

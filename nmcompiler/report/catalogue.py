@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nmcompiler.report.format import DASH, RESOURCE_LABELS, number, resource
+from nmcompiler.report.format import DASH, RESOURCE_LABELS, counted, number, resource
 from nmcompiler.report.text import heading, pairs, table
 from nmcompiler.target import Figure, Target, target_to_document
 
@@ -151,7 +151,7 @@ def backends_text(facts: Facts) -> Group:
     for backend in facts["backends"]:
         version = f" ({backend['package']} {backend['version']})" if backend["package"] else ""
         parts.append(Text.assemble((backend["name"], "bold"), version))
-        rows: list[tuple[str, RenderableType]] = [("  entry point", backend["entry_point"])]
+        rows: list[tuple[str, str | Text]] = [("  entry point", backend["entry_point"])]
         if backend["ok"]:
             rows.append(("  targets", ", ".join(backend["targets"]) or "none"))
         else:
@@ -164,7 +164,7 @@ def check_text(facts: Facts) -> Group:
     """Returns what ``nmc check`` prints."""
     parts: list[RenderableType] = [Text(str(facts["model"]), "bold")]
     if facts["nodes"]:
-        parts.append(Text(f"{len(facts['nodes'])} nodes cannot be compiled:", "red"))
+        parts.append(Text(f"{counted(len(facts['nodes']), 'node')} cannot be compiled:", "red"))
         made = table("operator", "node", "reason")
         for node in facts["nodes"]:
             reason = node["reason"] + (f" ({node['hint']})" if node["hint"] else "")

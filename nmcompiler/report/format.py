@@ -9,6 +9,7 @@ __all__ = [
     "DASH",
     "RESOURCE_LABELS",
     "core_fill",
+    "counted",
     "decibels",
     "energy",
     "kibibytes",
@@ -36,6 +37,11 @@ RESOURCE_LABELS: Mapping[str, str] = {
 def number(value: float | None, digits: int = 0) -> str:
     """Returns a number with thousands apart."""
     return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, in the plural where it is not one."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def percent(share: float | None, digits: int = 1) -> str:

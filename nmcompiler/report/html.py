@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from rich.text import Text
+
 from nmcompiler.program.layout import Program
 from nmcompiler.report.format import (
     DASH,
@@ -14,11 +16,10 @@ from nmcompiler.report.format import (
     decibels,
     kibibytes,
     number,
-    percent,
     resource,
-    seconds,
 )
 from nmcompiler.report.mesh import mesh_svg
+from nmcompiler.report.text import summary
 
 __all__ = ["render_html"]
 
@@ -95,44 +96,23 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _summary(facts: Facts) -> str:
-    cores, placement, certificate = facts["cores"], facts["placement"] or {}, facts["certificate"] or {}
-    return _terms(
-        (
-            ("target", facts["target"]),
-            ("code", f"{facts['coding']}, {facts['windows']} windows of at most {facts['timesteps']} steps"),
-            ("levels", f"{facts['levels']}; input {facts['input_levels']} ({facts['input_encoding']})"),
-            ("weights", f"{facts['weight_bits']} bits"),
-            (
-                "cores",
-                f"{number(cores['used'])} of {number(cores['available'])} on {facts['chips']} chips; "
-                f"no partition needs fewer than {number(cores['lower_bound'])}",
-            ),
-            ("neurons", number(facts["neurons"])),
-            ("synapses", number(facts["synapses"])),
-            (
-                "placement",
-                f"{number(placement.get('cost'))} spikes × links a sample (multicast); unicast "
-                f"{number(placement.get('unicast_cost'))}, at least {number(placement.get('lower_bound'))}; "
-                f"busiest link {number(placement.get('max_link_load'))} spikes",
-            ),
-            ("static check", _static(facts["static_check"])),
-            (
-                "free of saturation",
-                f"{number(certificate.get('proved'))} of {number(certificate.get('blocks'))} blocks proved",
-            ),
-            ("on the host", f"{percent(facts['host_macs_share'])} of the MACs"),
-            ("compiled in", seconds(facts.get("compile_seconds"))),
-            *(("warning", sentence) for sentence in facts["warnings"]),
-        )
+    """Returns the same terms as the text for a terminal."""
+    target = (
+        ("target", facts["target"]),
+        ("code", facts["coding"]),
+        ("weights", f"{facts['weight_bits']} bits"),
     )
+    levels = f"{facts['levels']}; input {facts['input_levels']} ({facts['input_encoding']})"
+    terms = ((term, _said(said)) for term, said in summary(facts))
+    warnings = (("warning", sentence) for sentence in facts["warnings"])
+    return _terms((*target, ("levels", levels), *terms, *warnings))
 
 
-def _static(check: Facts | None) -> str:
-    if check is None:
-        return "not possible: the program carries no golden network"
-    if check["ok"]:
-        return _Markup('<span class="ok">the placed program is the integer network</span>')
-    return _Markup(f'<span class="bad">failed: {escape(str(check["message"]))}</span>')
+def _said(said: str | Text) -> str:
+    if isinstance(said, str):
+        return said
+    mark = "bad" if "red" in str(said.style) else "ok"
+    return _Markup(f'<span class="{mark}">{escape(said.plain)}</span>')
 
 
 def _layers(facts: Facts) -> str:

@@ -17,6 +17,7 @@ from nmcompiler.report.format import (
     DASH,
     RESOURCE_LABELS,
     core_fill,
+    counted,
     decibels,
     energy,
     kibibytes,
@@ -34,6 +35,7 @@ __all__ = [
     "inspect_text",
     "pairs",
     "run_text",
+    "summary",
     "table",
     "uncut",
     "written_text",
@@ -56,7 +58,7 @@ _SHORT_LABELS = {
 
 def compile_text(facts: Facts) -> Group:
     """Returns what ``nmc compile`` prints; its warnings go to stderr and are left out."""
-    return Group(_title(facts), "", _layers(facts), "", pairs(_summary(facts)))
+    return Group(_title(facts), "", _layers(facts), "", pairs(summary(facts)))
 
 
 def inspect_text(facts: Facts, *, every: bool = False) -> Group:
@@ -66,7 +68,7 @@ def inspect_text(facts: Facts, *, every: bool = False) -> Group:
         "",
         _layers(facts),
         "",
-        pairs(_summary(facts)),
+        pairs(summary(facts)),
         "",
         heading("Schedule"),
         _schedule(facts),
@@ -122,7 +124,7 @@ def table(*columns: str) -> Table:
     return made
 
 
-def pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+def pairs(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Returns a list of terms and what is said of them."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     made.add_column(style="dim", no_wrap=True)
@@ -159,12 +161,13 @@ def _layers(facts: Facts) -> Table:
     return made
 
 
-def _summary(facts: Facts) -> Iterator[tuple[str, RenderableType]]:
+def summary(facts: Facts) -> Iterator[tuple[str, str | Text]]:
+    """Yields what is to be said of a program as a whole, as (term, sentence)."""
     cores, chips = facts["cores"], facts["chips"]
     bound = cores["lower_bound"]
     yield (
         "cores",
-        f"{number(cores['used'])} on {chips} chip{'s' if chips != 1 else ''}"
+        f"{number(cores['used'])} on {counted(chips, 'chip')}"
         + ("" if bound is None else f", no partition needs fewer than {number(bound)}")
         + f"; {number(cores['available'])} available",
     )
@@ -175,7 +178,7 @@ def _summary(facts: Facts) -> Iterator[tuple[str, RenderableType]]:
     total = (facts.get("schedule") or {}).get("total_steps")
     yield (
         "time",
-        f"{facts['windows']} windows of at most {facts['timesteps']} steps"
+        f"{counted(facts['windows'], 'window')} of at most {facts['timesteps']} steps"
         + (f", {number(total)} steps a sample" if total is not None else ""),
     )
     yield "on the host", _host(facts)
@@ -294,7 +297,7 @@ def _answers(facts: Facts) -> Iterator[RenderableType]:
     yield ""
 
 
-def _proof_of_run(facts: Facts) -> Iterator[tuple[str, RenderableType]]:
+def _proof_of_run(facts: Facts) -> Iterator[tuple[str, str | Text]]:
     agreement = facts["agreement"]
     yield (
         "same answer",
@@ -318,7 +321,7 @@ def _proof_of_run(facts: Facts) -> Iterator[tuple[str, RenderableType]]:
     yield "step by step", f"{number(facts['literal_samples'])} of {number(facts['samples'])} samples"
 
 
-def _activity(facts: Facts) -> Iterator[tuple[str, RenderableType]]:
+def _activity(facts: Facts) -> Iterator[tuple[str, str | Text]]:
     yield "spikes", f"{number(facts['spikes_per_neuron'], 3)} a neuron and sample"
     yield "synops", f"{number(facts['synops_per_sample'])} a sample"
     yield "hops", f"{number(facts['hops_per_sample'])} a sample"
@@ -332,12 +335,13 @@ def _activity(facts: Facts) -> Iterator[tuple[str, RenderableType]]:
     yield "energy", _energy(facts["energy"])
     if facts["ann_energy_uj"] is not None:
         yield "same as ANN", f"{energy(facts['ann_energy_uj'])} a sample"
-    jit = facts["jit_seconds"]
+    jit, simulating = facts["jit_seconds"], facts.get("simulation_seconds")
     yield (
         "wall time",
-        f"{seconds(facts['wall_seconds'])} with the judges"
-        + (f", of it {seconds(jit)} compiling kernels" if jit else "")
-        + f"; {number(facts['synops_per_second'] / 1e6, 1)} M synops a second",
+        f"{seconds(facts['wall_seconds'])}"
+        + ("" if simulating is None else f", of it the simulator {seconds(simulating)}")
+        + (f" with {seconds(jit)} to compile its kernels" if jit else "")
+        + f"; {number(facts['synops_per_second'] / 1e6)} million synops a second",
     )
 
 

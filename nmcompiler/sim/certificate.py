@@ -16,7 +16,7 @@ target fires.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,14 +79,14 @@ class Bounds:
 
 def certificate(program: Program) -> Certificate:
     """Returns which blocks of a program cannot saturate."""
-    return prove(load(program))
+    loaded = load(program)
+    return prove(loaded, bounds(loaded))
 
 
-def prove(loaded: Loaded) -> Certificate:
-    """Returns which blocks of a loaded program cannot saturate."""
+def prove(loaded: Loaded, reach: Sequence[Bounds]) -> Certificate:
+    """Returns which blocks of a loaded program cannot saturate, given what its blocks can reach."""
     regular = [_is_regular(loaded, b) for b in loaded.blocks]
     timing = _Timing(loaded)
-    reach = bounds(loaded)
     proved = []
     for block in loaded.blocks:
         if block.is_input:

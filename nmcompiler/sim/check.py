@@ -31,6 +31,8 @@ def check(program: Program) -> None:
     require(bool((box == n).all()), "a block's neurons do not fill its box")
     origin = np.stack([column(c) for c in ("y0", "x0", "c0", "population", "levels", "steps", "shift")])
     require(bool((origin >= 0).all()) and bool((column("shift") < 32).all()), "a block has a negative entry")
+    require(bool((column("levels") < 2**31).all()), "a block has more than 31 bits of levels")
+    require(bool((column("steps") <= program.total_steps).all()), "a block fires for longer than a sample")
     on_chip = column("kind") != BlockKind.INPUT
     cores = len(arrays["cores"])
     core = column("core")
@@ -40,6 +42,8 @@ def check(program: Program) -> None:
     require(_spans(column("weight0"), column("weight_n"), weights), "a block's weights do not exist")
     require(bool((column("param_n")[on_chip] > 0).all()), "a block has no parameters")
     for name in ("theta", "v0", "current"):
+        values = np.asarray(arrays[name], np.int64)
+        require(bool((np.abs(values) < 2**_MOST_BITS).all()), f"a {name} of more than {_MOST_BITS} bits")
         require(_spans(column("param0"), column("param_n"), len(arrays[name])), f"a block has no {name}")
     routes = np.asarray(arrays["routes"], np.int64)
     require(_spans(routes[:, 0], routes[:, 1], program.neurons), "a route's source does not exist")

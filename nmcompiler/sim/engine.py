@@ -13,7 +13,7 @@ import numpy as np
 from nmcompiler.errors import NotVerified, UsageError
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.program.layout import Program
-from nmcompiler.sim.certificate import Certificate, prove
+from nmcompiler.sim.certificate import Bounds, Certificate, bounds, prove
 from nmcompiler.sim.counters import count
 from nmcompiler.sim.jit import compile_seconds
 from nmcompiler.sim.literal import run_literally
@@ -105,24 +105,31 @@ class Simulator:
     @cached_property
     def certificate(self) -> Certificate:
         """Which blocks cannot saturate."""
-        return prove(self._loaded)
+        return prove(self._loaded, self._reach)
 
     @cached_property
     def _loaded(self) -> Loaded:
         return load(self.program)
 
     @cached_property
+    def _reach(self) -> tuple[Bounds, ...]:
+        return bounds(self._loaded)
+
+    @cached_property
     def _windows(self) -> Windows:
-        return prepare(self._loaded)
+        return prepare(self._loaded, self._reach)
 
     @property
     def _tile_samples(self) -> int:
         return max(1, min(_TILE_SAMPLES, _TILE_NEURONS // self._loaded.neurons))
 
     def _runner(self, windowed: bool, encoded: Sequence[Int64Array], store: Store) -> _RunTile:
+        # Looked up here, not in the threads that run the tiles.
         if windowed:
-            return lambda rows: run_windowed(self._windows, encoded, rows, store)
-        return lambda rows: run_literally(self._loaded, encoded, rows, store)
+            windows = self._windows
+            return lambda rows: run_windowed(windows, encoded, rows, store)
+        loaded = self._loaded
+        return lambda rows: run_literally(loaded, encoded, rows, store)
 
     def _check_first(self, encoded: Sequence[Int64Array], samples: int) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""

@@ -16,68 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate_moving", "accumulate_rows", "count_sent", "deliver", "extremes", "quantise", "tally"]
+__all__ = ["accumulate_moving", "accumulate_rows", "count_sent", "extremes", "quantise", "tally"]
 
 Array = npt.NDArray[Any]
 
 # Columns of a link, see ``nmcompiler.sim.load.Loaded``.
 TARGET, SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, GAIN, DELAY = range(11)
-
-
-def deliver(
-    links: Array,
-    patterns: Array,
-    segments: Array,
-    weights: Array,
-    gid0: Array,
-    sizes: Array,
-    sent: Array,
-    alive: Array,
-    arrivals: Array,
-    touched: Array,
-    samples: int,
-    step: int,
-) -> None:
-    """Adds to ``arrivals`` what was sent so many steps ago as each link delays, for all blocks.
-
-    Args:
-        links: ``(E, columns)`` uint64.
-        patterns: ``(P + 1,)`` uint64.
-        segments: ``(Q, 3)`` uint64.
-        weights: ``(W,)`` int16.
-        gid0: ``(B,)`` uint64.
-        sizes: ``(B,)`` uint64: neurons of each block.
-        sent: ``(ring, S · M)`` int32: what was sent in step t stands in row ``t % ring``.
-        alive: ``(ring, B)`` uint8: 1 where the block sent anything.
-        arrivals: ``(S · M,)`` int64.
-        touched: ``(B,)`` uint8, set to 1 where anything arrives.
-        samples: S.
-        step: Now.
-    """
-    count = np.uint64(samples)
-    ring = np.uint64(sent.shape[0])
-    now = np.uint64(step)
-    for e in range(links.shape[0]):
-        target = links[e, TARGET]
-        source = links[e, SOURCE]
-        slot = (now + ring - links[e, DELAY]) % ring
-        if alive[slot, source] == 0:
-            continue
-        pattern = links[e, PATTERN]
-        gain = np.int64(links[e, GAIN])
-        for s in range(count):
-            base = count * gid0[source] + s * sizes[source] + links[e, FIRST]
-            into = count * gid0[target] + s * sizes[target] + links[e, INTO]
-            for j in range(links[e, AXONS]):
-                if sent[slot, base + j] == 0:
-                    continue
-                x = sent[slot, base + j] * gain
-                touched[target] = 1
-                for k in range(patterns[pattern], patterns[pattern + np.uint64(1)]):
-                    w = links[e, WEIGHT] + j * links[e, WEIGHT_STRIDE] + segments[k, 0]
-                    a = into + j * links[e, TARGET_STRIDE] + segments[k, 1]
-                    for i in range(segments[k, 2]):
-                        arrivals[a + i] += x * weights[w + i]
 
 
 def count_sent(sent: Array, counts: Array, samples: int) -> int:
@@ -106,24 +50,26 @@ def accumulate_rows(
     gid0: Array,
     sizes: Array,
     values: Array,
+    alive: Array,
     acc: Array,
     rows: Array,
     factors: Array,
     samples: int,
 ) -> None:
-    """Adds Σ weight · q to the accumulators of one block, over links whose axons share their targets.
+    """Adds Σ weight · value to the accumulators of one block, over links whose axons share their targets.
 
-    Of each link the axons with q ≠ 0 are collected, then four weight rows are added at a time: the
+    Of each link the axons with a value are collected, then four weight rows are added at a time: the
     accumulators are loaded and stored once for the four.
 
     Args:
         links: Links into this block with ``target_stride`` 0.
-        patterns: As in ``deliver``.
-        segments: As in ``deliver``.
-        weights: As in ``deliver``.
-        gid0: As in ``deliver``.
-        sizes: As in ``deliver``.
-        values: ``(S · M,)`` int32: the integers q.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
+        weights: ``(W,)`` int16.
+        gid0: ``(B,)`` uint64: first neuron of each block.
+        sizes: ``(B,)`` uint64: neurons of each block.
+        values: ``(S · M,)`` int32: what every neuron sends.
+        alive: ``(B,)`` uint8: 0 where all values of a block are zero.
         acc: ``(S · n,)`` int32 or int64.
         rows: Scratch (longest link,) uint64.
         factors: Scratch (longest link,) of the dtype of ``acc``.
@@ -135,6 +81,8 @@ def accumulate_rows(
     for s in range(count):
         for e in range(links.shape[0]):
             source = links[e, SOURCE]
+            if alive[source] == 0:
+                continue
             base = count * gid0[source] + s * sizes[source] + links[e, FIRST]
             active = np.uint64(0)
             for j in range(links[e, AXONS]):
@@ -176,22 +124,24 @@ def accumulate_moving(
     gid0: Array,
     sizes: Array,
     values: Array,
+    alive: Array,
     acc: Array,
     samples: int,
 ) -> None:
-    """Adds Σ weight · q to the accumulators of one block, over links whose targets move with the axon.
+    """Adds Σ weight · value to the accumulators of one block, over links whose targets move with the axon.
 
     Where weight and target both move by 1 (depthwise, identity, pooling) a link is executed for all its
     axons at once, zeros included: a vector operation costs less than looking for the ones to leave out.
 
     Args:
         links: Links into this block with ``target_stride`` other than 0.
-        patterns: As in ``deliver``.
-        segments: As in ``deliver``.
-        weights: As in ``deliver``.
-        gid0: As in ``deliver``.
-        sizes: As in ``deliver``.
-        values: ``(S · M,)`` int32: the integers q.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
+        weights: ``(W,)`` int16.
+        gid0: ``(B,)`` uint64: first neuron of each block.
+        sizes: ``(B,)`` uint64: neurons of each block.
+        values: ``(S · M,)`` int32: what every neuron sends.
+        alive: ``(B,)`` uint8: 0 where all values of a block are zero.
         acc: ``(S · n,)`` int32 or int64.
         samples: S.
     """
@@ -201,6 +151,8 @@ def accumulate_moving(
     for s in range(count):
         for e in range(links.shape[0]):
             source = links[e, SOURCE]
+            if alive[source] == 0:
+                continue
             base = count * gid0[source] + s * sizes[source] + links[e, FIRST]
             axons, gain = links[e, AXONS], np.int64(links[e, GAIN])
             weight, stride, move = links[e, WEIGHT], links[e, WEIGHT_STRIDE], links[e, TARGET_STRIDE]
@@ -277,10 +229,10 @@ def extremes(
 
     Args:
         links: All links.
-        patterns: As in ``deliver``.
-        segments: As in ``deliver``.
-        weights: As in ``deliver``.
-        gid0: As in ``deliver``.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
+        weights: ``(W,)`` int16.
+        gid0: ``(B,)`` uint64: first neuron of each block.
         smallest: ``(B,)`` float64, ≤ 0: smallest sum of values that a neuron of the block sends.
         largest: ``(B,)`` float64, ≥ 0: the largest.
         low: ``(M,)`` float64, lowered.

@@ -10,7 +10,7 @@ from nmcompiler.sim import kernels
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
-from nmcompiler.sim.tile import Store, TileCounters, input_values, views
+from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
 
 __all__ = ["run_literally"]
 
@@ -26,11 +26,12 @@ def run_literally(loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, st
     """
     tile = _Tile(loaded, encoded, rows, store)
     for t in range(loaded.program.total_steps):
-        tile.deliver(t)
         for block in loaded.blocks:
             if not block.is_input:
+                tile.deliver(block, t)
                 tile.integrate(block, t)
                 tile.read(block, t)
+        for block in loaded.blocks:
             tile.fire(block, t)
     return TileCounters(tile.counts, tile.saturations)
 
@@ -50,13 +51,12 @@ class _Tile:
         ring = loaded.longest_delay
         self._sent = np.zeros((ring, total), np.int32)
         self._alive = np.zeros((ring, len(loaded.blocks)), np.uint8)
-        self._arrivals = np.zeros(total, np.int64)
-        self._touched = np.zeros(len(loaded.blocks), np.uint8)
-        self._v, self._dendrite, self._aux = (np.zeros(total, np.int64) for _ in range(3))
+        self._arrivals = Arrivals(loaded, self.samples)
+        self._touched = [False] * len(loaded.blocks)
 
         blocks = loaded.blocks
         self._arrivals_of, self._v_of, self._dendrite_of, self._aux_of = (
-            views(a, blocks, self.samples) for a in (self._arrivals, self._v, self._dendrite, self._aux)
+            views(np.zeros(total, np.int64), blocks, self.samples) for _ in range(4)
         )
         self._sent_of = [views(row, blocks, self.samples) for row in self._sent]
         self._counts_of = views(self.counts, blocks, 1)
@@ -71,29 +71,17 @@ class _Tile:
             index: loaded.coding.encode(q, blocks[index].slot, encoding[blocks[index].population])
             for index, q in input_values(loaded, encoded, rows).items()
         }
-        self._weights = [loaded.coding.decode(np.eye(b.slot.steps, dtype=np.int64), b.slot) for b in blocks]
         self._integrate, self._fire = jit(loaded.coding.integrate), jit(loaded.coding.fire)
-        self._deliver, self._count = jit(kernels.deliver), jit(kernels.count_sent)
+        self._count = jit(kernels.count_sent)
 
-    def deliver(self, t: int) -> None:
+    def deliver(self, block: Block, t: int) -> None:
         """The arrivals of every neuron are the sum over all values whose travel ends now."""
-        loaded = self.loaded
-        if not self._alive.any():
-            return
-        self._deliver(
-            loaded.links,
-            loaded.patterns,
-            loaded.segments,
-            loaded.weights,
-            loaded.gid0,
-            loaded.sizes,
-            self._sent,
-            self._alive,
-            self._arrivals,
-            self._touched,
-            self.samples,
-            t,
-        )
+        for group in self.loaded.groups[block.index]:
+            slot = (t - group.delay) % len(self._sent)
+            if self._alive[slot, group.sources].any():
+                sums = self._arrivals_of[block.index]
+                self._arrivals.add(group, self._sent[slot], self._alive[slot], sums)
+                self._touched[block.index] = True
 
     def integrate(self, block: Block, t: int) -> None:
         """The code's update of the registers; left out where it is known to change none of them."""
@@ -118,7 +106,7 @@ class _Tile:
         self.saturations += clipped
         if before is None:
             self._arrivals_of[b][:] = 0
-            self._touched[b] = 0
+            self._touched[b] = False
             self._at_rest[b].clear()
         elif clipped == 0 and _same(before, (self._v_of[b], self._dendrite_of[b])):
             self._at_rest[b].add((active, boundary))
@@ -136,10 +124,12 @@ class _Tile:
         b, slot = block.index, block.slot
         j = t - slot.fire_start
         now = t % len(self._sent)
-        self._alive[now, b] = 0
-        if not 0 <= j < slot.steps or block.is_readout:
-            return
         sent = self._sent_of[now][b]
+        if not 0 <= j < slot.steps or block.is_readout:
+            if self._alive[now, b]:
+                sent[:] = 0
+                self._alive[now, b] = 0
+            return
         if block.is_input:
             sent[:] = self._trains[b][j].reshape(-1)
         else:
@@ -156,9 +146,11 @@ class _Tile:
                 block.signed,
                 self.loaded.above,
             )
-        if self._count(sent, self._counts_of[b], self.samples):
-            self._alive[now, b] = 1
-            self.store.add_sent(block, self.rows, t, sent.reshape(-1, block.n), int(self._weights[b][j]))
+        self._alive[now, b] = self._count(sent, self._counts_of[b], self.samples) > 0
+        if self._alive[now, b]:
+            self.store.add_sent(
+                block, self.rows, t, sent.reshape(-1, block.n), int(self.loaded.step_weights[b][j])
+            )
 
 
 def _same(before: tuple[Array, Array], after: tuple[Array, Array]) -> bool:

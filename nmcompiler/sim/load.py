@@ -10,11 +10,12 @@ import numpy as np
 from nmcompiler.codings import Coding, coding
 from nmcompiler.ir.schedule import Slot
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
+from nmcompiler.sim import kernels
 from nmcompiler.sim.check import check, require, runs_of_blocks
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.routes import overlaps, static_hops
 
-__all__ = ["Block", "Loaded", "load"]
+__all__ = ["Block", "LinkGroup", "Loaded", "load"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,23 @@ class Block:
     def read_step(self) -> int:
         """The step in which its membrane is read, before it fires."""
         return self.slot.fire_end - 1 if self.is_readout else self.slot.fire_start
+
+
+@dataclass(frozen=True, eq=False)
+class LinkGroup:
+    """The links into one block that share a delay, as the kernels take them.
+
+    Attributes:
+        delay: Steps from sending to arriving.
+        sources: Blocks that send.
+        resting: Links whose axons share their targets.
+        moving: Links whose targets move with the axon.
+    """
+
+    delay: int
+    sources: Int64Array
+    resting: Array
+    moving: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +139,19 @@ class Loaded:
 
     @property
     def longest_delay(self) -> int:
-        """Largest delay of a link, at least 1."""
-        return int(self.links[:, 10].max(initial=1))
+        """Largest delay after which anything arrives, at least 1."""
+        return max((g.delay for groups in self.groups for g in groups), default=1)
+
+    @property
+    def longest_link(self) -> int:
+        """Most axons of a link, at least 1."""
+        return int(self.links[:, kernels.AXONS].max(initial=1))
+
+    @cached_property
+    def groups(self) -> tuple[tuple[LinkGroup, ...], ...]:
+        """The links into each block by delay, without those that end after the sample."""
+        steps = self.program.total_steps
+        return tuple(_groups(self.links_of(b.index), steps) for b in self.blocks)
 
     @cached_property
     def gid0(self) -> Array:
@@ -139,6 +168,11 @@ class Loaded:
         """``(M,)`` int64: mesh links that a spike crosses."""
         return static_hops(self.program)
 
+    @cached_property
+    def step_weights(self) -> tuple[Int64Array, ...]:
+        """For each block ``(steps,)`` int64: what a spike of each step of its firing stands for."""
+        return tuple(self.coding.decode(np.eye(b.slot.steps, dtype=np.int64), b.slot) for b in self.blocks)
+
     def links_of(self, block: int) -> Array:
         """Returns the links into a block."""
         return self.links[self.first_link[block] : self.first_link[block + 1]]
@@ -151,7 +185,7 @@ def load(program: Program) -> Loaded:
         InputFileError: Where an entry of the program points outside what it must stay in.
     """
     check(program)
-    blocks = _blocks(program)
+    code, blocks = coding(program.coding), _blocks(program)
     links = _links(program)
     lengths = _pattern_lengths(program)[links[:, 4]]
     fanout = np.zeros(program.neurons + 1, np.int64)
@@ -159,9 +193,10 @@ def load(program: Program) -> Loaded:
     np.add.at(fanout, start, lengths)
     np.add.at(fanout, start + links[:, 3], -lengths)
     theta, v0, current = (_per_neuron(program, name) for name in ("theta", "v0", "current"))
+    _check_range(code, blocks, theta)
     return Loaded(
         program=program,
-        coding=coding(program.coding),
+        coding=code,
         blocks=blocks,
         population_sizes=_population_sizes(blocks),
         links=np.ascontiguousarray(links).view(np.uint64),
@@ -174,6 +209,31 @@ def load(program: Program) -> Loaded:
         current=current,
         fanout=np.cumsum(fanout)[:-1],
     )
+
+
+def _check_range(code: Coding, blocks: tuple[Block, ...], theta: Int64Array) -> None:
+    """Checks that values and the thresholds of every step stay within the integers of the kernels."""
+    for steps, levels in {(b.slot.steps, b.levels) for b in blocks}:
+        slot = Slot(0, 0, steps, levels, False)
+        # One that wraps around is not positive: a digit that no threshold of 64 bits can have.
+        weights = code.decode(np.eye(steps, dtype=np.int64), slot)
+        require(bool((weights > 0).all()), f"a block fires for {steps} steps")
+        widest = max(int(weights.max(initial=1)), levels + 1)
+        mine = [theta[b.gid0 : b.gid0 + b.n] for b in blocks if (b.slot.steps, b.levels) == (steps, levels)]
+        largest = max(int(np.abs(t).max()) for t in mine)
+        require(largest * widest < 2**62, f"a threshold of {largest} in a block of {levels} levels")
+
+
+def _groups(links: Array, total_steps: int) -> tuple[LinkGroup, ...]:
+    groups = []
+    for delay in np.unique(links[:, kernels.DELAY]).tolist():
+        if delay >= total_steps:
+            break
+        mine = links[links[:, kernels.DELAY] == delay]
+        moves = mine[:, kernels.TARGET_STRIDE] != 0
+        sources = np.unique(mine[:, kernels.SOURCE]).astype(np.int64)
+        groups.append(LinkGroup(delay, sources, mine[~moves], mine[moves]))
+    return tuple(groups)
 
 
 def _blocks(program: Program) -> tuple[Block, ...]:

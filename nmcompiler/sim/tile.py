@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim import kernels
+from nmcompiler.sim.jit import jit
+from nmcompiler.sim.load import Block, LinkGroup, Loaded
 from nmcompiler.sim.result import Array, Int32Array, Int64Array, Record
 
-__all__ = ["Store", "TileCounters", "input_values", "views"]
+__all__ = ["Arrivals", "Store", "TileCounters", "input_values", "views"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,32 @@ class Store:
     def wants_membranes(self, block: Block) -> bool:
         """Returns whether membranes of the block are kept."""
         return block.population in self._membranes
+
+
+class Arrivals:
+    """Adds up what arrives in a block, for a tile of samples."""
+
+    def __init__(self, loaded: Loaded, samples: int) -> None:
+        self._program = loaded.patterns, loaded.segments, loaded.weights, loaded.gid0, loaded.sizes
+        self._samples = samples
+        self._rows = np.empty(loaded.longest_link, np.uint64)
+
+    def add(self, group: LinkGroup, values: Array, alive: Array, acc: Array) -> None:
+        """Adds Σ weight · value over the links of a group.
+
+        Args:
+            group: Links into the block.
+            values: ``(S · M,)`` int32: what every neuron sends.
+            alive: ``(B,)`` uint8: 0 where all values of a block are zero.
+            acc: ``(S · n,)`` int32 or int64, added to.
+        """
+        if len(group.resting):
+            scratch = self._rows, np.empty(self._rows.size, acc.dtype)
+            rows = jit(kernels.accumulate_rows)
+            rows(group.resting, *self._program, values, alive, acc, *scratch, self._samples)
+        if len(group.moving):
+            moving = jit(kernels.accumulate_moving)
+            moving(group.moving, *self._program, values, alive, acc, self._samples)
 
 
 def views(flat: Array, blocks: Sequence[Block], samples: int) -> list[Array]:

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nmcompiler.sim import kernels
-from nmcompiler.sim.certificate import bounds
+from nmcompiler.sim.certificate import Bounds
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
-from nmcompiler.sim.tile import Store, TileCounters, input_values, views
+from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
 
 __all__ = ["Windows", "prepare", "run_windowed"]
 
@@ -28,16 +28,12 @@ class _Pass:
 
     Attributes:
         block: The block.
-        resting: Its links whose axons share their targets.
-        moving: Its links whose targets move with the axon.
         start: ``(n,)`` v0, of the type of the accumulators.
         theta: ``(n,)`` float64.
         spikes: ``(levels + 1,)`` spikes that stand for each magnitude.
     """
 
     block: Block
-    resting: Array
-    moving: Array
     start: Array
     theta: npt.NDArray[np.float64]
     spikes: Int64Array
@@ -49,33 +45,28 @@ class Windows:
 
     loaded: Loaded
     passes: tuple[_Pass, ...]
-    longest: int
 
 
-def prepare(loaded: Loaded) -> Windows:
+def prepare(loaded: Loaded, reach: Sequence[Bounds]) -> Windows:
     """Returns a program ready for the windowed path; legal only with a certificate.
 
-    Accumulators are int32 where everything that a block can reach fits, twice as many to a vector.
+    Accumulators are int32 where everything that a block can reach (``reach``) fits: twice as many to a
+    vector as of int64.
     """
-    reach = bounds(loaded)
     narrow = np.iinfo(np.int32)
     passes = []
     for block in loaded.blocks:
-        links = loaded.links_of(block.index)
-        moves = links[:, kernels.TARGET_STRIDE] != 0
         mine = slice(block.gid0, block.gid0 + block.n)
         fits = reach[block.index].fits(narrow.min, narrow.max)
         passes.append(
             _Pass(
                 block=block,
-                resting=np.ascontiguousarray(links[~moves]),
-                moving=np.ascontiguousarray(links[moves]),
                 start=loaded.v0[mine].astype(np.int32 if fits else np.int64),
                 theta=loaded.theta[mine].astype(np.float64),
                 spikes=loaded.coding.spikes_per_value(block.levels),
             )
         )
-    return Windows(loaded, tuple(passes), int(loaded.links[:, kernels.AXONS].max(initial=1)))
+    return Windows(loaded, tuple(passes))
 
 
 def run_windowed(windows: Windows, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
@@ -85,7 +76,7 @@ def run_windowed(windows: Windows, encoded: Sequence[Int64Array], rows: slice, s
     values = np.zeros(samples * loaded.neurons, np.int32)
     counts = np.zeros(loaded.neurons, np.int64)
     values_of, counts_of = views(values, loaded.blocks, samples), views(counts, loaded.blocks, 1)
-    scratch = np.empty(windows.longest, np.uint64)
+    arrivals, alive = Arrivals(loaded, samples), np.ones(len(loaded.blocks), np.uint8)
     inputs = input_values(loaded, encoded, rows)
     for work in windows.passes:
         block = work.block
@@ -93,7 +84,9 @@ def run_windowed(windows: Windows, encoded: Sequence[Int64Array], rows: slice, s
         if block.is_input:
             mine[:] = inputs[block.index].reshape(-1)
         else:
-            acc = _accumulate(loaded, work, values, scratch, samples)
+            acc = np.tile(work.start, samples)
+            for group in loaded.groups[block.index]:
+                arrivals.add(group, values, alive, acc)
             if store.wants_membranes(block):
                 membranes = acc.reshape(samples, -1).astype(np.int64) - loaded.above
                 store.put_membranes(block, rows, membranes)
@@ -103,14 +96,3 @@ def run_windowed(windows: Windows, encoded: Sequence[Int64Array], rows: slice, s
         jit(kernels.tally)(mine, work.spikes, counts_of[block.index], samples)
         store.put_values(block, rows, mine.reshape(samples, -1))
     return TileCounters(counts, 0)
-
-
-def _accumulate(loaded: Loaded, work: _Pass, values: Array, scratch: Array, samples: int) -> Array:
-    acc = np.tile(work.start, samples)
-    program = loaded.patterns, loaded.segments, loaded.weights, loaded.gid0, loaded.sizes
-    if len(work.resting):
-        factors = np.empty(scratch.size, acc.dtype)
-        jit(kernels.accumulate_rows)(work.resting, *program, values, acc, scratch, factors, samples)
-    if len(work.moving):
-        jit(kernels.accumulate_moving)(work.moving, *program, values, acc, samples)
-    return acc

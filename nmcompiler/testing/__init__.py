@@ -1,8 +1,9 @@
-"""For authors of backends and for tests: chips of any size, random and adversarial networks, mutations."""
+"""For authors of backends and for tests: chips, networks and programs of any size, mutations."""
 
 from nmcompiler.testing.adversarial import ADVERSARIAL, adversarial_network
 from nmcompiler.testing.mutations import MUTATIONS, Mutation, mutations
 from nmcompiler.testing.networks import evaluate_naively, random_network, random_samples
+from nmcompiler.testing.programs import random_cores, random_program
 from nmcompiler.testing.targets import boundless_target, tiny_target
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "boundless_target",
     "evaluate_naively",
     "mutations",
+    "random_cores",
     "random_network",
+    "random_program",
     "random_samples",
     "tiny_target",
 ]

@@ -413,7 +413,11 @@ def _max_tree(builder: Builder) -> None:
     """A convolution of the 2×2 (or 1×2) maximum, max(a, b) = b + relu(a − b)."""
     rng = builder.rng
     candidates = [
-        n for n in builder.names() if not builder.graph.node(n).signed and builder.shape(n)[1] % 2 == 0
+        n
+        for n in builder.names()
+        if not builder.graph.node(n).signed
+        and builder.shape(n)[1] % 2 == 0
+        and builder.levels in (None, builder.graph.node(n).levels)
     ]
     if not candidates:
         _convolution(builder)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from nmcompiler.cli.main import main
 
@@ -41,29 +42,54 @@ def nmc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture(scope="session")
-def shipped() -> Path:
-    """The folder of the demo's files."""
-    with resources.as_file(resources.files("nmcompiler.demo_data")) as folder:
-        return folder
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small network, calibration samples, and samples with labels."""
+    folder = tmp_path_factory.mktemp("inputs")
+    onnx.save(_network(), folder / "net.onnx")
+    x = np.random.default_rng(1).uniform(0, 1, (40, 1, 8, 8)).astype(np.float32)
+    np.savez(folder / "few.npz", x=x[:16])
+    np.savez(folder / "labelled.npz", x=x[16:36], y=np.arange(20) % 5)
+    return folder
+
+
+def _network() -> onnx.ModelProto:
+    """Returns a convolution and a dense layer: (1, 8, 8) → 5 classes."""
+    draw = np.random.default_rng(0).normal
+    weights = {
+        "kernel": draw(0, 0.4, (4, 1, 3, 3)),
+        "bias": draw(0, 0.1, 4),
+        "matrix": draw(0, 0.2, (144, 5)),
+        "offset": draw(0, 0.1, 5),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "kernel", "bias"], ["a"], "conv"),
+        helper.make_node("Relu", ["a"], ["b"], "relu"),
+        helper.make_node("Flatten", ["b"], ["c"], "flatten"),
+        helper.make_node("Gemm", ["c", "matrix", "offset"], ["scores"], "dense"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 5])],
+        [numpy_helper.from_array(w.astype(np.float32), name) for name, w in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 @pytest.fixture
-def model(shipped: Path, tmp_path: Path) -> Path:
-    """The shipped network in the current folder."""
-    return Path(shutil.copy(shipped / "fashion_mnist_lenet.onnx", tmp_path / "net.onnx"))
+def model(inputs: Path, tmp_path: Path) -> Path:
+    """The small network in the current folder."""
+    return Path(shutil.copy(inputs / "net.onnx", tmp_path))
 
 
 @pytest.fixture
-def calibration(shipped: Path, tmp_path: Path) -> Path:
-    """A few calibration samples in the current folder."""
-    with np.load(shipped / "calibration.npz") as arrays:
-        np.savez(tmp_path / "few.npz", x=arrays["x"][:16])
-    return tmp_path / "few.npz"
+def calibration(inputs: Path, tmp_path: Path) -> Path:
+    """Calibration samples in the current folder."""
+    return Path(shutil.copy(inputs / "few.npz", tmp_path))
 
 
 @pytest.fixture
-def test_data(shipped: Path, tmp_path: Path) -> Path:
-    """A few labelled samples in the current folder."""
-    with np.load(shipped / "test.npz") as arrays:
-        np.savez(tmp_path / "labelled.npz", x=arrays["x"][:20], y=arrays["y"][:20])
-    return tmp_path / "labelled.npz"
+def labelled(inputs: Path, tmp_path: Path) -> Path:
+    """Samples with labels in the current folder."""
+    return Path(shutil.copy(inputs / "labelled.npz", tmp_path))

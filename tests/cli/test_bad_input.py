@@ -55,16 +55,16 @@ def test_wrong_options_of_compile(
     _refused(answer, tmp_path, before, *words)
 
 
-_IMAGE = np.zeros((4, 1, 28, 28), np.float32)
+_IMAGE = np.zeros((4, 1, 8, 8), np.float32)
 
 
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
         ({"z": _IMAGE}, ("no array 'x'", "found: z")),
-        ({"x": np.zeros((4, 28, 28))}, ("shape (4, 28, 28)", "(samples, 1, 28, 28)")),
-        ({"x": np.zeros((0, 1, 28, 28))}, ("holds no sample",)),
-        ({"x": np.full((4, 1, 28, 28), np.nan)}, ("NaN",)),
+        ({"x": np.zeros((4, 8, 8))}, ("shape (4, 8, 8)", "(samples, 1, 8, 8)")),
+        ({"x": np.zeros((0, 1, 8, 8))}, ("holds no sample",)),
+        ({"x": np.full((4, 1, 8, 8), np.nan)}, ("NaN",)),
         ({"x": _IMAGE.astype(np.complex64)}, ("complex64",)),
         ({"x": _IMAGE.astype(str)}, ("dtype <U",)),
         ({"x": _IMAGE.astype(object)}, ("objects",)),
@@ -92,11 +92,11 @@ def test_files_that_are_no_network(
 
 
 @pytest.mark.parametrize("content", [b"", b"no program", b"PK\x05\x06" + 18 * b"\0"])
-def test_files_that_are_no_program(nmc: Any, test_data: Path, tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_program(nmc: Any, labelled: Path, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.nmc").write_bytes(content)
     before = {p.name for p in tmp_path.iterdir()}
     _refused(nmc("inspect", "net.nmc", "--html", "a.html"), tmp_path, before, "net.nmc")
-    answer = nmc("run", "net.nmc", "--input", test_data, "--output", "y.npz")
+    answer = nmc("run", "net.nmc", "--input", labelled, "--output", "y.npz")
     _refused(answer, tmp_path, before, "net.nmc")
 
 
@@ -111,7 +111,7 @@ def test_files_that_are_no_program(nmc: Any, test_data: Path, tmp_path: Path, co
     ],
 )
 def test_wrong_options_of_run(
-    nmc: Any, model: Path, test_data: Path, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+    nmc: Any, model: Path, labelled: Path, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     before = {p.name for p in tmp_path.iterdir()}
     answer = nmc("run", model, "--input", "labelled.npz", *options)

@@ -1,4 +1,4 @@
-"""The commands end to end, on the shipped network with few samples."""
+"""The commands end to end, on a small network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nmcompiler.cli import demo as demo_command
-from nmcompiler.cli.run import verdict
+from nmcompiler.cli.run import verdict, write_outputs
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import target_from_toml
 
@@ -20,18 +20,16 @@ CHIP = "generic-digital"
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Path:
-    """A program of the shipped network, compiled once."""
+def compiled(tmp_path_factory: pytest.TempPathFactory, inputs: Path) -> Path:
+    """A program of the small network, compiled once."""
     from nmcompiler.cli.main import main
 
     folder = tmp_path_factory.mktemp("compiled")
-    with np.load(shipped / "calibration.npz") as arrays:
-        np.savez(folder / "few.npz", x=arrays["x"][:16])
     with pytest.raises(SystemExit) as done:
         main(
             [
-                *("compile", str(shipped / "fashion_mnist_lenet.onnx"), "--target", CHIP),
-                *("--calibration", str(folder / "few.npz"), "-o", str(folder / "net.nmc")),
+                *("compile", str(inputs / "net.onnx"), "--target", CHIP),
+                *("--calibration", str(inputs / "few.npz"), "-o", str(folder / "net.nmc")),
                 *("--report", str(folder / "net.html")),
             ]
         )
@@ -78,8 +76,8 @@ def test_inspect_shows_every_core_on_request(nmc: Any, program: Path) -> None:
     assert sum(line[:1].isdigit() for line in listing.splitlines()) == used
 
 
-def test_run_prints_one_object_and_writes_outputs(nmc: Any, program: Path, test_data: Path) -> None:
-    answer = nmc("run", program, "--input", test_data, "--limit", 10, "--json", "--output", "y.npz")
+def test_run_prints_one_object_and_writes_outputs(nmc: Any, program: Path, labelled: Path) -> None:
+    answer = nmc("run", program, "--input", labelled, "--limit", 10, "--json", "--output", "y.npz")
     assert answer.code == 0
     facts = json.loads(answer.out)
     jsonschema.validate(facts, load_schema("run"))
@@ -87,16 +85,16 @@ def test_run_prints_one_object_and_writes_outputs(nmc: Any, program: Path, test_
     assert [facts[f"mismatched_{w}"] for w in ("outputs", "activations", "membranes")] == [0, 0, 0]
     with np.load("y.npz") as arrays:
         assert arrays.files == ["y"]
-        assert (arrays["y"].shape, arrays["y"].dtype) == ((10, 10), np.float32)
+        assert (arrays["y"].shape, arrays["y"].dtype) == ((10, 5), np.float32)
 
 
-def test_run_step_by_step_counts_every_sample(nmc: Any, program: Path, test_data: Path) -> None:
-    facts = json.loads(nmc("run", program, "--input", test_data, "--limit", 3, "--steps", "--json").out)
+def test_run_step_by_step_counts_every_sample(nmc: Any, program: Path, labelled: Path) -> None:
+    facts = json.loads(nmc("run", program, "--input", labelled, "--limit", 3, "--steps", "--json").out)
     assert facts["literal_samples"] == 3
 
 
-def test_run_prints_text(nmc: Any, program: Path, test_data: Path) -> None:
-    answer = nmc("run", program, "--input", test_data)
+def test_run_prints_text(nmc: Any, program: Path, labelled: Path) -> None:
+    answer = nmc("run", program, "--input", labelled)
     assert answer.code == 0
     assert "20 samples" in answer.out
     assert "outputs 0, activations 0, membranes 0" in answer.out
@@ -149,15 +147,26 @@ def test_demo_writes_its_files_once_and_says_how_to_use_them(nmc: Any, tmp_path:
     assert "exists already" in again.err
 
 
-def test_demo_compiles_proves_and_runs(nmc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_command, "_IMAGES", 20)
-    answer = nmc("demo", "--json")
-    assert answer.code == 0
-    facts = json.loads(answer.out)
+def test_demo_compiles_proves_and_runs(nmc: Any, monkeypatch: pytest.MonkeyPatch, inputs: Path) -> None:
+    names = {"model.onnx": "net.onnx", "calibration.npz": "few.npz", "test.npz": "labelled.npz"}
+    monkeypatch.setattr(demo_command, "_shipped", lambda name: inputs / names[name])
+    facts = json.loads(nmc("demo", "--json").out)
     jsonschema.validate(facts, load_schema("demo"))
     jsonschema.validate(facts["compile"], load_schema("compile"))
     jsonschema.validate(facts["run"], load_schema("run"))
     assert facts["run"]["samples"] == 20
+    text = nmc("demo", "--coding", "rate-sync")
+    assert text.code == 0
+    assert "outputs 0, activations 0, membranes 0" in text.out
+    assert "nmc compile FOLDER/model.onnx --target generic-digital --coding rate-sync" in text.out
+
+
+@pytest.mark.long
+def test_demo_of_the_shipped_network_is_exact_on_1000_images(nmc: Any) -> None:
+    run = json.loads(nmc("demo", "--json").out)["run"]
+    assert run["samples"] == 1000
+    assert [run[f"mismatched_{w}"] for w in ("outputs", "activations", "membranes")] == [0, 0, 0]
+    assert abs(run["accuracy"]["chip"] - run["accuracy"]["float"]) <= 0.005
 
 
 def test_a_chip_that_is_not_its_network_is_warned_of_with_exit_code_1(
@@ -169,3 +178,24 @@ def test_a_chip_that_is_not_its_network_is_warned_of_with_exit_code_1(
     assert said.out == ""
     assert "0 outputs, 3 activations, 1,200 membranes" in said.err
     assert verdict(dict.fromkeys(facts, 0)) == verdict(dict.fromkeys(facts)) == 0
+
+
+def test_a_program_without_its_source_runs_and_says_what_it_could_not_compare(
+    nmc: Any, model: Path, calibration: Path, labelled: Path
+) -> None:
+    made = nmc(
+        "compile", model, "--target", CHIP, "--calibration", calibration, "--no-source", "-o", "bare.nmc"
+    )
+    assert made.code == 0
+    assert "Next: nmc run bare.nmc" in made.out
+    facts = json.loads(nmc("run", "bare.nmc", "--input", labelled, "--json").out)
+    jsonschema.validate(facts, load_schema("run"))
+    assert facts["accuracy"]["float"] is None
+    assert facts["accuracy"]["chip"] is not None
+
+
+def test_further_outputs_are_written_under_their_names(tmp_path: Path) -> None:
+    outputs = {"aux/box": np.ones((2, 4), np.float32), "scores": np.zeros((2, 3), np.float32)}
+    write_outputs(tmp_path / "y.npz", ["scores", "aux/box"], outputs)
+    with np.load(tmp_path / "y.npz") as arrays:
+        assert {name: arrays[name].shape for name in arrays.files} == {"y": (2, 3), "y__aux/box": (2, 4)}

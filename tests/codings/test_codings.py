@@ -79,8 +79,15 @@ def test_rate_spreads_the_spikes_of_an_input_evenly(q, steps):
         assert np.ptp(np.diff(times)) <= 1
 
 
-def test_rate_sends_a_current_in_every_step():
-    sent = coding("rate").encode(np.array([200, -3]), Slot(0, 0, 4, 255, True), "current")
+@given(q=st.integers(-255 * 8, 255 * 8))
+def test_a_current_is_spread_over_all_steps_and_sums_to_its_value(q):
+    sent = coding("rate").encode(np.array([q]), Slot(0, 0, 8, 255 * 8, True), "current")[:, 0]
+    assert sent.sum() == q
+    assert np.ptp(sent) <= 1
+
+
+def test_a_current_of_a_multiple_of_the_steps_is_constant():
+    sent = coding("rate").encode(np.array([800, -12]), Slot(0, 0, 4, 1020, True), "current")
     assert sent.tolist() == [[200, -3]] * 4
 
 

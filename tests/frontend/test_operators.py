@@ -188,6 +188,12 @@ def test_a_constant_may_be_the_first_operand(op: str) -> None:
     agreed(model([node(op, ["c", "x"], "y")], (3, 4, 4), {"c": weights(3, 1, 1)}))
 
 
+def test_sum_adds_branches_and_constants() -> None:
+    nodes = [node("Relu", ["x"], "r"), node("Sum", ["x", "c", "r", "x"], "y")]
+    read = agreed(model(nodes, (3, 4, 4), {"c": weights(3, 1, 1)}))
+    assert kinds(read, "y") == ["Conv", "Conv", "Conv"]
+
+
 def test_branches_broadcast() -> None:
     nodes = [node("GlobalAveragePool", ["x"], "g"), node("Sub", ["x", "g"], "y")]
     agreed(model(nodes, (3, 4, 4)))
@@ -263,6 +269,25 @@ def test_groups_that_straddle_a_concat_are_gathered() -> None:
     ]
     read = agreed(model(nodes, (3, 4, 4), {"w": weights(1, 3, 1, 1), "v": weights(4, 2, 3, 3)}))
     assert set(kinds(read, "y")) == {"Conv"}
+
+
+def test_zeros_of_a_pad_become_padding_of_the_convolution() -> None:
+    nodes = [node("Pad", ["x", "pads"], "p"), node("Conv", ["p", "w"], "y", pads=[1, 1, 1, 1])]
+    constants = {"pads": np.array([0, 0, 1, 2, 0, 0, 0, 1]), "w": weights(2, 3, 3, 3)}
+    read = agreed(model(nodes, (3, 5, 4), constants))
+    assert kinds(read, "y") == ["Conv"]
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+def test_padded_values_count_in_a_max_pool(mode: str) -> None:
+    nodes = [node("Pad", ["x", "pads"], "p", mode=mode), node("MaxPool", ["p"], "y", kernel_shape=[2, 2])]
+    agreed(model(nodes, (3, 5, 4), {"pads": np.array([0, 0, 1, 2, 0, 0, 0, 1])}))
+
+
+def test_negative_pads_crop() -> None:
+    agreed(
+        model([node("Pad", ["x"], "p", pads=[0, 0, -1, 0, 1, 2]), node("Relu", ["p"], "y")], (3, 6), opset=10)
+    )
 
 
 def test_squeeze_and_unsqueeze_are_wiring() -> None:
@@ -400,6 +425,9 @@ REFUSED = [
     ("Concat", ["x", "x"], {"axis": 0}, "joins samples"),
     ("ReduceMean", ["x"], {"axes": [0]}, "mean over samples"),
     ("Cast", ["x"], {"to": 7}, "rounds to INT64"),
+    ("Pad", ["x", "pads", "c"], {}, "pads with 0.5"),
+    ("Pad", ["x", "bad"], {}, "do not fit"),
+    ("Add", ["x", "bad"], {}, "computes with integers"),
     ("Erf", ["x"], {}, "operator Erf is not supported"),
     ("BatchNormalization", ["x", "p", "p", "p", "negative"], {}, "no square root"),
     ("BatchNormalization", ["x", "p", "p", "p", "p"], {"training_mode": 1}, "training_mode"),
@@ -414,6 +442,7 @@ def test_what_cannot_be_compiled_is_refused_with_its_reason(
         "w": weights(4, 3, 3, 3),
         "c": 0.5,
         "bad": np.array([0, 5]),
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
         "p": [1.0, 1.0, 1.0],
         "negative": [1.0, -2.0, 1.0],
     }

@@ -11,6 +11,7 @@ from mapping_oracle import Builder, Count, chip, count, networks
 
 from nmcompiler.errors import DoesNotFit, UsageError
 from nmcompiler.ir.cores import Box
+from nmcompiler.ir.kernels import Conv
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.needs import network_needs
@@ -79,6 +80,18 @@ def test_cores_of_two_types_are_each_within_their_own_limits(builder, small, lar
         neurons = sum(p.box.size for p in core.pieces)
         assert neurons <= (large, small)[core.core_type]
     assert len({(c.chip, c.row, c.column) for c in mapped.cores}) == len(mapped.cores)
+
+
+def test_a_layer_that_finds_no_large_core_is_named():
+    kinds = (CoreType(1, Limits(fan_in=99)), CoreType(3, Limits(fan_in=5)))
+    builder = Builder().add("x", (1, 1, 50), "input")
+    for name in ("a", "b"):
+        builder.add(name, (1, 1, 40), "readout").dense("x", name)
+    assert len(fully(builder, chip(kinds=kinds, rows=2, columns=2)).cores) == 1
+    kinds = (CoreType(1, Limits(fan_in=99, neurons=40)), CoreType(3, Limits(fan_in=5)))
+    with pytest.raises(DoesNotFit, match="layer 'a' needs 2 cores where tiny with 1 chip has 1"):
+        fully(builder, chip(kinds=kinds, rows=2, columns=2))
+    assert fully(builder, chip(kinds=kinds, rows=2, columns=2, chips=2)).chips == 2
 
 
 def lenet():
@@ -224,3 +237,28 @@ def test_expected_spikes_between_cores_are_those_of_the_neurons_that_are_read():
     }
     assert links.keys() == expected.keys()
     assert all(np.isclose(links[key], expected[key]) for key in links)
+
+
+def test_progress_counts_up_to_the_end_of_both_stages():
+    told = []
+    fully(lenet(), chip(Limits(neurons=500)), MapOptions(moves=300, progress=lambda *a: told.append(a)))
+    for stage, total in (("partition", 7), ("placement", 300)):
+        done = [d for s, d, t in told if s == stage and t == total]
+        assert done == sorted(done)
+        assert done[-1] == total
+
+
+def test_a_network_as_large_as_vgg_is_cut_in_seconds_without_touching_its_weights():
+    builder, side, last, channels = Builder().add("x", (32, 32, 3), "input"), 32, "x", 3
+    for i, width in enumerate((64, 64, 128, 128, 256, 256, 512, 512)):
+        stride = 2 if i in (2, 4, 6) else 1
+        side //= stride
+        builder.add(f"c{i}", (side, side, width))
+        weight = np.broadcast_to(np.int64(1), (3, 3, channels, width))
+        builder.connect(last, f"c{i}", Conv(weight, (stride, stride), (1, 1)))
+        last, channels = f"c{i}", width
+    target = chip(replace(GENERIC, fan_in=None, input_axons=8192), cores=128, rows=8, columns=16, chips=16)
+    started = time.perf_counter()
+    mapped = fully(builder, target, MapOptions(moves=200))
+    assert time.perf_counter() - started < 20  # about a second when nothing else runs
+    assert len(mapped.cores) <= 1.5 * mapped.lower_bound

@@ -498,7 +498,6 @@ class _Sample:
 def _run_sample(program: OracleProgram, inputs: dict[str, Array]) -> _Sample:
     # Step 1.
     quantised = {port.population: _quantise(program, port, inputs[port.name]) for port in program.inputs}
-    encoding = {port.population: port.encoding for port in program.inputs}
     sample = _start(program)
     for t in range(program.total_steps):  # step 3
         arrivals = sample.travelling.pop(t, {})  # step 3.1
@@ -508,7 +507,7 @@ def _run_sample(program: OracleProgram, inputs: dict[str, Array]) -> _Sample:
                 _read_block(sample, block, t)
         for b, block in enumerate(program.blocks):
             if block.is_input:
-                _send_input(sample, b, t, quantised[block.population], encoding[block.population])
+                _send_input(sample, b, t, quantised[block.population])
             elif block.active(t) and block.levels > 0:
                 _fire(sample, b, t)
     return sample
@@ -625,30 +624,27 @@ def _fire_rate(sample: _Sample, block: Block, i: int, j: int) -> int:
     return 0
 
 
-def _send_input(sample: _Sample, b: int, t: int, quantised: list[int], encoding: str) -> None:
+def _send_input(sample: _Sample, b: int, t: int, quantised: list[int]) -> None:
     """Step 3.4 for an input."""
     block = sample.program.blocks[b]
     if not block.active(t):
         return
     for i, q in enumerate(quantised):
-        value = _input_value(sample.program.coding, encoding, q, t - block.fire_start, block.steps)
+        value = _input_value(sample.program.coding, q, t - block.fire_start, block.steps)
         if value != 0:
             sample.send(t, b, block.gid0 + i, value)
 
 
-def _input_value(coding: str, encoding: str, q: int, j: int, steps: int) -> int:
+def _input_value(coding: str, q: int, j: int, steps: int) -> int:
     """What an input that stands for q sends in its step j; 0 for nothing."""
     sign = (q > 0) - (q < 0)
     if coding == "phase":
         return sign if (abs(q) >> (steps - 1 - j)) & 1 else 0
     if coding == "rate-sync":
         return sign if j < abs(q) else 0
-    if encoding == "current":
-        return q
-    _require(encoding == "spikes", f"unknown encoding {encoding!r}")
     after = (steps // 2 + (j + 1) * abs(q)) // steps
     before = (steps // 2 + j * abs(q)) // steps
-    return sign if after > before else 0
+    return sign * (after - before)
 
 
 # --------------------------------------------------------------------------------------- command line

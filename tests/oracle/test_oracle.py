@@ -336,7 +336,7 @@ def test_rate_with_current_input_and_bias_currents(tmp_path: Path) -> None:
     draft = Draft(
         coding="rate",
         blocks=[
-            source(1, levels=4, steps=4),
+            source(1, levels=16, steps=4),
             block(1, (1, 1, 1), 1, levels=4, fire_start=1, steps=4, weight_n=1, run_n=1),
             block(2, (1, 1, 1), 2, fire_start=2, steps=4, param0=1, weight0=1, weight_n=1, run0=1, run_n=1),
         ],
@@ -352,8 +352,8 @@ def test_rate_with_current_input_and_bias_currents(tmp_path: Path) -> None:
         inputs=[port_in([1], encoding="current")],
         outputs=[port_out([1], 2)],
     )
-    result = draft.run(tmp_path, [[2], [0]])
-    # q = 2 is sent as the value 2 in t = 0 … 3. Hidden: t = 1: 2 + 2 + 1 = 5 fires, 1; t = 2: 4 fires, 0;
+    result = draft.run(tmp_path, [[8], [0]])
+    # q = 8 is sent as the value 2 in t = 0 … 3. Hidden: t = 1: 2 + 2 + 1 = 5 fires, 1; t = 2: 4 fires, 0;
     # t = 3: 3; t = 4: 6 fires, 2; t = 5: not active, no current. Read-out: 3 spikes of 3, less the current
     # of t = 2 … 5: 9 − 4 = 5.
     # q = 0: t = 1: 3; t = 2: 4 fires, 0; t = 3: 1; t = 4: 2. Read-out 3 − 4 = −1.

@@ -61,7 +61,10 @@ def test_outputs_of_random_networks_stay_the_same(seed: int) -> None:
     assert result.changed == bool(signed)
     assert not any(p.signed for p in result.graph.graph if p.role != "readout")
     samples = random_samples(network, seed, 6)
-    before, after = run_integer(network, samples, record=True), run_integer(result.graph, samples, record=True)
+    before, after = (
+        run_integer(network, samples, record=True),
+        run_integer(result.graph, samples, record=True),
+    )
     for name, wanted in before.outputs.items():
         assert np.array_equal(after.outputs[name], wanted)
     for p in signed:

@@ -14,7 +14,7 @@ from nmcompiler.program.lift import check_lift
 from nmcompiler.program.structure import fault
 from nmcompiler.testing import ADVERSARIAL, adversarial_network, random_network, tiny_target
 from nmcompiler.testing.networks import Builder
-from tests.program.cuts import random_cores, random_program
+from nmcompiler.testing.programs import random_cores, random_program
 
 CODES = ("phase", "rate-sync", "rate")
 

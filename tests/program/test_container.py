@@ -13,7 +13,7 @@ from nmcompiler.program.container import load, save
 from nmcompiler.program.layout import ARRAYS, Program
 from nmcompiler.program.lift import check_lift
 from nmcompiler.program.members import array_bytes, array_from, checksum
-from tests.program.cuts import random_program
+from nmcompiler.testing.programs import random_program
 
 
 @pytest.fixture(scope="module")

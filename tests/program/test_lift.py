@@ -9,7 +9,7 @@ from nmcompiler.program import lifted
 from nmcompiler.program.expand import expand
 from nmcompiler.program.lift import check_lift, difference, lift
 from nmcompiler.testing import mutations
-from tests.program.cuts import random_program
+from nmcompiler.testing.programs import random_program
 
 CODES = ("phase", "rate-sync", "rate")
 

@@ -3,7 +3,7 @@ import pytest
 
 from nmcompiler.program.layout import BLOCK_COLUMNS
 from nmcompiler.program.structure import fault
-from tests.program.cuts import random_program
+from nmcompiler.testing.programs import random_program
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The simulator against answers by hand, a slow model, and the integer network."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_dropped_route_silences_what_it_fed():
 
 
 @pytest.mark.parametrize("name", [*WINDOWED, "rate"])
-@pytest.mark.parametrize("delay", [1, 2, 3])
+@pytest.mark.parametrize("delay", [1, 2, 3, 2**31 - 1])
 def test_longer_delays_are_executed_as_written(name, delay):
     made = program(name)
     routes = made.arrays["routes"].copy()
@@ -295,6 +296,26 @@ def test_the_number_of_threads_and_the_tiles_change_nothing(name, monkeypatch):
         )
         assert_same(one, other)
     assert seen == [["running", done, 23] for done in (4, 8, 12, 16, 20, 23)]
+
+
+def test_an_interrupt_ends_a_run_between_tiles(monkeypatch):
+    monkeypatch.setattr(engine_module, "_TILE_SAMPLES", 1)
+    begun = []
+    true = engine_module.run_literally
+
+    def counted(loaded, encoded, rows, store):
+        begun.append(rows)
+        time.sleep(0.002)
+        return true(loaded, encoded, rows, store)
+
+    monkeypatch.setattr(engine_module, "run_literally", counted)
+
+    def interrupt(work, done, of):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Simulator(program("phase")).run(np.ones((400, 2)), threads=2, progress=interrupt, literal=True)
+    assert len(begun) < 400
 
 
 # --- checks ---------------------------------------------------------------------------------------------

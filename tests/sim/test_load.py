@@ -115,6 +115,8 @@ def test_an_entry_that_points_outside_is_refused(array, row, column, value):
         (1, {"c0": 1}),
         (1, {"population": 3}),
         (1, {"kind": 0, "core": -1}),
+        (1, {"steps": 90}),
+        (1, {"levels": 2**31}),
     ],
 )
 def test_a_block_that_points_outside_is_refused(row, columns):
@@ -130,3 +132,11 @@ def test_patterns_out_of_order_are_refused():
 def test_registers_too_wide_for_the_simulator_are_refused():
     with pytest.raises(InputFileError, match="registers of 64 bits"):
         load(program("phase", membrane_bits=64))
+
+
+def test_digits_beyond_the_integers_of_the_kernels_are_refused():
+    made = program("phase", total_steps=100)
+    with pytest.raises(InputFileError, match="fires for 70 steps"):
+        load(with_column(made, 1, steps=70))
+    with pytest.raises(InputFileError, match="threshold"):
+        load(with_column(made, 1, steps=62))

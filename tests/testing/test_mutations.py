@@ -3,7 +3,7 @@ import numpy as np
 from nmcompiler.program.layout import ARRAYS
 from nmcompiler.program.structure import fault
 from nmcompiler.testing import MUTATIONS, mutations
-from tests.program.cuts import random_program
+from nmcompiler.testing.programs import random_program
 
 
 def test_every_kind_is_planted_and_leaves_a_program_that_can_be_read() -> None:

@@ -1,4 +1,9 @@
-"""Core graphs by random cuts, for tests of the program: no mapping takes part."""
+"""Programs of random networks on random cores, without any mapping.
+
+A partition that no mapper would choose finds faults that a good one hides.
+"""
+
+from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
@@ -8,14 +13,18 @@ import numpy as np
 from nmcompiler.codings import coding
 from nmcompiler.ir.cores import Box, Core, CoreGraph, Piece
 from nmcompiler.ir.graph import Graph
+from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.program.assemble import assemble
 from nmcompiler.program.layout import Program
-from nmcompiler.testing import random_network, tiny_target
+from nmcompiler.testing.networks import random_network
+from nmcompiler.testing.targets import tiny_target
+
+__all__ = ["random_cores", "random_program"]
 
 
 def random_cores(spiking: Spiking, seed: int) -> CoreGraph:
-    """Returns all populations cut into random boxes, scattered over random cores."""
+    """Returns all populations but the inputs cut into random boxes, scattered over random cores."""
     rng = np.random.default_rng(seed)
     pieces = [
         Piece(p.name, Box(*y, *x, *c))
@@ -34,7 +43,14 @@ def random_cores(spiking: Spiking, seed: int) -> CoreGraph:
 
 
 def random_program(seed: int, code: str = "phase") -> Program:
-    """Returns the program of a random network on random cores, every other one sharing weights."""
+    """Returns the program of a random network on random cores.
+
+    Every other seed shares the weights of convolutions, every third fires on v > θ.
+
+    Args:
+        seed: Seed of the network and of the cuts.
+        code: Name of the spike code.
+    """
     target = tiny_target(weight_sharing=bool(seed % 2), fires_when="gt" if seed % 3 == 0 else "ge")
     chosen = coding(code)
     encoding = chosen.input_encodings[0]
@@ -44,6 +60,8 @@ def random_program(seed: int, code: str = "phase") -> Program:
 
 def _intervals(rng: np.random.Generator, length: int) -> list[tuple[int, int]]:
     count = int(rng.integers(1, min(length, 4) + 1))
-    inner = rng.choice(np.arange(1, length), count - 1, replace=False) if length > 1 else []
+    inner: Array = (
+        rng.choice(np.arange(1, length), count - 1, replace=False) if length > 1 else np.zeros(0, np.int64)
+    )
     cuts = [0, *sorted(int(i) for i in inner), length]
     return list(pairwise(cuts))

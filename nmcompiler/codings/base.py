@@ -91,11 +91,8 @@ class Coding:
         """Returns the closed form: entry q is the number of spikes that stand for the value q ≤ levels."""
         raise NotImplementedError
 
-    def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
-        """Returns what input neurons send: ``(steps, *q.shape)`` for integers ``q``, signed where q is.
-
-        ``encoding`` is one of ``input_encodings``; only codes with several look at it.
-        """
+    def encode(self, q: IntArray, slot: Slot) -> IntArray:
+        """Returns what input neurons send: ``(steps, *q.shape)`` for integers ``q``, signed where q is."""
         raise NotImplementedError
 
     def decode(self, sent: IntArray, slot: Slot) -> IntArray:

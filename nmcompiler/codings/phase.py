@@ -46,7 +46,7 @@ class Phase(Coding):
         """Returns popcount(q)."""
         return np.bitwise_count(np.arange(levels + 1)).astype(np.int64)
 
-    def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
+    def encode(self, q: IntArray, slot: Slot) -> IntArray:
         """Returns the digits, most significant first, with the sign of q."""
         shifts = np.arange(slot.steps - 1, -1, -1).reshape(-1, *(1,) * q.ndim)
         sent: IntArray = (np.abs(q)[None] >> shifts & 1) * np.sign(q)[None]

@@ -75,7 +75,7 @@ class Rate(Coding):
         """Returns q: the spikes that a value takes when none is sent and taken back."""
         return np.arange(levels + 1, dtype=np.int64)
 
-    def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
+    def encode(self, q: IntArray, slot: Slot) -> IntArray:
         """Returns q spread evenly over the T steps, as a neuron with θ = T and start T // 2 sends it.
 
         With L ≤ T these are spikes. A ``current`` has L = N·T: every step then carries a value up to N, and

@@ -43,7 +43,7 @@ class RateSync(Coding):
         """Returns q."""
         return np.arange(levels + 1, dtype=np.int64)
 
-    def encode(self, q: IntArray, slot: Slot, encoding: str) -> IntArray:
+    def encode(self, q: IntArray, slot: Slot) -> IntArray:
         """Returns |q| spikes of q's sign in the first |q| steps."""
         j = np.arange(slot.steps).reshape(-1, *(1,) * q.ndim)
         sent: IntArray = np.where(j < np.abs(q)[None], np.sign(q)[None], 0)

@@ -135,6 +135,8 @@ class Builder:
         check_size(shape)
         wires = [np.broadcast_to(t.wire.ids, shape) for t in terms]
         order = self._best_layout(wires)
+        constants = [t.factor for t in terms] + ([] if shift is None else [shift])
+        self._settle_layout(wires, order, [np.broadcast_to(c, shape) for c in constants])
         parts = []
         for term, ids in zip(terms, wires, strict=True):
             factor = compact(_arranged(np.broadcast_to(term.factor, shape), order))
@@ -236,12 +238,26 @@ class Builder:
             return False
         if self.sources.channels(ids.swapaxes(0, 1)) is not None:
             return True
+        self._relayout(ids)
+        return False
+
+    def _settle_layout(self, wires: list[Array], order: Array, constants: list[Array]) -> None:
+        """Asks for a relayout where more constants are one number a channel with the ONNX channels last."""
+        wanted = spatial(np.arange(wires[0].size).reshape(wires[0].shape))
+
+        def along_channels(layout: Array) -> int:
+            return sum(compact(_arranged(c, layout)).shape[:2] == (1, 1) for c in constants)
+
+        if along_channels(wanted) > along_channels(order):
+            self._relayout(_arranged(wires[0], wanted))
+
+    def _relayout(self, ids: Array) -> None:
+        """Asks for ``(h, w, c)`` ids as the layout of the layer that they rearrange, where that is free."""
         index = self.sources.whole(ids)
         root = None if index is None else self._free.get(self.sources.names[index])
         if index is not None and root is not None and root not in self._pinned:
             order = self._natural[root].order[self.sources.positions(index, ids.ravel())]
             raise Relayout(root, Layout(_shape(ids), order))
-        return False
 
     def _best_layout(self, wires: list[Array]) -> Array:
         """Returns the first layout in which most of the wires are made of whole channels."""

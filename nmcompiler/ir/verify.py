@@ -56,10 +56,8 @@ _LAYER: Rules[Layer] = (
 
 _POPULATION: Rules[Population] = (
     (lambda p: min(p.shape) > 0, "has an empty shape"),
-    (
-        lambda p: p.bias.dtype.kind == "i" and p.theta.dtype.kind == "i",
-        "has a bias or threshold that is no integer",
-    ),
+    (lambda p: p.bias.dtype.kind == "i", "has a bias that is no integer"),
+    (lambda p: p.theta.dtype.kind == "i", "has a threshold that is no integer"),
     (lambda p: _broadcasts(p.bias, p.shape), "has a bias that does not broadcast to its shape"),
     (lambda p: _broadcasts(p.theta, p.shape), "has thresholds that do not broadcast to its shape"),
     (lambda p: bool(np.all(p.theta >= 1)), "has a threshold below 1"),

@@ -141,7 +141,7 @@ class Quantise:
     def _hidden(self, state: _State, model: Model, layer: Layer) -> None:
         edges = model.graph.in_edges(layer.name)
         source = state.signals[edges[0].source] if len(edges) == 1 else None
-        if source is not None and _only_pools(layer, edges[0].payload.kernel, source):
+        if source is not None and source.repeats == 1 and _only_pools(layer, edges[0].payload.kernel, source):
             self._pool(state, layer, source)
             return
         options = self.options

@@ -127,8 +127,8 @@ def _peak(loaded: Loaded, block: Block) -> tuple[float, float]:
     """Returns the smallest and largest sum of values that a neuron of the block sends, over any time."""
     if loaded.coding.windowed:
         return block.lowest, block.levels
-    # What is taken back is negative over the time in which it is. A current enters anew in every step.
-    total = block.slot.steps * (block.levels if block.is_input else 1)
+    # What is taken back is negative over the time in which it is.
+    total = block.levels if block.is_input else block.slot.steps
     return (-total if block.signed else 0), total
 
 

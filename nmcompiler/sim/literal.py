@@ -66,9 +66,8 @@ class _Tile:
             v.reshape(-1, block.n)[:] = v0
         # A step that changed nothing changes nothing when it is repeated: the modes in which that is known.
         self._at_rest: list[set[tuple[int, int]]] = [set() for _ in blocks]
-        encoding = {port.population: port.encoding for port in loaded.program.inputs}
         self._trains = {
-            index: loaded.coding.encode(q, blocks[index].slot, encoding[blocks[index].population])
+            index: loaded.coding.encode(q, blocks[index].slot)
             for index, q in input_values(loaded, encoded, rows).items()
         }
         self._integrate, self._fire = jit(loaded.coding.integrate), jit(loaded.coding.fire)

@@ -63,7 +63,7 @@ def test_encoding_and_decoding_are_inverse_and_cost_the_closed_form(name, q, lev
     q = max(-levels, min(levels, q))
     code = coding(name)
     slot = Slot(0, 0, code.steps(levels), levels, signed=True)
-    sent = code.encode(np.array([q]), slot, "spikes")
+    sent = code.encode(np.array([q]), slot)
     assert sent.shape == (code.steps(levels), 1)
     assert code.decode(sent, slot)[0] == q
     assert np.count_nonzero(sent) == code.spikes_per_value(levels)[abs(q)]
@@ -71,7 +71,7 @@ def test_encoding_and_decoding_are_inverse_and_cost_the_closed_form(name, q, lev
 
 @given(q=st.integers(-16, 16), steps=st.integers(16, 40))
 def test_rate_spreads_the_spikes_of_an_input_evenly(q, steps):
-    sent = coding("rate").encode(np.array([q]), Slot(0, 0, steps, 16, True), "spikes")[:, 0]
+    sent = coding("rate").encode(np.array([q]), Slot(0, 0, steps, 16, True))[:, 0]
     assert sent.sum() == q
     assert set(np.unique(sent)) <= {0, 1 if q > 0 else -1}
     times = np.flatnonzero(sent)
@@ -81,13 +81,13 @@ def test_rate_spreads_the_spikes_of_an_input_evenly(q, steps):
 
 @given(q=st.integers(-255 * 8, 255 * 8))
 def test_a_current_is_spread_over_all_steps_and_sums_to_its_value(q):
-    sent = coding("rate").encode(np.array([q]), Slot(0, 0, 8, 255 * 8, True), "current")[:, 0]
+    sent = coding("rate").encode(np.array([q]), Slot(0, 0, 8, 255 * 8, True))[:, 0]
     assert sent.sum() == q
     assert np.ptp(sent) <= 1
 
 
 def test_a_current_of_a_multiple_of_the_steps_is_constant():
-    sent = coding("rate").encode(np.array([800, -12]), Slot(0, 0, 4, 1020, True), "current")
+    sent = coding("rate").encode(np.array([800, -12]), Slot(0, 0, 4, 1020, True))
     assert sent.tolist() == [[200, -3]] * 4
 
 

@@ -380,6 +380,16 @@ def test_channels_last_files_come_out_as_convolutions() -> None:
     assert read.graph.node("d").bias.shape == (1, 1, 4)
 
 
+def test_parameters_along_channels_decide_the_layout_of_an_input() -> None:
+    constants = {"g": weights(3), "b": weights(3, seed=1), "m": weights(3, seed=2), "v": [0.1, 0.5, 2.0]}
+    nodes = [
+        node("Transpose", ["x"], "a", perm=[0, 3, 1, 2]),
+        node("BatchNormalization", ["a", *constants], "y"),
+    ]
+    read = agreed(model(nodes, (4, 4, 3), constants))
+    assert kinds(read, "y") == ["Conv"]
+
+
 def test_a_dense_layer_takes_the_layout_of_the_map_that_it_becomes() -> None:
     nodes = [
         node("Gemm", ["x", "v", "b"], "a"),

@@ -76,7 +76,6 @@ def _run_sample(program, blocks, wires, hops, q, result):
     highest = 2 ** (program.membrane_bits - 1) - 1
     above = int(program.fires_when == "gt")
     coding = program.coding
-    encodings = {port.population: port.encoding for port in program.inputs}
     v, dendrite, sign, total = {}, defaultdict(int), {}, defaultdict(int)
     values, membranes = defaultdict(int), {}
     arrivals = defaultdict(lambda: defaultdict(int))
@@ -112,7 +111,7 @@ def _run_sample(program, blocks, wires, hops, q, result):
                         membranes[gid] = v[gid] - above
                 sent = 0
                 if active and b["kind"] == 0:
-                    sent = _encoded(coding, encodings[b["population"]], q[gid], j, b["steps"])
+                    sent = _encoded(coding, q[gid], j, b["steps"])
                 elif active and b["levels"]:
                     sent = _fired(coding, v, sign, total, gid, b, parameter("theta", b, i), j, above)
                 total[gid] += sent
@@ -127,14 +126,12 @@ def _run_sample(program, blocks, wires, hops, q, result):
     result.membranes.append(membranes)
 
 
-def _encoded(coding, encoding, q, j, steps):
+def _encoded(coding, q, j, steps):
     s = int(np.sign(q))
     if coding == "phase":
         return s * (abs(q) >> (steps - 1 - j) & 1)
     if coding == "rate-sync":
         return s if j < abs(q) else 0
-    if encoding == "current":
-        return q
     half = steps // 2
     return s * ((half + (j + 1) * abs(q)) // steps - (half + j * abs(q)) // steps)
 

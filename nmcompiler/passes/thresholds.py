@@ -84,7 +84,8 @@ class Formats:
         return cls(
             weight=max((1 << bits - 1) - 1, 1),
             theta=max(((1 << target.threshold.bits) - 1) >> headroom_bits, 1),
-            membrane=target.membrane_max >> headroom_bits,
+            # An off half starts up to one higher than −b, and chips that fire on v > θ start one higher.
+            membrane=max((target.membrane_max >> headroom_bits) - 2, 1),
             mantissa=mantissa if mantissa is None else mantissa >> headroom_bits,
             exponent=0 if target.bias is None else target.bias.exponent_max,
             per_population=target.threshold.per == "population",

@@ -1,0 +1,48 @@
+"""The chain from an integer network to a placed program, for tests: what the compiler does after the passes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.backend import BackendBase, MapOptions
+from nmcompiler.codings import coding
+from nmcompiler.ir.cores import Traffic
+from nmcompiler.ir.network import Network
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.passes.base import Context
+from nmcompiler.passes.pipeline import Pipeline
+from nmcompiler.program.layout import Program
+from nmcompiler.target import Target
+
+__all__ = ["placed_program"]
+
+
+def placed_program(
+    network: Network,
+    target: Target,
+    code: str,
+    *,
+    backend: BackendBase | None = None,
+    seed: int = 0,
+    timesteps: int | None = None,
+) -> tuple[Program, Spiking]:
+    """Returns an integer network as the placed program of a chip, and the golden network that it must equal.
+
+    Args:
+        network: Any integer network; the backend's legalising passes run first.
+        target: The chip.
+        code: Name of the spike code.
+        backend: What compiles; the defaults of ``BackendBase`` where None.
+        seed: Seed of the placement.
+        timesteps: Steps T of the rate code.
+    """
+    backend = backend or BackendBase()
+    chosen = coding(code)
+    context = Context(calibration=None, target=target, seed=seed)
+    legal = Pipeline(backend.legalise(chosen, target)).run(network, context).graph
+    assert isinstance(legal, Network)
+    encoding = next(e for e in chosen.input_encodings if e in target.input_encodings)
+    spiking = chosen.convert(legal, target, input_encoding=encoding, timesteps=timesteps)
+    traffic = Traffic({p.name: np.ones(p.shape) for p in legal.graph})
+    cores = backend.map(spiking, target, traffic, MapOptions(seed=seed, moves=200))
+    return backend.emit(spiking, cores, target), spiking

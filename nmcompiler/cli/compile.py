@@ -100,7 +100,7 @@ def command(
     chosen = CompileOptions(**options)
     _, chip = find_target(target, chosen.backend)
     with progress() as show:
-        made = compile_model(model, chip, coding or chip.codings[0], calibration, chosen, show)
+        made = compile_model(model, target, coding or chip.codings[0], calibration, chosen, show)
     page = None if report is None else _page(made)
     save(made.program, path, include_source=chosen.include_source)
     if report is not None and page is not None:

@@ -77,7 +77,7 @@ def _demo(target: str, coding: str | None, threads: int) -> dict[str, Any]:
         resources.as_file(_shipped("test.npz")) as test,
         progress() as show,
     ):
-        made = compile_model(model, chip, code.name, calibration, options, show)
+        made = compile_model(model, target, code.name, calibration, options, show)
         outcome = run_program(
             made.program,
             read_samples(test, made.program.inputs).first(_IMAGES),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from nmcompiler.errors import UsageError, nearest
-from nmcompiler.ir.kernels import Array, Conv, Dense, elementwise, identity
+from nmcompiler.ir.kernels import Array, Conv, Dense, elementwise
 from nmcompiler.ir.network import Network
 from nmcompiler.testing.networks import Builder
 
@@ -155,8 +155,9 @@ def _long_skip(builder: Builder) -> None:
     for levels in (7, 15, 3, 10):
         weight = builder.rng.integers(-9, 10, (3, 3, 3, 3))
         last = builder.hidden((4, 3, 3), [(last, Conv(weight, padding=(1, 1)))], "Conv", levels=levels)
+    copy = elementwise(np.ones(3, np.int64))
     joined = builder.hidden(
-        (4, 3, 3), [(last, identity(3)), (first, identity(3))], "Add", levels=15, bias=_column(np.zeros(3))
+        (4, 3, 3), [(last, copy), (first, copy)], "Add", levels=15, bias=_column(np.zeros(3))
     )
     builder.readout((1, 1, 3), [(joined, Dense(builder.rng.integers(-9, 10, (3, 36))))])
 

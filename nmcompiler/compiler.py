@@ -34,7 +34,16 @@ from nmcompiler.report.facts import program_facts
 from nmcompiler.report.run import RunOutcome, run_facts
 from nmcompiler.target import Target
 
-__all__ = ["Compilation", "CompileOptions", "compile_model", "run_program"]
+__all__ = [
+    "Compilation",
+    "CompileOptions",
+    "Placed",
+    "Plan",
+    "compile_model",
+    "place",
+    "plan_of",
+    "run_program",
+]
 
 _TRAFFIC_SAMPLES = 32
 _DEFAULT_LEVELS = 15
@@ -79,7 +88,7 @@ class Compilation:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """The options with their defaults filled in, checked against code and chip."""
 
     coding: Coding
@@ -88,6 +97,23 @@ class _Plan:
     timesteps: int | None
     input_levels: int
     input_encoding: str
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A network on the cores of a chip.
+
+    Attributes:
+        plan: What was asked for.
+        spiking: The golden network in its code.
+        cores: Where its neurons sit.
+        notes: What the passes have to say.
+    """
+
+    plan: Plan
+    spiking: Spiking
+    cores: CoreGraph
+    notes: tuple[Note, ...]
 
 
 def compile_model(
@@ -113,25 +139,44 @@ def compile_model(
     """
     began = time.perf_counter()
     backend, chip = _target(target, options.backend)
-    plan = _plan(options, code, chip)
+    plan_of(options, code, chip)  # a wrong option is reported before any file is read
     source = model if isinstance(model, bytes) else read_source(model)
     layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.name)
     samples = _calibration(calibration, layers)
-    network, notes = _network(layers, backend, chip, plan, samples, options, progress)
-    spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
-    progress("mapping", 0, 1)
-    traffic = _traffic(network, plan.coding, samples)
-    cores = backend.map(spiking, chip, traffic, MapOptions(chips=options.chips, seed=options.seed))
-    program = backend.emit(spiking, cores, chip)
+    placed = place(layers, backend, chip, code, samples, options, progress)
+    program = backend.emit(placed.spiking, placed.cores, chip)
     program = replace(
         program,
-        report=_report(layers, chip, plan, notes, cores, options),
+        report=_report(layers, chip, placed, options),
         source=source if options.include_source else None,
     )
     progress("proving", 0, 1)
-    _prove(program, spiking, backend)
+    _prove(program, placed.spiking, backend)
     facts = {**program_facts(program), "compile_seconds": round(time.perf_counter() - began, 3)}
+    progress("proving", 1, 1)
     return Compilation(program, facts)
+
+
+def place(
+    layers: Model,
+    backend: Backend,
+    chip: Target,
+    code: str,
+    samples: Mapping[str, Array],
+    options: CompileOptions,
+    progress: Progress = silent,
+) -> Placed:
+    """Quantises a network, converts it to spikes and places it on a chip: all of a compilation but the program.
+
+    Raises:
+        NmcError: As ``compile_model``.
+    """
+    plan = plan_of(options, code, chip)
+    network, notes = _network(layers, backend, chip, plan, samples, options, progress)
+    spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
+    traffic = _traffic(network, plan.coding, samples)
+    mapping = MapOptions(chips=options.chips, seed=options.seed, progress=progress)
+    return Placed(plan, spiking, backend.map(spiking, chip, traffic, mapping), notes)
 
 
 def run_program(
@@ -157,7 +202,8 @@ def _target(target: str | Target, backend_name: str | None) -> tuple[Backend, Ta
     return find_target(target, backend_name)
 
 
-def _plan(options: CompileOptions, code: str, chip: Target) -> _Plan:
+def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
+    """Returns the options with their defaults; raises ``UsageError`` where they suit not code or chip."""
     chosen = coding(code)
     if code not in chip.codings:
         able = sorted(name for name, (_, t) in targets().items() if code in t.codings)
@@ -196,7 +242,7 @@ def _plan(options: CompileOptions, code: str, chip: Target) -> _Plan:
     for option, value in (("--levels", levels), ("--input-levels", input_levels)):
         if not 1 <= value <= 65535:
             raise UsageError(f"{option} {value} is out of range", allowed="1 to 65535")
-    return _Plan(chosen, levels, weight_bits, timesteps, input_levels, encoding)
+    return Plan(chosen, levels, weight_bits, timesteps, input_levels, encoding)
 
 
 def _encoding(asked: str | None, chosen: Coding, chip: Target) -> str:
@@ -224,7 +270,7 @@ def _network(
     layers: Model,
     backend: Backend,
     chip: Target,
-    plan: _Plan,
+    plan: Plan,
     samples: Mapping[str, Array],
     options: CompileOptions,
     progress: Progress,
@@ -263,15 +309,9 @@ def _traffic(network: Network, code: Coding, samples: Mapping[str, Array]) -> Tr
     return Traffic(spikes)
 
 
-def _report(
-    layers: Model,
-    chip: Target,
-    plan: _Plan,
-    notes: tuple[Note, ...],
-    cores: CoreGraph,
-    options: CompileOptions,
-) -> dict[str, Any]:
+def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions) -> dict[str, Any]:
     """Returns the facts that cannot be counted in the program; equal inputs give equal facts."""
+    plan, cores, notes = placed.plan, placed.cores, placed.notes
     chips = options.chips or chip.max_chips
     return {
         "model": layers.name,
@@ -285,12 +325,16 @@ def _report(
             "lower_bound": cores.placement_bound,
             "max_link_load": cores.max_link_load,
         },
+        "input_levels": plan.input_levels,
         "sqnr_db": {n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None},
         "host_macs_share": 0.0,
         "host_ops": sorted({op for port in layers.outputs for op in port.host_ops}),
         "seed": options.seed,
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
-        "warnings": [*layers.warnings, *(f"layer '{n.layer}' {n.text}" for n in notes if n.text)],
+        "silent_channels": {n.layer: n.silent_channels for n in notes if n.silent_channels},
+        "saturated_share": {n.layer: round(n.saturated_share, 5) for n in notes if n.sqnr_db is not None},
+        "notes": [f"'{n.layer}' {n.text}" for n in notes if n.text],
+        "warnings": list(layers.warnings),
     }
 
 

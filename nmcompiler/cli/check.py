@@ -21,7 +21,7 @@ def command(model: Path, target: str | None, as_json: bool) -> int:
 
     The exit code is 1 where the answer is no.
     """
-    from nmcompiler.compiler import check_model
+    from nmcompiler.checker import check_model
 
     with progress() as show:
         facts = check_model(model, target, show)

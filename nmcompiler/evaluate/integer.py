@@ -72,7 +72,6 @@ def run_integer(
     record: bool = False,
     quantised: bool = False,
     batch: int = 128,
-    input_gain: int = 1,
 ) -> IntegerResult:
     """Runs the network on samples.
 
@@ -82,17 +81,11 @@ def run_integer(
         record: Whether to keep values and membranes of every population.
         quantised: Whether ``samples`` are integers of the input populations already.
         batch: Samples that go through at a time.
-        input_gain: How often an input arrives during a sample: T where the rate code injects it as a
-            current, else 1.
 
     Raises:
         UsageError: Where samples of a port are missing or differ in number or shape.
     """
-    parts = list(
-        iterate_integer(
-            network, samples, record=record, quantised=quantised, batch=batch, input_gain=input_gain
-        )
-    )
+    parts = list(iterate_integer(network, samples, record=record, quantised=quantised, batch=batch))
 
     def joined(pick: list[Mapping[str, Array]]) -> dict[str, Array]:
         return {name: np.concatenate([part[name] for part in pick]) for name in pick[0]}
@@ -111,19 +104,18 @@ def iterate_integer(
     record: bool = False,
     quantised: bool = False,
     batch: int = 128,
-    input_gain: int = 1,
 ) -> Iterator[IntegerResult]:
     """Yields the result of ``run_integer`` some samples at a time; at least once."""
     count = _count(network, samples)
-    bounds = {p.name: accumulator_bound(network, p.name) * input_gain for p in network.graph}
+    bounds = {p.name: accumulator_bound(network, p.name) for p in network.graph}
     for first in range(0, max(count, 1), batch):
         part = {port.name: samples[port.name][first : first + batch] for port in network.inputs}
         inputs = part if quantised else encode_inputs(network, part)
-        yield _run(network, inputs, bounds, record, input_gain)
+        yield _run(network, inputs, bounds, record)
 
 
 def _run(
-    network: Network, inputs: Mapping[str, Array], bounds: Mapping[str, int], record: bool, gain: int
+    network: Network, inputs: Mapping[str, Array], bounds: Mapping[str, int], record: bool
 ) -> IntegerResult:
     values: dict[str, Array] = {}
     membranes: dict[str, Array] = {}
@@ -136,7 +128,7 @@ def _run(
     for population in network.graph:
         if population.role == "input":
             continue
-        membrane = _membrane(network, population, values, bounds[population.name], count, gain)
+        membrane = _membrane(network, population, values, bounds[population.name], count)
         if population.role != "readout":
             values[population.name] = _fire(population, membrane)
         if record or population.role == "readout":
@@ -149,7 +141,7 @@ def _run(
 
 
 def _membrane(
-    network: Network, population: Population, values: Mapping[str, Array], bound: int, count: int, gain: int
+    network: Network, population: Population, values: Mapping[str, Array], bound: int, count: int
 ) -> Array:
     """Returns ``v0 + Σ w·q`` as whole numbers in a type in which no sum can be rounded."""
     dtype = _exact_type(bound)
@@ -157,8 +149,6 @@ def _membrane(
     total += population.v0.astype(dtype)
     for edge in network.graph.in_edges(population.name):
         source = values[edge.source].astype(dtype)
-        if gain != 1 and network.graph.node(edge.source).role == "input":
-            source = np.multiply(source, gain, dtype=dtype)
         total += apply(edge.payload.kernel, source, population.shape)
     return total
 

@@ -39,8 +39,8 @@ class QuantiseOptions:
         levels: L of hidden populations; T in the rate code.
         weight_bits: Bits of a weight, sign included; None for the chip's.
         input_levels: L of the inputs.
-        input_repeats: How often an input arrives during a sample: T where a code injects it as a current
-            in every step, else 1. Its weights are those of ``scale / input_repeats``.
+        input_repeats: T where a code injects inputs as a current in each of T steps, else 1. Their values
+            are then sums over the steps: L is ``input_levels · input_repeats``, at a scale as much finer.
         headroom_bits: Bits that the code adds to thresholds, biases and membranes (4 in ``rate``).
         proved: Whether membranes must fit the chip for every input, by the sums of their weights: then no
             saturation is possible. Codes that are judged by accuracy anyway need them to fit only for what
@@ -64,7 +64,6 @@ class _Signal:
     """A layer's values: in integers for the network, and on the calibration samples both ways."""
 
     values: Values
-    repeats: int
     q: Array  # (N, h, w, c) float32 whole numbers
     x: Array  # (N, h, w, c) float32, floating-point path
 
@@ -125,23 +124,22 @@ class Quantise:
         return PassResult(network, True, tuple(state.notes))
 
     def _input(self, state: _State, layer: Layer, x: Array) -> None:
-        levels = self.options.input_levels
-        coded = input_range(x, levels)
-        q = np.floor((x - coded.offset) / coded.scale + 0.5)
+        coded = input_range(x, self.options.input_levels)
+        levels = self.options.input_levels * self.options.input_repeats
+        scale = coded.scale / self.options.input_repeats
+        q = np.floor((x - coded.offset) / scale + 0.5)
         q = np.clip(q, -levels if coded.signed else 0, levels)
         population = _population(
-            layer, "input", levels=levels, signed=coded.signed, scale=coded.scale, offset=coded.offset
+            layer, "input", levels=levels, signed=coded.signed, scale=scale, offset=coded.offset
         )
         state.graph.add(population)
-        values = Values((Term(layer.name),), layer.shape, levels, coded.signed, coded.scale, coded.offset)
-        state.signals[layer.name] = _Signal(
-            values, self.options.input_repeats, q.astype(np.float32), x.astype(np.float32)
-        )
+        values = Values((Term(layer.name),), layer.shape, levels, coded.signed, scale, coded.offset)
+        state.signals[layer.name] = _Signal(values, q.astype(np.float32), x.astype(np.float32))
 
     def _hidden(self, state: _State, model: Model, layer: Layer) -> None:
         edges = model.graph.in_edges(layer.name)
         source = state.signals[edges[0].source] if len(edges) == 1 else None
-        if source is not None and source.repeats == 1 and _only_pools(layer, edges[0].payload.kernel, source):
+        if source is not None and _only_pools(layer, edges[0].payload.kernel, source):
             self._pool(state, layer, source)
             return
         options = self.options
@@ -171,7 +169,7 @@ class Quantise:
         if layer.max_pool is not None:
             values = max_tree(state.graph, layer.name, values, layer.max_pool, layer.shape, layer.origin)
             q = max_pool(layer.max_pool, q, layer.shape[:2])
-        state.signals[layer.name] = _Signal(values, 1, q, target)
+        state.signals[layer.name] = _Signal(values, q, target)
         saturated = float(np.mean((reached > levels) | (signed & (reached < -levels))))
         state.notes.append(
             Note(layer.name, "", _sqnr(target, q * numbers.scale), int(found.silent.sum()), saturated)
@@ -183,7 +181,7 @@ class Quantise:
             raise ValueError("a layer that only pools has a pool")
         values = max_tree(state.graph, layer.name, source.values, layer.max_pool, layer.shape, layer.origin)
         pooled = (max_pool(layer.max_pool, a, layer.shape[:2]) for a in (source.q, source.x))
-        state.signals[layer.name] = _Signal(values, source.repeats, *pooled)
+        state.signals[layer.name] = _Signal(values, *pooled)
 
     def _readout(self, state: _State, model: Model, layer: Layer) -> None:
         branches, bias = _branches(state, model, layer)
@@ -298,7 +296,7 @@ def _branches(state: _State, model: Model, layer: Layer) -> tuple[tuple[Branch, 
     for edge in model.graph.in_edges(layer.name):
         signal = state.signals[edge.source]
         values = signal.values
-        kernel = scale_sources(edge.payload.kernel, values.scale / signal.repeats, values.shape)
+        kernel = scale_sources(edge.payload.kernel, values.scale, values.shape)
         if np.any(values.offset):
             constant = np.broadcast_to(values.offset, (1, *values.shape)).astype(np.float64)
             bias = bias + apply(edge.payload.kernel, constant, layer.sum_shape)[0]
@@ -308,7 +306,7 @@ def _branches(state: _State, model: Model, layer: Layer) -> tuple[tuple[Branch, 
                 source=edge.source,
                 kernel=kernel,
                 slot=edge.payload.slot,
-                levels=sum(p.levels for p in terms) * signal.repeats,
+                levels=sum(p.levels for p in terms),
                 signed=values.signed,
             )
         )
@@ -321,11 +319,7 @@ def _float_sum(state: _State, model: Model, layer: Layer) -> Array:
 
 
 def _quantised_sum(state: _State, branches: tuple[Branch, ...], bias: Array, shape: Shape) -> Array:
-    edges = []
-    for branch in branches:
-        signal = state.signals[branch.source]
-        repeated = signal.q if signal.repeats == 1 else signal.q * np.float32(signal.repeats)
-        edges.append((branch.kernel, repeated))
+    edges = [(branch.kernel, state.signals[branch.source].q) for branch in branches]
     return _sum(state, edges, bias, shape)
 
 

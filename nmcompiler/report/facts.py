@@ -36,7 +36,6 @@ def program_facts(program: Program) -> dict[str, Any]:
     ends = (*program.window_starts[1:], program.total_steps)
     hidden = placed & (program.column("levels") > 0)
     levels = program.column("levels")
-    sqnr = report.pop("sqnr_db", {})
     cores = program.arrays["cores"]
     return {
         "schema": "nmcompiler.compile/1",
@@ -44,7 +43,7 @@ def program_facts(program: Program) -> dict[str, Any]:
         "target": program.target.name,
         "coding": program.coding,
         "levels": report.pop("levels", int(levels[hidden].max(initial=0))),
-        "input_levels": int(levels[~placed].max(initial=0)),
+        "input_levels": report.pop("input_levels", int(levels[~placed].max(initial=0))),
         "input_encoding": program.inputs[0].encoding if program.inputs else None,
         "timesteps": int(max(e - s for s, e in zip(program.window_starts, ends, strict=True))),
         "windows": len(program.window_starts),
@@ -58,7 +57,7 @@ def program_facts(program: Program) -> dict[str, Any]:
         "neurons": int(program.column("n")[placed].sum()),
         "synapses": int(facts.synapses.sum()),
         "placement": report.pop("placement", None),
-        "layers": _layers(program, facts, sqnr),
+        "layers": _layers(program, facts),
         "limits": [
             {"core": core, "resource": name, "used": used, "limit": limit}
             for core, name, used, limit in usage.rows()
@@ -68,11 +67,12 @@ def program_facts(program: Program) -> dict[str, Any]:
         "certificate": _certificate(program),
         **{key: report.pop(key, None) for key in ("host_macs_share", "host_ops", "seed", "versions")},
         "warnings": report.pop("warnings", []),
+        "notes": report.pop("notes", []),
         "compile_seconds": None,
     }
 
 
-def _layers(program: Program, facts: BlockFacts, sqnr: dict[str, float | None]) -> list[dict[str, Any]]:
+def _layers(program: Program, facts: BlockFacts) -> list[dict[str, Any]]:
     names, population = population_names(program), program.column("population")
     core, n = program.column("core"), program.column("n")
     rows = []
@@ -89,7 +89,9 @@ def _layers(program: Program, facts: BlockFacts, sqnr: dict[str, float | None]) 
                 "cores": len(np.unique(core[mine])),
                 "fan_in": int(facts.fan_in[mine].max()),
                 "synapse_bits": int(facts.stored_weights[mine].sum()) * program.target.weight_bits,
-                "sqnr_db": sqnr.get(name),
+                "sqnr_db": program.report.get("sqnr_db", {}).get(name),
+                "silent_channels": program.report.get("silent_channels", {}).get(name, 0),
+                "saturated_share": program.report.get("saturated_share", {}).get(name),
                 "levels": int(program.column("levels")[mine[0]]),
                 "window": int(program.column("window")[mine[0]]),
                 "fire_start": int(program.column("fire_start")[mine[0]]),

@@ -1,4 +1,4 @@
-"""The chain from an integer network to a placed program, for tests: what the compiler does after the passes."""
+"""The chain from an integer network to a placed program: what the compiler does after the passes."""
 
 from __future__ import annotations
 

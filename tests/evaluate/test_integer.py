@@ -104,11 +104,6 @@ def test_outputs_are_accumulators_times_the_scale_of_the_read_out() -> None:
     assert decode_outputs(network, outputs)["y"].tolist() == [[3.0]]
 
 
-def test_repeated_inputs_count_as_often_as_they_arrive() -> None:
-    network = _chain(2, 1)
-    assert run_integer(network, {"x": np.array([[1.5]])}, input_gain=4).outputs["y"].tolist() == [[24]]
-
-
 def test_batches_arrive_one_by_one_and_nothing_is_recorded_unasked() -> None:
     network = _chain(1, 1)
     parts = list(iterate_integer(network, {"x": np.zeros((5, 1))}, batch=2))

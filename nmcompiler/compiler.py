@@ -166,7 +166,7 @@ def place(
     options: CompileOptions,
     progress: Progress = silent,
 ) -> Placed:
-    """Quantises a network, converts it to spikes and places it on a chip: all of a compilation but the program.
+    """Quantises a network, converts it to spikes and places it on a chip; only the program is missing.
 
     Raises:
         NmcError: As ``compile_model``.

@@ -54,6 +54,7 @@ class Simulator:
         threads: int = 1,
         progress: Progress = silent,
         literal: bool = False,
+        check: bool = True,
     ) -> RunResult:
         """Runs samples; the result does not depend on the number of threads.
 
@@ -63,6 +64,7 @@ class Simulator:
             threads: Threads over samples.
             progress: Told how far the run is, between tiles of samples, by the thread that called.
             literal: Run everything step by step.
+            check: Compare both paths on the first samples; only later parts of one run may leave it out.
 
         Raises:
             InputFileError: Where the samples do not suit the program, or the program is damaged.
@@ -75,8 +77,9 @@ class Simulator:
         encoded = encode(self.program, as_samples(self.program, x))
         samples = len(encoded[0]) if encoded else 0
         windowed = not literal and not record.trains and self.certificate.windowed
-        if windowed and samples:
-            self._check_first(encoded, min(samples, _CHECKED_SAMPLES))
+        checked = min(samples, _CHECKED_SAMPLES) if check else 0
+        if windowed and checked:
+            self._check_first(encoded, checked)
         store = Store(self._loaded, samples, record)
         run_tile = self._runner(windowed, encoded, store)
         counters = list(_tiles(run_tile, self._tile_samples, samples, threads, progress))
@@ -96,7 +99,7 @@ class Simulator:
             hops_per_block=counted.hops_per_block,
             saturations=sum(c.saturations for c in counters),
             samples=samples,
-            literal_samples=min(samples, _CHECKED_SAMPLES) if windowed else samples,
+            literal_samples=checked if windowed else samples,
             windowed=windowed,
             jit_seconds=compile_seconds() - compiled,
             wall_seconds=time.perf_counter() - start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -326,7 +327,8 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
             "max_link_load": cores.max_link_load,
         },
         "input_levels": plan.input_levels,
-        "sqnr_db": {n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None},
+        # A layer without any error has an infinite ratio, which JSON cannot hold: it has no entry.
+        "sqnr_db": {n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None and n.sqnr_db < math.inf},
         "host_macs_share": 0.0,
         "host_ops": sorted({op for port in layers.outputs for op in port.host_ops}),
         "seed": options.seed,

@@ -1,4 +1,8 @@
-"""Finds backends through the entry points ``nmcompiler.backends``, and imports one only when it is needed."""
+"""Finds backends through the entry points ``nmcompiler.backends``, and imports one only when it is needed.
+
+A backend that cannot be used stands in nobody else's way: listings leave it out, ``faults`` says why, and
+whoever asks for it, or for a target that only it can have, gets a ``BackendFault`` that names it.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,21 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from nmcompiler.backend import API_VERSION, Backend
-from nmcompiler.errors import BackendFault, NmcError, UsageError, nearest
+from nmcompiler.errors import BackendFault, UsageError, nearest
 from nmcompiler.target import Target, read_target
 
-__all__ = ["GROUP", "backend", "backend_names", "find_target", "targets"]
+__all__ = ["GROUP", "backend", "backend_names", "faults", "find_target", "targets"]
 
 GROUP = "nmcompiler.backends"
 
 
 @cache
-def _entry_points() -> Mapping[str, EntryPoint]:
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+def _entry_points() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Returns the entry points by name; more than one where packages quarrel over it."""
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        found[point.name] = (*found.get(point.name, ()), point)
+    return found
 
 
 def backend_names() -> tuple[str, ...]:
@@ -32,16 +40,24 @@ def backend(name: str) -> Backend:
 
     Raises:
         UsageError: No backend of that name is installed.
-        BackendFault: It cannot be imported, or was written for another version of the protocol.
+        BackendFault: It cannot be imported, was written for another version of the protocol, or lacks a
+            part of it.
     """
     points = _entry_points()
     if name not in points:
         raise UsageError(f"there is no backend '{name}'", hint=nearest(name, points))
+    point, *others = points[name]
+    if others:
+        raise BackendFault(
+            f"{1 + len(others)} packages provide the backend '{name}'",
+            allowed="one",
+            hint="remove the package whose backend you do not use",
+        )
     try:
-        made = points[name].load()()
+        made = point.load()()
     except Exception as error:  # whatever a stranger's package raises, it is that package's fault
         raise BackendFault(
-            f"backend '{name}' ({points[name].value}) cannot be imported: {type(error).__name__}: {error}",
+            f"backend '{name}' ({point.value}) cannot be imported: {_described(error)}",
             hint=f"reinstall or remove the package that provides '{name}'",
         ) from error
     api = getattr(made, "api", None)
@@ -58,14 +74,48 @@ def backend(name: str) -> Backend:
     return made
 
 
+def _chips(name: str) -> Mapping[str, Target]:
+    """Returns the chips of a backend by name; raises ``BackendFault`` where it does not say them."""
+    made = backend(name)
+    try:
+        chips = dict(made.targets())
+    except Exception as error:
+        raise BackendFault(
+            f"backend '{name}' fails to say its targets: {_described(error)}",
+            hint=f"reinstall or remove the package that provides '{name}'",
+        ) from error
+    for key, chip in chips.items():
+        if not isinstance(chip, Target) or chip.name != key:
+            raise BackendFault(
+                f"backend '{name}' gives the target '{key}' as {_named(chip)}",
+                allowed=f"a Target whose name is '{key}'",
+            )
+    return chips
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _named(chip: object) -> str:
+    return f"a Target named '{chip.name}'" if isinstance(chip, Target) else f"a {type(chip).__name__}"
+
+
 def targets(names: Iterable[str] | None = None) -> dict[str, tuple[str, Target]]:
-    """Returns all chips of the installed backends: chip name → (backend name, chip)."""
+    """Returns chips: chip name → (backend name, chip).
+
+    Where several backends know a chip, the listing shows it under the first of them.
+
+    Args:
+        names: Backends whose chips are wanted; one that cannot be used raises ``BackendFault``. None for
+            those of all installed backends that can be used.
+    """
+    wrong = faults() if names is None else {}
     found: dict[str, tuple[str, Target]] = {}
     for name in names if names is not None else backend_names():
-        for key, target in backend(name).targets().items():
-            if key in found:
-                raise BackendFault(f"backends '{found[key][0]}' and '{name}' both provide the target '{key}'")
-            found[key] = (name, target)
+        if name not in wrong:
+            for key, target in _chips(name).items():
+                found.setdefault(key, (name, target))
     return found
 
 
@@ -73,19 +123,37 @@ def find_target(name: str, backend_name: str | None = None) -> tuple[Backend, Ta
     """Returns the chip of a name or of a TOML file, with the backend that compiles for it.
 
     Raises:
-        NmcError: Unknown target (with the nearest names), wrong file, or unknown backend.
+        UsageError: No backend has the target (with the nearest names), or several have it.
+        TargetFileError: The TOML file is wrong.
+        BackendFault: The backend asked for cannot be used, or the target is in no backend that can.
     """
     if name.endswith(".toml") or "/" in name:
         target = read_target(Path(name))
         return backend(backend_name or target.backend), target
-    known = targets([backend_name] if backend_name else None)
-    if name not in known:
+    wrong = {} if backend_name else faults()
+    usable = [backend_name] if backend_name else [n for n in backend_names() if n not in wrong]
+    owners = [owner for owner in usable if name in _chips(owner)]
+    if not owners:
+        raise _unknown(name, backend_name, usable, wrong)
+    if len(owners) > 1:
         raise UsageError(
-            f"there is no target '{name}'" + (f" in backend '{backend_name}'" if backend_name else ""),
-            hint=nearest(name, known) + " (or give a path that ends with .toml)",
+            f"the target '{name}' is in several backends",
+            hint=f"choose one with --backend: {', '.join(owners)}",
         )
-    owner, target = known[name]
-    return backend(owner), target
+    return backend(owners[0]), _chips(owners[0])[name]
+
+
+def _unknown(
+    name: str, backend_name: str | None, usable: Iterable[str], wrong: Mapping[str, str]
+) -> UsageError | BackendFault:
+    """Returns the error for a target that no usable backend has."""
+    hint = nearest(name, targets(usable)) + " (or give a path that ends with .toml)"
+    if wrong:  # it may well be a chip of theirs
+        return BackendFault(
+            f"no backend that can be used has the target '{name}', and {'; '.join(wrong.values())}", hint=hint
+        )
+    where = f" in backend '{backend_name}'" if backend_name else ""
+    return UsageError(f"there is no target '{name}'{where}", hint=hint)
 
 
 def faults() -> dict[str, str]:
@@ -93,7 +161,7 @@ def faults() -> dict[str, str]:
     wrong = {}
     for name in backend_names():
         try:
-            backend(name)
-        except NmcError as error:
+            _chips(name)
+        except BackendFault as error:
             wrong[name] = str(error)
     return wrong

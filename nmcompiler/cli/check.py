@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nmcompiler.cli.options import FILE, json_option
-from nmcompiler.cli.output import progress, say, say_json
+from nmcompiler.cli.output import progress, say, say_json, warn
 
 __all__ = ["command"]
 
@@ -22,7 +22,11 @@ def command(model: Path, target: str | None, as_json: bool) -> int:
     The exit code is 1 where the answer is no.
     """
     from nmcompiler.checker import check_model
+    from nmcompiler.registry import faults
 
+    if target is None:
+        for fault in faults().values():
+            warn(fault)
     with progress() as show:
         facts = check_model(model, target, show)
     if as_json:

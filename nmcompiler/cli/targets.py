@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from nmcompiler.cli.options import json_option
-from nmcompiler.cli.output import say, say_json
+from nmcompiler.cli.output import say, say_json, warn
 from nmcompiler.errors import UsageError
 
 __all__ = ["command"]
@@ -21,12 +21,14 @@ def command(chip: str | None, as_toml: bool, as_json: bool) -> None:
         raise UsageError("--toml and --json exclude each other")
     if as_toml and chip is None:
         raise UsageError("--toml needs a chip", hint="nmc targets lists them")
-    from nmcompiler.registry import find_target, targets
+    from nmcompiler.registry import faults, find_target, targets
     from nmcompiler.report.catalogue import target_text, targets_facts, targets_text
     from nmcompiler.target import target_to_toml
 
     if chip is None:
         found = targets()
+        for fault in faults().values():
+            warn(fault)
     else:
         owner, target = find_target(chip)
         found = {target.name: (owner.name, target)}

@@ -75,7 +75,7 @@ class _Tally:
             return
         for port, membranes in zip(program.outputs, result.outputs, strict=True):
             expected = golden.outputs[port.name].reshape(len(membranes), -1)
-            self.mismatched["outputs"] += int((membranes != expected).sum())
+            self.mismatched["outputs"] += int((membranes[:, port.order] != expected).sum())
         names = program.golden.network.graph.names()
         for number, name in enumerate(names):
             population = program.golden.network.graph.node(name)
@@ -143,7 +143,7 @@ def _decode(program: Program, batches: list[tuple[Array, ...]]) -> list[Array]:
     outputs = []
     for k, port in enumerate(program.outputs):
         raw = np.concatenate([b[k] for b in batches])
-        outputs.append((raw * port.scale).reshape(-1, *port.shape))
+        outputs.append((raw[:, port.order] * port.scale).reshape(-1, *port.shape))
     return outputs
 
 

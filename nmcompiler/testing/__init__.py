@@ -1,14 +1,17 @@
-"""For authors of backends and for tests: chips, networks and programs of any size, mutations."""
+"""For authors of backends and for tests: chips, networks and programs of any size, mutations, conformance."""
 
 from nmcompiler.testing.adversarial import ADVERSARIAL, adversarial_network
+from nmcompiler.testing.conformance import BackendConformance
 from nmcompiler.testing.mutations import MUTATIONS, Mutation, mutations
 from nmcompiler.testing.networks import evaluate_naively, random_network, random_samples
 from nmcompiler.testing.programs import random_cores, random_program
+from nmcompiler.testing.suited import suited_network
 from nmcompiler.testing.targets import boundless_target, tiny_target
 
 __all__ = [
     "ADVERSARIAL",
     "MUTATIONS",
+    "BackendConformance",
     "Mutation",
     "adversarial_network",
     "boundless_target",
@@ -18,5 +21,6 @@ __all__ = [
     "random_network",
     "random_program",
     "random_samples",
+    "suited_network",
     "tiny_target",
 ]

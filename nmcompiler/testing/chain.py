@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmcompiler.backend import BackendBase, MapOptions
+from nmcompiler.backend import Backend, BackendBase, MapOptions
 from nmcompiler.codings import coding
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.network import Network
@@ -22,7 +22,7 @@ def placed_program(
     target: Target,
     code: str,
     *,
-    backend: BackendBase | None = None,
+    backend: Backend | None = None,
     seed: int = 0,
     timesteps: int | None = None,
 ) -> tuple[Program, Spiking]:
@@ -36,13 +36,13 @@ def placed_program(
         seed: Seed of the placement.
         timesteps: Steps T of the rate code.
     """
-    backend = backend or BackendBase()
+    made = backend or BackendBase()
     chosen = coding(code)
     context = Context(calibration=None, target=target, seed=seed)
-    legal = Pipeline(backend.legalise(chosen, target)).run(network, context).graph
+    legal = Pipeline(made.legalise(chosen, target)).run(network, context).graph
     assert isinstance(legal, Network)
     encoding = next(e for e in chosen.input_encodings if e in target.input_encodings)
     spiking = chosen.convert(legal, target, input_encoding=encoding, timesteps=timesteps)
     traffic = Traffic({p.name: np.ones(p.shape) for p in legal.graph})
-    cores = backend.map(spiking, target, traffic, MapOptions(seed=seed, moves=200))
-    return backend.emit(spiking, cores, target), spiking
+    cores = made.map(spiking, target, traffic, MapOptions(seed=seed, moves=200))
+    return made.emit(spiking, cores, target), spiking

@@ -1,0 +1,82 @@
+"""From a random ONNX file to the simulated chip: nothing differs from the integer network on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nmcompiler.compiler import CompileOptions, compile_model, run_program
+from nmcompiler.evaluate.onnx_runtime import run_onnx
+from nmcompiler.frontend.data import Samples
+from nmcompiler.registry import find_target
+from nmcompiler.testing import tiny_target
+from nmcompiler.testing.random_onnx import random_onnx, random_samples
+
+WINDOWED = ("phase", "rate-sync")
+LEVELS = (15, 7, 10, 255, 1)
+
+
+def many_cores(seed):
+    """A tiny chip, another one for every seed, on which nearly every network needs many cores."""
+    return tiny_target(
+        neurons=20 + 7 * (seed % 9),
+        weight_sharing=seed % 2 == 0,
+        signed_spikes=seed % 3 != 0,
+        fires_when="gt" if seed % 5 == 0 else "ge",
+        weight_bits=8 if seed % 4 else 5,
+        rows=24,
+        columns=24,
+        max_chips=4,
+    )
+
+
+def chip_of(seed):
+    """Mostly tiny chips, and every fourth time one that is sold or a generic one."""
+    if seed % 4 == 3:
+        return find_target("loihi2" if seed % 8 == 3 else "generic-digital")[1]
+    return many_cores(seed)
+
+
+def compiled(seed, code, target, options):
+    """A random network as a program, and samples that calibration never saw."""
+    model = random_onnx(seed)
+    calibration = random_samples(model, 24, seed)
+    made = compile_model(model.SerializeToString(), target, code, calibration, options)
+    return made, Samples(random_samples(model, 6, seed + 2), None)
+
+
+def mismatched(facts):
+    return [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
+
+
+def assert_exact(seed, code):
+    """Compiles and runs one network in every way that must make no difference."""
+    levels = LEVELS[seed % len(LEVELS)] if code == "phase" else (15, 4)[seed % 2]
+    input_levels = 255 if code == "phase" else 16
+    options = CompileOptions(levels=levels, input_levels=input_levels, seed=seed, verify=seed % 3 == 0)
+    made, samples = compiled(seed, code, chip_of(seed), options)
+    assert made.facts["static_check"]["ok"]
+    ways = [{"threads": 2}, {"threads": 1, "literal": True}]
+    runs = [run_program(made.program, samples, batch=4, **way) for way in ways]
+    for run in runs:
+        assert mismatched(run.facts) == [0, 0, 0]
+        assert run.facts["saturations"] == 0
+    first, second = runs
+    for name, y in first.outputs.items():
+        assert np.array_equal(y, second.outputs[name])
+    for counter in ("spikes_per_neuron", "synops_per_sample", "hops_per_sample"):
+        assert first.facts[counter] == second.facts[counter]
+    return made
+
+
+@pytest.mark.parametrize("code", WINDOWED)
+@pytest.mark.parametrize("seed", range(30))
+def test_a_random_onnx_network_is_exact_on_the_chip(seed, code):
+    assert_exact(seed, code)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("code", WINDOWED)
+@pytest.mark.parametrize("seed", range(100, 320))
+def test_two_hundred_more_onnx_networks_are_exact_on_the_chip(seed, code):
+    assert_exact(seed, code)

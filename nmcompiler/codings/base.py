@@ -1,8 +1,8 @@
 """What a spike code must say: its schedule, its closed forms, and one step of a block of neurons.
 
 A step is: deliver what arrives, saturate once, fire. The code writes the last two as plain Python functions
-over flat arrays, so that they can be read, tested and compiled alike. Their signatures are the same for
-every code::
+(static methods) over flat arrays, so that they can be read, tested and compiled alike. Their signatures are
+the same for every code::
 
     integrate(arrivals, v, dendrite, current, tile, active, boundary, minimum, maximum) -> saturations
     fire(v, aux, out, theta, tile, step, steps, levels, signed, above) -> None
@@ -18,7 +18,7 @@ every code::
 - ``out`` (n,) int32: receives the value that each neuron sends in this step, 0 for none.
 - ``step``: steps since the block's ``fire_start``; ``fire`` is called only while ``0 <= step < steps``,
   and never for a read-out. ``steps``: how many steps the block fires for.
-- ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign.
+- ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign, 2 where a spike may be taken back.
 - ``above``: 1 on chips that fire on v > θ, where membranes start one higher; 0 for v ≥ θ.
 """
 
@@ -49,6 +49,8 @@ class Coding:
         title: One line for people.
         exact: Whether its result equals the golden network bit for bit.
         windowed: Whether a window can be executed in one pass with multiplier q.
+        integrate: What a step does to the registers of a block; see the module's docstring.
+        fire: What a block sends in a step of its firing; see the module's docstring.
         input_encodings: How inputs may enter, the preferred one first; each must also be in the target's.
     """
 
@@ -57,14 +59,19 @@ class Coding:
     exact: ClassVar[bool]
     windowed: ClassVar[bool]
     input_encodings: ClassVar[tuple[str, ...]]
+    integrate: ClassVar[StepFunction]
+    fire: ClassVar[StepFunction]
 
     def steps(self, levels: int) -> int:
         """Returns the number of steps in which a population of ``levels`` fires."""
         raise NotImplementedError
 
     def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
-        """Returns when each population of the network fires."""
-        raise NotImplementedError
+        """Returns when each population of the network fires: in windows, where the code says nothing else.
+
+        ``timesteps`` is for codes without windows.
+        """
+        return windowed_schedule(self, network)
 
     def neurons(self, network: Network, name: str, slot: Slot, target: Target) -> NeuronParameters:
         """Returns what the neurons of a population hold on a chip.
@@ -97,16 +104,6 @@ class Coding:
 
     def decode(self, sent: IntArray, slot: Slot) -> IntArray:
         """Returns the integers that a train ``(steps, …)`` of sent values stands for."""
-        raise NotImplementedError
-
-    @property
-    def integrate(self) -> StepFunction:
-        """What a step does to the registers of a block; see the module's docstring."""
-        raise NotImplementedError
-
-    @property
-    def fire(self) -> StepFunction:
-        """What a block sends in a step of its firing; see the module's docstring."""
         raise NotImplementedError
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from nmcompiler.codings.base import Coding, IntArray, StepFunction, windowed_schedule
-from nmcompiler.ir.network import Network
-from nmcompiler.ir.schedule import Schedule, Slot
+from nmcompiler.codings.base import Coding, IntArray
+from nmcompiler.ir.schedule import Slot
 
 __all__ = ["Phase"]
 
@@ -38,10 +34,6 @@ class Phase(Coding):
         """Returns ⌈log2(levels + 1)⌉."""
         return int(levels).bit_length()
 
-    def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
-        """Returns the windowed schedule; ``timesteps`` does not apply."""
-        return windowed_schedule(self, network)
-
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns popcount(q)."""
         return np.bitwise_count(np.arange(levels + 1)).astype(np.int64)
@@ -58,69 +50,59 @@ class Phase(Coding):
         value: IntArray = np.tensordot(weights, sent, axes=1)
         return value
 
-    @property
-    def integrate(self) -> StepFunction:
-        """See the equations."""
-        return integrate
-
-    @property
-    def fire(self) -> StepFunction:
-        """See the equations."""
-        return fire
-
-
-def integrate(
-    arrivals: npt.NDArray[Any],
-    v: npt.NDArray[Any],
-    dendrite: npt.NDArray[Any],
-    current: npt.NDArray[Any],
-    tile: int,
-    active: int,
-    boundary: int,
-    minimum: int,
-    maximum: int,
-) -> int:
-    """The dendrite doubles every step and joins the membrane at the start of a window."""
-    saturations = 0
-    for i in range(v.size):
-        d = 2 * dendrite[i] + arrivals[i]
-        if d > maximum or d < minimum:
-            d = min(max(d, minimum), maximum)
-            saturations += 1
-        if boundary:
-            x = v[i] + d
-            d = 0
-            if x > maximum or x < minimum:
-                x = min(max(x, minimum), maximum)
+    @staticmethod
+    def integrate(
+        arrivals: IntArray,
+        v: IntArray,
+        dendrite: IntArray,
+        current: IntArray,
+        tile: int,
+        active: int,
+        boundary: int,
+        minimum: int,
+        maximum: int,
+    ) -> int:
+        """The dendrite doubles every step and joins the membrane at the start of a window."""
+        saturations = 0
+        for i in range(v.size):
+            d = 2 * dendrite[i] + arrivals[i]
+            if d > maximum or d < minimum:
+                d = min(max(d, minimum), maximum)
                 saturations += 1
-            v[i] = x
-        dendrite[i] = d
-    return saturations
+            if boundary:
+                x = v[i] + d
+                d = 0
+                if x > maximum or x < minimum:
+                    x = min(max(x, minimum), maximum)
+                    saturations += 1
+                v[i] = x
+            dendrite[i] = d
+        return saturations
 
-
-def fire(
-    v: npt.NDArray[Any],
-    aux: npt.NDArray[Any],
-    out: npt.NDArray[Any],
-    theta: npt.NDArray[Any],
-    tile: int,
-    step: int,
-    steps: int,
-    levels: int,
-    signed: int,
-    above: int,
-) -> None:
-    """Sends one binary digit; ``aux`` holds the sign with which a neuron fires."""
-    for i in range(v.size):
-        th = theta[i % tile]
-        if step == 0:
-            aux[i] = 1
-            if signed and v[i] < above:
-                aux[i] = -1
-                v[i] = -(v[i] - above) + th - 1 + above
-            v[i] = min(v[i], (levels + 1) * th - 1 + above)
-        digit = th << (steps - 1 - step)
-        out[i] = 0
-        if v[i] >= digit + above:
-            v[i] -= digit
-            out[i] = aux[i]
+    @staticmethod
+    def fire(
+        v: IntArray,
+        aux: IntArray,
+        out: IntArray,
+        theta: IntArray,
+        tile: int,
+        step: int,
+        steps: int,
+        levels: int,
+        signed: int,
+        above: int,
+    ) -> None:
+        """Sends one binary digit; ``aux`` holds the sign with which a neuron fires."""
+        for i in range(v.size):
+            th = theta[i % tile]
+            if step == 0:
+                aux[i] = 1
+                if signed == 1 and v[i] < above:
+                    aux[i] = -1
+                    v[i] = -(v[i] - above) + th - 1 + above
+                v[i] = min(v[i], (levels + 1) * th - 1 + above)
+            digit = th << (steps - 1 - step)
+            out[i] = 0
+            if v[i] >= digit + above:
+                v[i] -= digit
+                out[i] = aux[i]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from nmcompiler.codings.base import Coding, IntArray, StepFunction, depths
+from nmcompiler.codings.base import Coding, IntArray, depths
 from nmcompiler.ir.bounds import accumulator_bound
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.schedule import Schedule, Slot
@@ -91,61 +88,51 @@ class Rate(Coding):
         value: IntArray = sent.sum(axis=0)
         return value
 
-    @property
-    def integrate(self) -> StepFunction:
-        """See the equations."""
-        return integrate
+    @staticmethod
+    def integrate(
+        arrivals: IntArray,
+        v: IntArray,
+        dendrite: IntArray,
+        current: IntArray,
+        tile: int,
+        active: int,
+        boundary: int,
+        minimum: int,
+        maximum: int,
+    ) -> int:
+        """Every arrival joins the membrane; the bias does while the block is active."""
+        saturations = 0
+        for i in range(v.size):
+            x = v[i] + arrivals[i]
+            if active:
+                x += current[i % tile]
+            if x > maximum or x < minimum:
+                x = min(max(x, minimum), maximum)
+                saturations += 1
+            v[i] = x
+        return saturations
 
-    @property
-    def fire(self) -> StepFunction:
-        """See the equations."""
-        return fire
-
-
-def integrate(
-    arrivals: npt.NDArray[Any],
-    v: npt.NDArray[Any],
-    dendrite: npt.NDArray[Any],
-    current: npt.NDArray[Any],
-    tile: int,
-    active: int,
-    boundary: int,
-    minimum: int,
-    maximum: int,
-) -> int:
-    """Every arrival joins the membrane; the bias does while the block is active."""
-    saturations = 0
-    for i in range(v.size):
-        x = v[i] + arrivals[i]
-        if active:
-            x += current[i % tile]
-        if x > maximum or x < minimum:
-            x = min(max(x, minimum), maximum)
-            saturations += 1
-        v[i] = x
-    return saturations
-
-
-def fire(
-    v: npt.NDArray[Any],
-    aux: npt.NDArray[Any],
-    out: npt.NDArray[Any],
-    theta: npt.NDArray[Any],
-    tile: int,
-    step: int,
-    steps: int,
-    levels: int,
-    signed: int,
-    above: int,
-) -> None:
-    """Sends one spike; ``aux`` counts the spikes sent less those taken back."""
-    for i in range(v.size):
-        th = theta[i % tile]
-        out[i] = 0
-        if v[i] >= th + above:
-            v[i] -= th
-            out[i] = 1
-        elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
-            v[i] += th
-            out[i] = -1
-        aux[i] += out[i]
+    @staticmethod
+    def fire(
+        v: IntArray,
+        aux: IntArray,
+        out: IntArray,
+        theta: IntArray,
+        tile: int,
+        step: int,
+        steps: int,
+        levels: int,
+        signed: int,
+        above: int,
+    ) -> None:
+        """Sends one spike; ``aux`` counts the spikes sent less those taken back."""
+        for i in range(v.size):
+            th = theta[i % tile]
+            out[i] = 0
+            if v[i] >= th + above:
+                v[i] -= th
+                out[i] = 1
+            elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
+                v[i] += th
+                out[i] = -1
+            aux[i] += out[i]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from nmcompiler.codings.base import Coding, IntArray, StepFunction, windowed_schedule
-from nmcompiler.ir.network import Network
-from nmcompiler.ir.schedule import Schedule, Slot
+from nmcompiler.codings.base import Coding, IntArray
+from nmcompiler.ir.schedule import Slot
 
 __all__ = ["RateSync"]
 
@@ -35,10 +31,6 @@ class RateSync(Coding):
         """Returns ``levels``."""
         return levels
 
-    def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
-        """Returns the windowed schedule; ``timesteps`` does not apply."""
-        return windowed_schedule(self, network)
-
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns q."""
         return np.arange(levels + 1, dtype=np.int64)
@@ -54,58 +46,48 @@ class RateSync(Coding):
         value: IntArray = sent.sum(axis=0)
         return value
 
-    @property
-    def integrate(self) -> StepFunction:
-        """See the equations."""
-        return integrate
+    @staticmethod
+    def integrate(
+        arrivals: IntArray,
+        v: IntArray,
+        dendrite: IntArray,
+        current: IntArray,
+        tile: int,
+        active: int,
+        boundary: int,
+        minimum: int,
+        maximum: int,
+    ) -> int:
+        """Every arrival joins the membrane."""
+        saturations = 0
+        for i in range(v.size):
+            x = v[i] + arrivals[i]
+            if x > maximum or x < minimum:
+                x = min(max(x, minimum), maximum)
+                saturations += 1
+            v[i] = x
+        return saturations
 
-    @property
-    def fire(self) -> StepFunction:
-        """See the equations."""
-        return fire
-
-
-def integrate(
-    arrivals: npt.NDArray[Any],
-    v: npt.NDArray[Any],
-    dendrite: npt.NDArray[Any],
-    current: npt.NDArray[Any],
-    tile: int,
-    active: int,
-    boundary: int,
-    minimum: int,
-    maximum: int,
-) -> int:
-    """Every arrival joins the membrane."""
-    saturations = 0
-    for i in range(v.size):
-        x = v[i] + arrivals[i]
-        if x > maximum or x < minimum:
-            x = min(max(x, minimum), maximum)
-            saturations += 1
-        v[i] = x
-    return saturations
-
-
-def fire(
-    v: npt.NDArray[Any],
-    aux: npt.NDArray[Any],
-    out: npt.NDArray[Any],
-    theta: npt.NDArray[Any],
-    tile: int,
-    step: int,
-    steps: int,
-    levels: int,
-    signed: int,
-    above: int,
-) -> None:
-    """Sends one spike while the membrane is at or above the threshold."""
-    for i in range(v.size):
-        th = theta[i % tile]
-        out[i] = 0
-        if v[i] >= th + above:
-            v[i] -= th
-            out[i] = 1
-        elif signed and v[i] < above:
-            v[i] += th
-            out[i] = -1
+    @staticmethod
+    def fire(
+        v: IntArray,
+        aux: IntArray,
+        out: IntArray,
+        theta: IntArray,
+        tile: int,
+        step: int,
+        steps: int,
+        levels: int,
+        signed: int,
+        above: int,
+    ) -> None:
+        """Sends one spike while the membrane is at or above the threshold."""
+        for i in range(v.size):
+            th = theta[i % tile]
+            out[i] = 0
+            if v[i] >= th + above:
+                v[i] -= th
+                out[i] = 1
+            elif signed == 1 and v[i] < above:
+                v[i] += th
+                out[i] = -1

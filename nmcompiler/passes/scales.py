@@ -42,7 +42,7 @@ def search_scales(
         levels: L.
         signed: Whether values are cut at −L instead of 0.
         grid: Number of scales tried, from 0.15 to 1 times the largest value over L.
-        rows: Positions that are looked at; more are thinned out evenly.
+        rows: Positions that are looked at; of more, some all over the samples and the map.
 
     A silent channel takes the median scale of the others: an arbitrary one would let the first value that
     appears at run time through with any factor.
@@ -70,8 +70,13 @@ def search_scales(
 
 
 def _thinned(rows: Array, most: int) -> Array:
-    step = -(-len(rows) // most)
-    return np.ascontiguousarray(rows[::step], np.float32)
+    """Returns at most ``most`` rows, one from each of as many equal stretches."""
+    if len(rows) <= most:
+        return np.ascontiguousarray(rows, np.float32)
+    # A fixed step that divides the width of a map would only ever see the same columns, say its border.
+    within = np.random.default_rng(0).random(most)
+    chosen = ((np.arange(most) + within) * (len(rows) / most)).astype(np.int64)
+    return np.ascontiguousarray(rows[chosen], np.float32)
 
 
 def input_range(x: Array, levels: int) -> InputRange:

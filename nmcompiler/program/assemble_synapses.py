@@ -224,7 +224,7 @@ class BlockSynapses:
         targets = local[kept]
         offset = self._store(kernel.weight[kept])
         starts = np.flatnonzero(np.diff(gids, prepend=-1))
-        ends = np.append(starts[1:], len(gids))
+        ends = np.append(starts, len(gids))[1:]  # none where no synapse reaches this box
         rows = []
         for first, end, axon in zip(starts, ends, axons.find(gids[starts]), strict=True):
             base = int(targets[first])

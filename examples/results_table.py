@@ -1,7 +1,7 @@
 """Prints the README's table of results: networks × chips × codes, compiled, proved and run.
 
     python examples/results_table.py            # 1,000 images of every network, some minutes
-    python examples/results_table.py --limit 50
+    python examples/results_table.py --network LeNet-like --limit 50
 
 Every row is one ``nmc compile`` and one ``nmc run``; nothing is computed here.
 """
@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import nmcompiler
 from nmcompiler import CompileOptions
@@ -46,11 +47,13 @@ HEADER = (
 )
 
 
-def rows(root: Path, limit: int) -> Iterator[tuple[str, ...]]:
+def rows(root: Path, limit: int, network: str | None) -> Iterator[tuple[str, ...]]:
     """Yields one row of the table after another."""
     data = resources.files("nmcompiler.demo_data")
     with resources.as_file(data) as folder:
         for title, place in NETWORKS:
+            if network not in (None, title):
+                continue
             model = folder / place.split(":")[1] if ":" in place else root / place
             for target, code, options in RUNS:
                 made = nmcompiler.compile(model, target, code, folder / "calibration.npz", options)
@@ -59,7 +62,9 @@ def rows(root: Path, limit: int) -> Iterator[tuple[str, ...]]:
                 yield row(title, code, options, made.facts, run)
 
 
-def row(title: str, code: str, options: CompileOptions, facts: dict, run: dict) -> tuple[str, ...]:
+def row(
+    title: str, code: str, options: CompileOptions, facts: dict[str, Any], run: dict[str, Any]
+) -> tuple[str, ...]:
     """Returns the cells of one compilation and its run."""
     accuracy = [f"{100 * run['accuracy'][key]:.1f} %" for key in ("float", "integer", "chip")]
     wrong = [run[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
@@ -81,10 +86,11 @@ def main() -> None:
     """Prints the table as Markdown, row by row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=1000, help="test images of each run")
-    limit = parser.parse_args().limit
+    parser.add_argument("--network", choices=[title for title, _ in NETWORKS], help="only this network")
+    options = parser.parse_args()
     print("| " + " | ".join(HEADER) + " |")
     print("|" + "---|" * len(HEADER))
-    for cells in rows(Path(__file__).resolve().parent.parent, limit):
+    for cells in rows(Path(__file__).resolve().parent.parent, options.limit, options.network):
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

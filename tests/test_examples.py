@@ -1,0 +1,27 @@
+"""Every example runs; the one that needs torch at least parses its arguments where torch is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+ARGUMENTS = {
+    "python_api.py": [],
+    "results_table.py": ["--network", "depthwise", "--limit", "10"],
+    "train_fashion_mnist.py": ["--help"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
+def test_an_example_runs(name):
+    if name == "train_fashion_mnist.py" and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs the extra 'examples' (torch)")
+    command = [sys.executable, str(EXAMPLES / name), *ARGUMENTS[name]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

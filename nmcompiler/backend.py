@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from nmcompiler.codings import Coding
+from nmcompiler.errors import BackendFault, NmcError, UsageError
 from nmcompiler.ir.cores import CoreGraph, Traffic
 from nmcompiler.ir.network import Network
+from nmcompiler.ir.progress import Progress
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.passes.base import Pass
@@ -19,12 +22,9 @@ from nmcompiler.program.layout import Program
 from nmcompiler.sim import Simulator
 from nmcompiler.target import Target
 
-__all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "Progress"]
+__all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "Progress", "blame"]
 
 API_VERSION = 1
-
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -79,6 +79,20 @@ class Backend(Protocol):
         ...
 
 
+@contextmanager
+def blame(backend: Backend, call: str) -> Iterator[None]:
+    """Turns whatever a backend raises, other than our own errors, into a ``BackendFault`` that names it."""
+    try:
+        yield
+    except NmcError:
+        raise
+    except Exception as error:
+        raise BackendFault(
+            f"backend '{backend.name}' failed in {call}(): {type(error).__name__}: {error}",
+            hint="report this to the makers of the backend; --debug shows where it failed",
+        ) from error
+
+
 class BackendBase:
     """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
 
@@ -112,7 +126,16 @@ class BackendBase:
         return assemble(spiking, cores, target)
 
     def simulator(self, program: Program, *, chip_seed: int | None = None) -> Simulator:
-        """Returns a simulator of the chip with the program loaded; a digital chip has no seed."""
+        """Returns a simulator of the chip with the program loaded; a digital chip has no seed.
+
+        Raises:
+            UsageError: A seed was given.
+        """
+        if chip_seed is not None:
+            raise UsageError(
+                f"--chip-seed does not apply to target '{program.target.name}': all its chips are the same",
+                hint="leave it out",
+            )
         return Simulator(program)
 
     def export(self, program: Program, folder: Path) -> tuple[Path, ...]:

@@ -12,9 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from nmcompiler.backend import Backend, MapOptions
+from nmcompiler.backend import Backend, MapOptions, blame
 from nmcompiler.codings import Coding, coding
-from nmcompiler.errors import BackendFault, NotVerified, RefusedNode, UnsupportedModel, UsageError
+from nmcompiler.errors import (
+    BackendFault,
+    InputFileError,
+    NotVerified,
+    RefusedNode,
+    UnsupportedModel,
+    UsageError,
+)
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.frontend.data import Samples, read_samples
 from nmcompiler.frontend.reader import read_model_bytes, read_source
@@ -27,7 +34,7 @@ from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes import Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.program.layout import Program
-from nmcompiler.program.lift import check_lift
+from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import core_usage
 from nmcompiler.registry import backend as backend_of
 from nmcompiler.registry import find_target, targets
@@ -145,15 +152,16 @@ def compile_model(
     layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.name)
     samples = _calibration(calibration, layers)
     placed = place(layers, backend, chip, code, samples, options, progress)
-    program = backend.emit(placed.spiking, placed.cores, chip)
+    with blame(backend, "emit"):
+        program = backend.emit(placed.spiking, placed.cores, chip)
     program = replace(
         program,
         report=_report(layers, chip, placed, options),
         source=source if options.include_source else None,
     )
     progress("proving", 0, 1)
-    _prove(program, placed.spiking, backend)
-    facts = {**program_facts(program), "compile_seconds": round(time.perf_counter() - began, 3)}
+    proof = _prove(program, placed.spiking, backend)
+    facts = {**program_facts(program, proof), "compile_seconds": round(time.perf_counter() - began, 3)}
     progress("proving", 1, 1)
     return Compilation(program, facts)
 
@@ -177,7 +185,9 @@ def place(
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(network, plan.coding, samples)
     mapping = MapOptions(chips=options.chips, seed=options.seed, progress=progress)
-    return Placed(plan, spiking, backend.map(spiking, chip, traffic, mapping), notes)
+    with blame(backend, "map"):
+        cores = backend.map(spiking, chip, traffic, mapping)
+    return Placed(plan, spiking, cores, notes)
 
 
 def run_program(
@@ -190,11 +200,33 @@ def run_program(
     chip_seed: int | None = None,
     progress: Progress = silent,
 ) -> RunOutcome:
-    """Executes a program on its backend's simulator and compares it with the golden network."""
-    simulator = backend_of(program.target.backend).simulator(program, chip_seed=chip_seed)
+    """Executes a program on its backend's simulator and compares it with the golden network.
+
+    Raises:
+        InputFileError: A label is no class of the first output.
+        UsageError: The chip has no mismatch that ``chip_seed`` could draw.
+    """
+    _check_labels(program, samples)
+    backend = backend_of(program.target.backend)
+    with blame(backend, "simulator"):
+        simulator = backend.simulator(program, chip_seed=chip_seed)
     return run_facts(
         program, simulator, samples, threads=threads, batch=batch, literal=literal, progress=progress
     )
+
+
+def _check_labels(program: Program, samples: Samples) -> None:
+    """Raises where a label is no class: it would count as a wrong answer of network and chip."""
+    classes = math.prod(program.outputs[0].shape) if program.outputs else 0
+    if samples.y is None or classes < 2:
+        return
+    wrong = samples.y[(samples.y < 0) | (samples.y >= classes)]
+    if len(wrong):
+        raise InputFileError(
+            f"'y' holds the class {wrong[0]}",
+            allowed=f"0 to {classes - 1}, the outputs of '{program.outputs[0].name}'",
+            hint="classes are counted from 0",
+        )
 
 
 def _target(target: str | Target, backend_name: str | None) -> tuple[Backend, Target]:
@@ -213,7 +245,12 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
             allowed=f"{', '.join(chip.codings)} on {chip.name}",
             hint=f"targets that can: {', '.join(able) or 'none'}",
         )
-    weight_bits = options.weight_bits or chip.weight_bits
+    if chip.reset != "subtract":
+        raise UsageError(
+            f"target '{chip.name}' resets a membrane to {chip.reset}",
+            allowed=f"reset = \"subtract\", which the coding '{code}' needs",
+        )
+    weight_bits = _given(options.weight_bits, chip.weight_bits)
     if not 2 <= weight_bits <= chip.weight_bits:
         raise UsageError(
             f"--weight-bits {weight_bits} is out of range", allowed=f"2 to {chip.weight_bits} on {chip.name}"
@@ -225,25 +262,30 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
                 f"--timesteps does not apply to the coding '{code}': its steps follow from the levels",
                 hint="use --levels",
             )
-        levels, timesteps = options.levels or _DEFAULT_LEVELS, None
+        levels, timesteps = _given(options.levels, _DEFAULT_LEVELS), None
     else:
         if options.levels is not None:
             raise UsageError(
                 f"--levels does not apply to the coding '{code}': its levels are its steps",
                 hint="use --timesteps",
             )
-        levels = timesteps = options.timesteps or _DEFAULT_TIMESTEPS
+        levels = timesteps = _given(options.timesteps, _DEFAULT_TIMESTEPS)
     default = levels if not chosen.windowed and encoding == "spikes" else 255
-    input_levels = options.input_levels or default
+    input_levels = _given(options.input_levels, default)
     if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
         raise UsageError(
             f"--input-levels {input_levels} do not fit the {timesteps} steps of input encoding 'spikes'",
             allowed=f"1 to {timesteps}",
         )
-    for option, value in (("--levels", levels), ("--input-levels", input_levels)):
+    steps = "--levels" if chosen.windowed else "--timesteps"
+    for option, value in ((steps, levels), ("--input-levels", input_levels)):
         if not 1 <= value <= 65535:
             raise UsageError(f"{option} {value} is out of range", allowed="1 to 65535")
     return Plan(chosen, levels, weight_bits, timesteps, input_levels, encoding)
+
+
+def _given(asked: int | None, default: int) -> int:
+    return default if asked is None else asked  # a 0 was asked for, and is refused
 
 
 def _encoding(asked: str | None, chosen: Coding, chip: Target) -> str:
@@ -284,10 +326,11 @@ def _network(
         input_levels=plan.input_levels,
         input_repeats=repeats,
     )
-    network, notes = to_network(
-        layers, context, quantise, legalise=backend.legalise(plan.coding, chip), verify=options.verify
-    )
-    obstacles = backend.obstacles(network, plan.coding, chip)
+    with blame(backend, "legalise"):
+        legalise = backend.legalise(plan.coding, chip)
+    network, notes = to_network(layers, context, quantise, legalise=legalise, verify=options.verify)
+    with blame(backend, "obstacles"):
+        obstacles = backend.obstacles(network, plan.coding, chip)
     if obstacles:
         raise UnsupportedModel(
             (RefusedNode(o.layer, network.graph.node(o.layer).op, o.reason, o.hint) for o in obstacles),
@@ -328,9 +371,11 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         },
         "input_levels": plan.input_levels,
         # A layer without any error has an infinite ratio, which JSON cannot hold: it has no entry.
-        "sqnr_db": {n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None and n.sqnr_db < math.inf},
+        "sqnr_db": {
+            n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None and n.sqnr_db < math.inf
+        },
         "host_macs_share": 0.0,
-        "host_ops": sorted({op for port in layers.outputs for op in port.host_ops}),
+        "host_ops": sorted({op.op for port in layers.outputs for op in port.host_ops}),
         "seed": options.seed,
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
         "silent_channels": {n.layer: n.silent_channels for n in notes if n.silent_channels},
@@ -340,8 +385,8 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
     }
 
 
-def _prove(program: Program, spiking: Spiking, backend: Backend) -> None:
-    """Raises where the program is not the network, or breaks a limit of the chip."""
+def _prove(program: Program, spiking: Spiking, backend: Backend) -> LiftReport:
+    """Returns what lift says; raises where the program is not the network, or breaks a limit of the chip."""
     lifted = check_lift(program, spiking)
     if not lifted.ok:
         raise NotVerified(
@@ -352,3 +397,4 @@ def _prove(program: Program, spiking: Spiking, backend: Backend) -> None:
         raise BackendFault(
             f"backend '{backend.name}' uses {used} {resource} on core {core}", allowed=f"at most {limit}"
         )
+    return lifted

@@ -35,7 +35,14 @@ def _chips(context: click.Context, parameter: click.Parameter, value: str) -> in
     return int(value)
 
 
-@click.command("compile", short_help="Compile an ONNX network for a chip.")
+@click.command(
+    "compile",
+    short_help="Compile an ONNX network for a chip.",
+    epilog="""\b
+For example:
+  nmc compile net.onnx --target generic-digital \\
+      --calibration data.npz -o net.nmc""",
+)
 @click.argument("model", type=FILE, metavar="MODEL.onnx")
 @click.option(
     "--target", required=True, metavar="CHIP|FILE.toml", help="A chip (see nmc targets) or its file."
@@ -51,14 +58,28 @@ def _chips(context: click.Context, parameter: click.Parameter, value: str) -> in
 @click.option(
     "-o", "--output", type=OUTPUT, metavar="OUT.nmc", help="The program.  [MODEL.nmc in this folder]"
 )
-@click.option("--levels", type=LEVELS, metavar="L", help="Values that a neuron can have beside 0.")
-@click.option("--weight-bits", type=COUNT, metavar="B", help="Bits of a weight, the sign included.")
-@click.option("--timesteps", type=COUNT, metavar="T", help="Steps of a sample in the code 'rate'.")
-@click.option("--input-levels", type=LEVELS, metavar="N", help="Values that an input can have beside 0.")
+@click.option(
+    "--levels",
+    type=LEVELS,
+    metavar="L",
+    help="Values that a neuron can have beside 0, in phase and rate-sync.  [15]",
+)
+@click.option(
+    "--weight-bits", type=COUNT, metavar="B", help="Bits of a weight, the sign included.  [the chip's]"
+)
+@click.option(
+    "--timesteps", type=COUNT, metavar="T", help="Steps in which a neuron counts its spikes, in rate.  [16]"
+)
+@click.option(
+    "--input-levels",
+    type=LEVELS,
+    metavar="N",
+    help="Values that an input can have beside 0.  [255; T where rate takes spikes]",
+)
 @click.option(
     "--input-encoding",
     type=click.Choice(["spikes", "current", "graded", "host"]),
-    help="How samples enter the chip.",
+    help="How samples enter the chip.  [the first that code and chip know]",
 )
 @click.option(
     "--chips", default="auto", show_default=True, callback=_chips, metavar="N|auto", help="Chips at most."
@@ -72,7 +93,7 @@ def _chips(context: click.Context, parameter: click.Parameter, value: str) -> in
     is_flag=True,
     default=True,
     flag_value=False,
-    help="Leave the ONNX file out of the program.",
+    help="Leave the ONNX file and the integer network out of the program; runs are then not compared.",
 )
 @click.option("--report", type=OUTPUT, metavar="FILE.html", help="Also write a report for the browser.")
 @json_option
@@ -86,11 +107,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Compile MODEL.onnx for a chip and prove that the placed program is the network.
-
-    \b
-    nmc compile net.onnx --target generic-digital --calibration data.npz -o net.nmc
-    """
+    """Compile MODEL.onnx for a chip and prove that the placed program is the network."""
     path = Path(model.stem + ".nmc") if output is None else output
     _check_outputs(path, report, (model, calibration, Path(target)))
     from nmcompiler.compiler import CompileOptions, compile_model

@@ -98,7 +98,12 @@ def _write(folder: Path) -> None:
         raise UsageError(f"'{folder / taken[0]}' exists already", hint="choose a new folder")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"'{folder}' is a file", allowed="a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder '{folder}' cannot be made ({error.strerror})", hint="choose another folder"
+        ) from None
     for name in _FILES:
         with whole_file(folder / name) as part:
             part.write_bytes(_shipped(name).read_bytes())

@@ -44,6 +44,12 @@ class _Commands(click.Group):
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
+    # click keeps the lines of a paragraph apart where it begins with a backspace character.
+    epilog="""\b
+Start with:
+  nmc demo                see all of it on a network that is shipped
+  nmc check MODEL.onnx    what compiles, and which chips can hold it
+  nmc COMMAND --help      the options of a command""",
 )
 @click.version_option(package_name="nmcompiler", message="nmcompiler %(version)s")
 @click.option(
@@ -51,13 +57,7 @@ class _Commands(click.Group):
 )
 @click.pass_context
 def nmc(context: click.Context) -> None:
-    r"""Compile a trained ONNX network to a neuromorphic chip, prove the placed program, and run it.
-
-    \b
-    nmc demo                      see all of it on a network that is shipped
-    nmc check MODEL.onnx          what compiles, and which chips can hold it
-    nmc COMMAND --help            the options of a command
-    """
+    """Compile a trained ONNX network to a neuromorphic chip, prove the placed program, and run it."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     nmcompiler or a backend; 130 interrupted; 141 the reader of the output went away.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # the process was started with a closed stdout
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it lives as long as the process)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without θ must not end the command
@@ -111,7 +113,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 130, "interrupted"
     if isinstance(error, MemoryError):
-        return 1, "out of memory; try a smaller --batch or --limit, or a smaller network"
+        wanted = f" ({error})" if str(error) else ""
+        return 1, f"out of memory{wanted}; try fewer levels or steps, a smaller --batch, or a smaller network"
     if isinstance(error, OSError):
         place = f"'{error.filename}': " if error.filename else ""
         return 1, f"{place}the system refused a file operation ({error.strerror or error})"
@@ -124,7 +127,7 @@ def _usage(error: click.ClickException) -> str:
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
-        return text
+        return f"{text}; see the command's --help"
     path = context.command_path
     if isinstance(error, click.NoSuchOption):
         known = [name for parameter in context.command.get_params(context) for name in parameter.opts]

@@ -90,6 +90,15 @@ def check_output(path: Path | None, inputs: Sequence[Path] = (), *, option: str)
     """Raises ``UsageError`` where a file could not be written, or would overwrite one that is read."""
     if path is None:
         return
+    try:
+        _check_output(path, inputs, option)
+    except OSError as error:  # a name that the system cannot take, such as one that is too long
+        raise UsageError(
+            f"{option} '{path}' cannot be written ({error.strerror})", hint="choose another name"
+        ) from None
+
+
+def _check_output(path: Path, inputs: Sequence[Path], option: str) -> None:
     if path.is_dir():
         raise UsageError(f"{option} '{path}' is a folder", allowed="the name of a file")
     folder = path.parent
@@ -97,6 +106,8 @@ def check_output(path: Path | None, inputs: Sequence[Path] = (), *, option: str)
         raise UsageError(
             f"{option} '{path}' lies in a folder that does not exist", hint=f"make '{folder}' first"
         )
+    if path.exists() and not path.is_file():  # it would be replaced by a file, for everybody
+        raise UsageError(f"{option} '{path}' is a device or a pipe", allowed="the name of a file")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise UsageError(f"{option} '{path}' may not be written", hint="choose another folder")
     for other in inputs:

@@ -35,7 +35,7 @@ def _array(tensor: onnx.TensorProto) -> Array:
         files = [entry.value for entry in tensor.external_data if entry.key == "location"]
         raise InputFileError(
             f"tensor '{tensor.name}' is stored outside the model, in {', '.join(repr(f) for f in files)}",
-            allowed="models in one file",
+            allowed="bytes of a model in one file, initialisers beside a model that is read from its path",
             hint="save it with onnx.save_model(model, path, save_as_external_data=False)",
         )
     try:

@@ -15,6 +15,10 @@ from nmcompiler.ir.kernels import Array
 
 __all__ = ["Samples", "read_samples"]
 
+_SHOWN = 8
+_LARGEST = 1e15
+"""The float network computes in single precision; squares and sums of such values still fit."""
+
 
 class Port(Protocol):
     """What a reader must know of an input."""
@@ -68,10 +72,10 @@ def read_samples(path: Path, ports: Sequence[Port], *, labels: bool = True) -> S
         if index == 0 and "x" not in arrays and f"x__{port.name}" in arrays:
             key = f"x__{port.name}"
         if key not in arrays:
-            found = ", ".join(sorted(names)) or "nothing"
+            found = _listed(names)
             raise InputFileError(
                 f"'{path}' has no array '{key}' (found: {found})",
-                allowed=f"'{key}' of shape (samples, {_dims(port.shape)}) for input '{port.name}'",
+                allowed=f"'{key}' of shape ({_dims(('samples', *port.shape))}) for input '{port.name}'",
             )
         x[port.name] = _checked(path, key, arrays[key], port)
     counts = {len(v) for v in x.values()}
@@ -91,6 +95,9 @@ def _open(path: Path, ports: Sequence[Port], labels: bool) -> tuple[dict[str, Ar
                 with np.load(file, allow_pickle=False) as archive:
                     return {key: archive[key] for key in archive.files if key in wanted}, archive.files
             file.seek(0)
+            if file.read(2) == b"PK":
+                raise InputFileError(f"data file '{path}' is an .npz that was cut off", hint="write it again")
+            file.seek(0)
             return {"x": _npy(path, file)}, ["x"]
     except InputFileError:
         raise
@@ -98,8 +105,12 @@ def _open(path: Path, ports: Sequence[Port], labels: bool) -> tuple[dict[str, Ar
         raise InputFileError(f"data file '{path}' cannot be read ({error.strerror or error})") from None
     except Exception as error:  # damaged archives raise many kinds of errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if reason.startswith("Object arrays"):
+            raise InputFileError(
+                f"data file '{path}' holds objects", allowed="arrays of numbers, not of dtype object"
+            ) from None
         raise InputFileError(
-            f"data file '{path}' is damaged or holds objects ({reason[:120]})",
+            f"data file '{path}' is damaged ({_shortened(reason)})",
             allowed="arrays of numbers, as numpy.savez writes them",
         ) from None
 
@@ -120,14 +131,20 @@ def _checked(path: Path, key: str, array: Array, port: Port) -> Array:
     if array.ndim != len(port.shape) + 1 or array.shape[1:] != port.shape:
         raise InputFileError(
             f"'{key}' in '{path}' has shape ({_dims(array.shape)})",
-            allowed=f"(samples, {_dims(port.shape)}) for input '{port.name}'",
+            allowed=f"({_dims(('samples', *port.shape))}) for input '{port.name}'",
         )
     if len(array) == 0:
         raise InputFileError(f"'{key}' in '{path}' holds no sample")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         sample = int(np.argwhere(~np.isfinite(array))[0][0])
         raise InputFileError(f"'{key}' in '{path}' holds NaN or infinity (first in sample {sample})")
-    return array.astype(np.float64)
+    values = array.astype(np.float64)
+    largest = max(float(values.max()), -float(values.min()))  # abs() would copy all samples
+    if largest > _LARGEST:
+        raise InputFileError(
+            f"'{key}' in '{path}' holds values up to {largest:.3g}", allowed=f"up to {_LARGEST:g}"
+        )
+    return values
 
 
 def _labels(path: Path, y: Array, count: int) -> Array:
@@ -142,4 +159,13 @@ def _labels(path: Path, y: Array, count: int) -> Array:
 
 
 def _dims(shape: Sequence[Any]) -> str:
-    return ", ".join(str(d) for d in shape)
+    return f"{shape[0]}," if len(shape) == 1 else ", ".join(str(d) for d in shape)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(sorted(names)[:_SHOWN]) or "nothing") + more
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -81,7 +81,7 @@ class Node:
         if isinstance(value, Wire):
             return value
         if isinstance(value, Hosted):
-            raise Refusal(f"follows {value.ops[-1]}, which runs on the host after the last layer")
+            raise Refusal(f"follows {value.ops[-1].op}, which runs on the host after the last layer")
         raise Refusal(
             f"operand {slot} must depend on the input, and is {'constant' if self.has(slot) else 'missing'}"
         )

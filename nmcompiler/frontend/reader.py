@@ -16,6 +16,7 @@ from nmcompiler.frontend.constants import fold
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.outputs import connect_outputs
 from nmcompiler.frontend.registry import find
+from nmcompiler.frontend.side_files import with_side_files
 from nmcompiler.frontend.source import Source, parse
 from nmcompiler.frontend.values import Layout, Refusal, Relayout, Unknown, Value
 from nmcompiler.ir.layers import Model
@@ -34,9 +35,13 @@ def read_model(path: Path) -> Model:
 
 
 def read_source(path: Path) -> bytes:
-    """Returns the bytes of an ONNX file, or raises ``InputFileError`` where it cannot be read."""
+    """Returns the bytes of an ONNX file, with the weights that it stores in files beside it.
+
+    Raises:
+        InputFileError: The file, or one beside it that it needs, cannot be read.
+    """
     try:
-        return path.read_bytes()
+        return with_side_files(path.read_bytes(), path.parent)
     except OSError as error:
         raise InputFileError(f"model file '{path}' cannot be read ({error.strerror or error})") from None
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.layers import HostOp
 
 __all__ = [
     "LARGEST_SIZE",
@@ -112,7 +113,7 @@ class Hosted:
     """
 
     wire: Wire
-    ops: tuple[str, ...]
+    ops: tuple[HostOp, ...]
 
 
 @dataclass(frozen=True)

@@ -122,24 +122,38 @@ class InputPort:
     order: Array
 
 
+@dataclass(frozen=True)
+class HostOp:
+    """An operator that closes a network, and is computed on the host after the read-out.
+
+    Attributes:
+        op: ``Softmax``, ``LogSoftmax`` or ``ArgMax``.
+        axes: Axes of ``(N, *shape)`` that it works along, from 1 on; several count as one. ArgMax has one.
+        keeps_axis: Whether an axis of length 1 stays where ArgMax worked.
+    """
+
+    op: str
+    axes: tuple[int, ...]
+    keeps_axis: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class OutputPort:
     """How an ONNX output is made from a layer or population.
 
     Attributes:
         name: Name of the ONNX output.
-        shape: Shape of one sample as ONNX gives it, without the batch dimension.
+        shape: Shape of one sample as ONNX gives it, without the batch dimension, before ``host_ops``.
         node: Name of the layer or population that is read.
         order: ``(n,)`` int64: flat element j of the output takes flat position ``order[j]`` of the node.
-        host_ops: Operators that stay on the host after the read-out, in order (``Softmax``, ``ArgMax``).
-            Their results are not part of the chip's output, which is the value before them.
+        host_ops: What the host computes from that value to get the ONNX output, in order.
     """
 
     name: str
     shape: tuple[int, ...]
     node: str
     order: Array
-    host_ops: tuple[str, ...] = ()
+    host_ops: tuple[HostOp, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

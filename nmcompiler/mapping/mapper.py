@@ -34,13 +34,15 @@ class MapOptions:
             than are needed.
         seed: Of the random numbers of the placement.
         progress: Told how far the work is.
-        moves: Number of swaps that the placement tries.
+        moves: Swaps that the placement tries for every core, up to ``most_moves`` in all.
+        most_moves: Swaps that it tries at most.
     """
 
     chips: int | None = None
     seed: int = 0
     progress: Progress = silent
-    moves: int = 16_000
+    moves: int = 500
+    most_moves: int = 16_000
 
 
 def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
@@ -68,7 +70,12 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     cores = [parted.cores[i] for i in order]
     placed = start([core.kind for core in cores], target, chips)
     placed = anneal(
-        placed, connections, target, moves=options.moves, seed=options.seed, progress=options.progress
+        placed,
+        connections,
+        target,
+        moves=min(options.moves * len(cores), options.most_moves) if len(cores) > 1 else 0,
+        seed=options.seed,
+        progress=options.progress,
     )
     graph: Graph[Core, CoreLink] = Graph()
     for index, (core, spot) in enumerate(zip(cores, placed, strict=True)):

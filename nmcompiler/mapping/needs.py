@@ -4,7 +4,8 @@
 - ``input_axons``: distinct source neurons (or source pixels, where the channel travels along) that the box
   reads. Spikes that travel for different times need axons of their own.
 - ``synapse_bits``: synapses × weight bits; where the target shares weights, a convolution stores the
-  kernels of the box's channels once if that is less.
+  kernels of the box's channels once if that is less. Boxes of a population with the same channels share
+  the kernels on a core where all its projections are convolutions.
 - ``thresholds``: distinct θ; a read-out has none.
 - ``fan_in``: most synapses of one neuron. A synapse of weight 0 is a synapse.
 - ``output_axons``: (neuron, destination core) pairs, the own core included. ``destinations``: most

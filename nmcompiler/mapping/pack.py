@@ -17,8 +17,8 @@ from nmcompiler.target.model import RESOURCES, Limits, Target
 
 __all__ = ["Candidate", "OpenCore", "StoreKey", "exceeds"]
 
-StoreKey = tuple[str, int, int, int]
-"""Population, number of the projection, and channel range: what can share one stored kernel."""
+StoreKey = tuple[str, int, int]
+"""Population and channel range: boxes that can share stored kernels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +29,14 @@ class Candidate:
         needs: Its population.
         box: Its box.
         used: Its cost alone on a core, by resource.
-        stores: For each projection: key of its kernel, bits with a weight a synapse, bits of the kernel
-            stored once (None where that is not possible).
+        kernels: Bits of the kernels of all projections, stored once for all boxes of the same channels on
+            a core; None where a projection cannot be shared.
     """
 
     needs: PopulationNeeds
     box: Box
     used: Mapping[str, int]
-    stores: tuple[tuple[StoreKey, int, int | None], ...]
+    kernels: int | None
 
     @cached_property
     def thetas(self) -> frozenset[int]:
@@ -79,7 +79,9 @@ class OpenCore:
         stores = self._with_stores(piece)
         thetas = self._thetas | piece.thetas
         used = self._additive(piece)
-        used["synapse_bits"] = sum(s if once is None else min(s, once) for s, once in stores.values())
+        used["synapse_bits"] = sum(
+            apart if kernels is None else min(apart, kernels) for apart, kernels in stores.values()
+        )
         used["thresholds"] = len(thetas)
         used["input_axons"] = 0
         if exceeds(used, self.limits):
@@ -113,9 +115,9 @@ class OpenCore:
 
     def _with_stores(self, piece: Candidate) -> dict[StoreKey, tuple[int, int | None]]:
         stores = dict(self._stores)
-        for key, single, once in piece.stores:
-            before = stores.get(key, (0, once))[0]
-            stores[key] = (before + single, once)
+        key = (piece.needs.name, piece.box.c0, piece.box.c1)
+        apart = stores.get(key, (0, None))[0] + piece.used["synapse_bits"]
+        stores[key] = (apart, piece.kernels)
         return stores
 
     def _with_masks(self, piece: Candidate) -> dict[AxonKey, Array]:

@@ -101,12 +101,6 @@ def candidates(needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> Iterator
     stored = [needs.stored(wire, cuts) for wire in needs.wires]
     for index in np.ndindex(used["neurons"].shape):
         box = grid_box(cuts, index)
-        stores = tuple(
-            (
-                (needs.name, number, box.c0, box.c1),
-                int(single[index]),
-                None if once is None else int(once[0, 0, index[2]]),
-            )
-            for number, (single, once) in enumerate(stored)
-        )
-        yield Candidate(needs, box, {r: int(cost[index]) for r, cost in used.items()}, stores)
+        once = [None if kernel is None else int(kernel[0, 0, index[2]]) for _, kernel in stored]
+        kernels = None if None in once else sum(bits for bits in once if bits is not None)
+        yield Candidate(needs, box, {r: int(cost[index]) for r, cost in used.items()}, kernels)

@@ -15,7 +15,7 @@ from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
 from nmcompiler.program.assemble_axons import AxonTable, Source, number_axons, reads, routes_of
-from nmcompiler.program.assemble_synapses import BlockSynapses, PatternTable
+from nmcompiler.program.assemble_synapses import BlockSynapses, PatternTable, stored_weights
 from nmcompiler.program.layout import (
     ARRAYS,
     BLOCK_COLUMNS,
@@ -140,6 +140,11 @@ class _Placed:
     core: int
 
 
+def _likeness(placed: _Placed) -> tuple[int, int, int, int]:
+    """Returns core, population and channels: what boxes have in common that share kernels."""
+    return placed.core, placed.population, placed.box.c0, placed.box.c1
+
+
 @dataclass
 class _Assembler:
     spiking: Spiking
@@ -150,12 +155,15 @@ class _Assembler:
     populations: tuple[Population, ...] = ()
     sources: list[Source] = field(default_factory=list)
     placed: list[_Placed] = field(default_factory=list)
+    alike: dict[tuple[int, int, int, int], list[Box]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.populations = tuple(self.spiking.network.graph)
         self.numbers = {p.name: i for i, p in enumerate(self.populations)}
         self.placed = self._place()
         self.sources = self._number_neurons()
+        for placed in self.placed:
+            self.alike.setdefault(_likeness(placed), []).append(placed.box)
 
     def arrays(self) -> dict[str, Array]:
         """Returns all arrays of the program."""
@@ -232,17 +240,37 @@ class _Assembler:
         self, placed: _Placed, tables: list[dict[tuple[int, int], AxonTable]]
     ) -> tuple[BlockSynapses, BlockKind]:
         population = self.populations[placed.population]
-        synapses = BlockSynapses(placed.box, population.shape, self.target.weight_sharing, self.patterns)
+        synapses = BlockSynapses(placed.box, population.shape, self.patterns)
         if placed.core < 0:
             return synapses, BlockKind.INPUT
         edges = self._edges(placed.population)
-        for source, delay, kernel in edges:
-            synapses.add(kernel, self.sources[source], tables[placed.core][source, delay])
-        kernels = [kernel for _, _, kernel in edges]
-        if self.target.weight_sharing and any(isinstance(k, Conv) for k in kernels):
+        stored_once = self._stored_once(placed)
+        for (source, delay, kernel), once in zip(edges, stored_once, strict=True):
+            synapses.add(kernel, self.sources[source], tables[placed.core][source, delay], once)
+        if edges and all(stored_once):
             return synapses, BlockKind.SHARED_CONV
-        dense = all(isinstance(k, Dense) for k in kernels)
+        dense = all(isinstance(kernel, Dense) for _, _, kernel in edges)
         return synapses, BlockKind.DENSE if dense else BlockKind.SPARSE
+
+    def _stored_once(self, placed: _Placed) -> list[bool]:
+        """Returns for every projection whether its kernel is stored once, whichever takes less memory.
+
+        Where all projections are convolutions, the boxes of a population with the same channels share the
+        kernels on a core.
+        """
+        edges = self._edges(placed.population)
+        if not self.target.weight_sharing:
+            return [False] * len(edges)
+
+        def sizes(box: Box) -> list[tuple[int, int]]:
+            return [stored_weights(kernel, self.sources[s].shape, box) for s, _, kernel in edges]
+
+        mine, boxes = sizes(placed.box), self.alike[_likeness(placed)]
+        if len(boxes) > 1 and all(isinstance(kernel, Conv) for _, _, kernel in edges):
+            apart = sum(min(pair) for box in boxes for pair in sizes(box))
+            if sum(once for _, once in mine) < apart:
+                return [True] * len(edges)
+        return [once < single for single, once in mine]
 
     def _parameters(self, placed: _Placed) -> Array:
         """Returns θ, v0 and current ``(3, param_n)`` in the shortest form: one, a channel, a neuron."""

@@ -74,6 +74,11 @@ class Axis:
     signature: Array
     taps: tuple[tuple[tuple[int, int], ...], ...]
 
+    @property
+    def pairs(self) -> int:
+        """Number of (source position, tap) pairs."""
+        return sum(len(self.taps[s]) for s in self.signature)
+
     @classmethod
     def of(cls, kernel: Conv, axis: int, source: tuple[int, int], target: tuple[int, int]) -> Axis:
         """Returns the taps of ``axis`` between source range and target range (each first, end)."""
@@ -153,6 +158,20 @@ class ConvPart:
         return tuple(parts)
 
 
+def stored_weights(kernel: Kernel, source: Shape, box: Box) -> tuple[int, int]:
+    """Returns how many weights a convolution stores in a box: one for every synapse, and its kernel once.
+
+    Other kernels are never stored once, and give (0, 0).
+    """
+    if not isinstance(kernel, Conv):
+        return 0, 0
+    parts = ConvPart.of(kernel, box)
+    rows = Axis.of(kernel, 0, (0, source[0]), (box.y0, box.y1)).pairs
+    columns = Axis.of(kernel, 1, (0, source[1]), (box.x0, box.x1)).pairs
+    synapses = rows * columns * sum(part.channels * part.width for part in parts)
+    return synapses, sum(part.weight.size for part in parts)
+
+
 @dataclass(frozen=True)
 class _Pixels:
     """Source pixels with equal taps.
@@ -175,7 +194,6 @@ class BlockSynapses:
     Attributes:
         box: The block's part of its population.
         target_shape: Shape of the population.
-        sharing: Whether a convolution's kernel is stored once.
         patterns: Patterns of the whole program.
         runs: ``(…, 7)`` arrays, to be joined.
         weights: ``(…,)`` arrays, to be joined.
@@ -184,7 +202,6 @@ class BlockSynapses:
 
     box: Box
     target_shape: Shape
-    sharing: bool
     patterns: PatternTable
     runs: list[Array] = field(default_factory=list)
     weights: list[Array] = field(default_factory=list)
@@ -201,12 +218,15 @@ class BlockSynapses:
         self.runs.append(np.stack(np.broadcast_arrays(*columns), axis=-1).reshape(-1, 7))
 
     @singledispatchmethod
-    def add(self, kernel: Kernel, source: Source, axons: AxonTable) -> None:
-        """Adds the synapses of a kernel that reads ``source`` through ``axons``."""
+    def add(self, kernel: Kernel, source: Source, axons: AxonTable, once: bool) -> None:
+        """Adds the synapses of a kernel that reads ``source`` through ``axons``.
+
+        ``once`` stores a convolution's kernel once, instead of a weight for every synapse.
+        """
         raise TypeError(f"no rule to emit a {type(kernel).__name__}")
 
     @add.register
-    def _dense(self, kernel: Dense, source: Source, axons: AxonTable) -> None:
+    def _dense(self, kernel: Dense, source: Source, axons: AxonTable, once: bool) -> None:
         targets = box_positions(self.box, self.target_shape)
         rows = kernel.weight[targets][:, source.flat_by_gid].T
         offset = self._store(rows)
@@ -215,7 +235,7 @@ class BlockSynapses:
         self._add_runs(first, source.size, pattern, 0, offset, len(targets), 0)
 
     @add.register
-    def _sparse(self, kernel: Sparse, source: Source, axons: AxonTable) -> None:
+    def _sparse(self, kernel: Sparse, source: Source, axons: AxonTable, once: bool) -> None:
         local = local_positions(self.box, self.target_shape, kernel.rows)
         kept = np.flatnonzero(local >= 0)
         gids = source.gid_of_flat[kernel.columns[kept]]
@@ -234,10 +254,10 @@ class BlockSynapses:
             self.runs.append(join_runs(np.array(rows, np.int64), ends - starts))
 
     @add.register
-    def _conv(self, kernel: Conv, source: Source, axons: AxonTable) -> None:
+    def _conv(self, kernel: Conv, source: Source, axons: AxonTable, once: bool) -> None:
         order = _tap_order(kernel)
         for part in ConvPart.of(kernel, self.box):
-            shared = self._store(_stored(part, order)) if self.sharing else None
+            shared = self._store(_stored(part, order)) if once else None
             for block in source.boxes:
                 first = max(part.source, block.c0)
                 channels = min(part.source + part.channels, block.c1) - first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from nmcompiler.errors import InputFileError, TargetFileError
 from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.layers import HostOp
 from nmcompiler.program.golden import golden_from, golden_members
 from nmcompiler.program.layout import ARRAYS, Names, Program, ProgramInput, ProgramOutput
 from nmcompiler.program.members import (
@@ -32,7 +34,20 @@ VERSION = 1
 _MANIFEST = "manifest.json"
 _NAMES = "names/names.json"
 _SOURCE = "source/model.onnx"
+_HOST_OPS = ("Softmax", "LogSoftmax", "ArgMax")
 _ENCODINGS = ("spikes", "current", "graded", "host")
+_REPORT: Mapping[str, type | tuple[type, ...]] = {
+    "model": str,
+    "placement": dict,
+    "host_ops": list,
+    "versions": dict,
+    "warnings": list,
+    "notes": list,
+    **dict.fromkeys(("sqnr_db", "silent_channels", "saturated_share"), dict),
+    **dict.fromkeys(("levels", "input_levels", "weight_bits", "seed"), int),
+    **dict.fromkeys(("cores_lower_bound", "cores_available"), (int, type(None))),
+    "host_macs_share": (int, float),
+}
 
 
 def save(program: Program, path: Path | str, *, include_source: bool = True) -> None:
@@ -65,7 +80,7 @@ def load(path: Path | str) -> Program:
     members = read_members(path)
     if _MANIFEST not in members:
         raise InputFileError(f"'{path}' is not a program: it has no {_MANIFEST}")
-    manifest = document_from(members[_MANIFEST], _MANIFEST)
+    manifest = document_from(members[_MANIFEST], f"'{path}' is damaged: {_MANIFEST}")
     _check_version(manifest, path)
     _check_members(manifest, members, path)
     try:
@@ -122,7 +137,7 @@ def _manifest(program: Program) -> dict[str, Any]:
                 "shape": list(p.shape),
                 "population": p.population,
                 "scale": p.scale,
-                "host_ops": list(p.host_ops),
+                "host_ops": [asdict(op) for op in p.host_ops],
             }
             for p in program.outputs
         ],
@@ -168,12 +183,20 @@ def _program(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Progr
         inputs=tuple(_input(k, entry, members) for k, entry in enumerate(manifest["inputs"])),
         outputs=tuple(_output(k, entry, members) for k, entry in enumerate(manifest["outputs"])),
         target=target_from_document(manifest["target"], _MANIFEST),
-        report=dict(manifest["report"]),
+        report=_report(manifest["report"]),
         names=_names(members),
         golden=golden_from(members),
         source=members.get(_SOURCE),
         extra={n.removeprefix("extra/"): d for n, d in members.items() if n.startswith("extra/")},
     )
+
+
+def _report(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the report; what it says is not proved, but every entry is of the type that readers expect."""
+    for name, entry in entries.items():
+        if name in _REPORT and not isinstance(entry, _REPORT[name]):
+            raise TypeError(f"report.{name} is {entry!r:.80}")
+    return dict(entries)
 
 
 def _array(members: Mapping[str, bytes], name: str) -> Array:
@@ -221,8 +244,15 @@ def _output(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> P
         population=_whole(entry["population"]),
         order=_table(members, f"io/output{k}/order.npy", "<i8"),
         scale=float(entry["scale"]),
-        host_ops=tuple(str(op) for op in entry["host_ops"]),
+        host_ops=tuple(_host_op(op, len(entry["shape"])) for op in entry["host_ops"]),
     )
+
+
+def _host_op(entry: Mapping[str, Any], rank: int) -> HostOp:
+    op = HostOp(str(entry["op"]), tuple(_whole(a) for a in entry["axes"]), bool(entry["keeps_axis"]))
+    if op.op not in _HOST_OPS or not op.axes or not all(1 <= axis <= rank for axis in op.axes):
+        raise ValueError(f"operator on the host {entry!r}")
+    return op
 
 
 def _names(members: Mapping[str, bytes]) -> Names | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import singledispatch
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from nmcompiler.errors import InputFileError
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
-from nmcompiler.ir.layers import InputPort, OutputPort
+from nmcompiler.ir.layers import HostOp, InputPort, OutputPort
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
@@ -51,7 +51,7 @@ def golden_members(spiking: Spiking) -> dict[str, bytes]:
                 "shape": list(p.shape),
                 "node": p.node,
                 "order": arrays.add(p.order),
-                "host_ops": list(p.host_ops),
+                "host_ops": [asdict(op) for op in p.host_ops],
             }
             for p in spiking.network.outputs
         ],
@@ -203,7 +203,7 @@ class _Reader:
                     tuple(p["shape"]),
                     graph.node(p["node"]).name,
                     self._ints(p["order"]),
-                    tuple(p["host_ops"]),
+                    tuple(HostOp(h["op"], tuple(h["axes"]), h["keeps_axis"]) for h in p["host_ops"]),
                 )
                 for p in document["outputs"]
             ),

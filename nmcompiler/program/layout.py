@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nmcompiler.ir.layers import HostOp
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.target.model import InputEncoding, Target
 
@@ -139,7 +140,7 @@ class ProgramOutput:
         population: Number of the read-out population.
         order: ``(n,)`` int64.
         scale: One for all outputs.
-        host_ops: What the network computes after this value, on the host.
+        host_ops: What the host computes from that value, in order, to get the ONNX output.
     """
 
     name: str
@@ -147,7 +148,7 @@ class ProgramOutput:
     population: int
     order: IntArray
     scale: float
-    host_ops: tuple[str, ...] = ()
+    host_ops: tuple[HostOp, ...] = ()
 
 
 @dataclass(frozen=True)

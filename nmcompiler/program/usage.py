@@ -159,7 +159,7 @@ def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
     np.maximum.at(used["fan_in"], core[placed], facts.fan_in[placed])
     kernels = set()
     for b in np.flatnonzero(placed):
-        key = (core[b], population[b], c0[b], channels[b], facts.stored_weights[b])
+        key = (core[b], population[b], c0[b], channels[b])
         if program.column("kind")[b] == BlockKind.SHARED_CONV and key in kernels:
             continue  # two boxes of one population and the same channels share their kernel
         kernels.add(key)
@@ -186,18 +186,27 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
         return
     row, step = _expanded(routes[:, 1])
     gid, core = routes[row, 0] + step, routes[row, 2]
-    gid0, core_of, channels = (program.column(k) for k in ("gid0", "core", "channels"))
-    block = np.searchsorted(gid0, gid, side="right") - 1
-    unit = (
-        (gid - gid0[block]) // channels[block] if program.target.axon_unit == "pixel" else gid - gid0[block]
-    )
-    # The parts of a pixel that is cut along its channels lie in different blocks, and count as axons each.
-    axons = np.unique(np.stack([core, block, unit, routes[row, 4]]), axis=1)
+    gid0, core_of = program.column("gid0"), program.column("core")
+    source = _pixels(program, gid) if program.target.axon_unit == "pixel" else gid[None]
+    axons = np.unique(np.stack([core, *source, routes[row, 4]]), axis=1)
     np.add.at(used["input_axons"], axons[0], 1)
     pairs = np.unique(np.stack([gid, core]), axis=1)
-    source = core_of[np.searchsorted(gid0, pairs[0], side="right") - 1]
-    on_chip = source >= 0
-    np.add.at(used["output_axons"], source[on_chip], 1)
+    sender = core_of[np.searchsorted(gid0, pairs[0], side="right") - 1]
+    on_chip = sender >= 0
+    np.add.at(used["output_axons"], sender[on_chip], 1)
     _, first, destinations = np.unique(pairs[0], return_index=True, return_counts=True)
-    senders = source[first]
+    senders = sender[first]
     np.maximum.at(used["destinations"], senders[senders >= 0], destinations[senders >= 0])
+
+
+def _pixels(program: Program, gid: Ints) -> Ints:
+    """Returns population, row and column of neurons, ``(3, n)``.
+
+    A pixel is one axon even where its channels lie on several cores: every spike carries its channel.
+    """
+    gid0, population, y0, x0, width, channels = (
+        program.column(k) for k in ("gid0", "population", "y0", "x0", "width", "channels")
+    )
+    block = np.searchsorted(gid0, gid, side="right") - 1
+    y, x = np.divmod((gid - gid0[block]) // channels[block], width[block])
+    return np.stack([population[block], y0[block] + y, x0[block] + x])

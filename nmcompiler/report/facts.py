@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.lift import check_lift
+from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import BlockFacts, block_facts, core_usage
 from nmcompiler.sim.certificate import certificate
 
@@ -26,8 +26,13 @@ def population_names(program: Program) -> tuple[str, ...]:
     return program.names.populations
 
 
-def program_facts(program: Program) -> dict[str, Any]:
-    """Returns the facts of a program under the keys of ``compile --json``."""
+def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str, Any]:
+    """Returns the facts of a program under the keys of ``compile --json``.
+
+    Args:
+        program: The program.
+        proof: What lift said of it, where that is known already; else the program is read back here.
+    """
     report = dict(program.report)
     facts = block_facts(program)
     usage = core_usage(program, facts)
@@ -63,7 +68,7 @@ def program_facts(program: Program) -> dict[str, Any]:
             for core, name, used, limit in usage.rows()
         ],
         "schedule": {"window_starts": list(program.window_starts), "total_steps": program.total_steps},
-        "static_check": _static_check(program),
+        "static_check": _static_check(program, proof),
         "certificate": _certificate(program),
         **{key: report.pop(key, None) for key in ("host_macs_share", "host_ops", "seed", "versions")},
         "warnings": report.pop("warnings", []),
@@ -101,11 +106,11 @@ def _layers(program: Program, facts: BlockFacts) -> list[dict[str, Any]]:
     return rows
 
 
-def _static_check(program: Program) -> dict[str, Any] | None:
+def _static_check(program: Program, proof: LiftReport | None) -> dict[str, Any] | None:
     """Returns what lift says, None where the program carries no golden network."""
     if program.golden is None:
         return None
-    report = check_lift(program, program.golden)
+    report = proof or check_lift(program, program.golden)
     return {
         "ok": report.ok,
         "message": report.message,

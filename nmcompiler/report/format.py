@@ -13,6 +13,7 @@ __all__ = [
     "decibels",
     "energy",
     "kibibytes",
+    "millions",
     "number",
     "percent",
     "resource",
@@ -37,6 +38,11 @@ RESOURCE_LABELS: Mapping[str, str] = {
 def number(value: float | None, digits: int = 0) -> str:
     """Returns a number with thousands apart."""
     return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def millions(value: float) -> str:
+    """Returns a number in millions, where it is that large."""
+    return f"{value / 1e6:,.0f} million" if value >= 1e7 else number(value)
 
 
 def counted(count: int, noun: str) -> str:

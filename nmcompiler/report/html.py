@@ -18,7 +18,7 @@ from nmcompiler.report.format import (
     number,
     resource,
 )
-from nmcompiler.report.mesh import mesh_svg
+from nmcompiler.report.mesh import layers_of_cores, mesh_svg
 from nmcompiler.report.text import summary
 
 __all__ = ["render_html"]
@@ -34,7 +34,8 @@ th, td { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ddd }
 th { font-weight: 600; color: #555 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem }
 dt { color: #555 } dd { margin: 0 }
-.bar { background: #eee; width: 6rem; height: .6rem; display: inline-block; margin-right: .5rem }
+.bar { background: #eee; width: 4.5rem; height: .3rem; display: block; margin: .1rem 0 .2rem }
+p { color: #555; margin: .3rem 0 }
 .bar i { display: block; height: 100%; background: #3b7dd8 } .bar i.full { background: #d8703b }
 .ok { color: #137333 } .bad { color: #b3261e; font-weight: 600 } .wide { overflow-x: auto }
 svg { max-width: 100%; height: auto }
@@ -52,8 +53,10 @@ def render_html(program: Program, facts: Facts) -> str:
     sections = (
         _section("Summary", _summary(facts)),
         _section("Layers", _layers(facts)),
-        _section("Mesh", mesh_svg(program, facts)),
-        _section("Cores", _cores(facts)),
+        _section("Mesh", _note("A square is a core, the darker the fuller.") + mesh_svg(program, facts)),
+        _section(
+            "Cores", _note("The fullest first; orange is above 90 % of the limit.") + _cores(program, facts)
+        ),
         _section("Schedule", _schedule(facts)),
         _section("Versions", _terms((facts["versions"] or {}).items())),
     )
@@ -135,15 +138,22 @@ def _layers(facts: Facts) -> str:
     )
 
 
-def _cores(facts: Facts) -> str:
+def _note(text: str) -> str:
+    return f"<p>{escape(text)}</p>\n"
+
+
+def _cores(program: Program, facts: Facts) -> str:
     """Returns a table of cores, the fullest first, with a bar for every limited resource."""
-    fill = core_fill(facts["limits"])
+    fill, layers = core_fill(facts["limits"]), layers_of_cores(program, facts)
     used = {(e["core"], e["resource"]): e for e in facts["limits"]}
     names = [name for name in RESOURCE_LABELS if any(e["resource"] == name for e in facts["limits"])]
     order = sorted(fill, key=lambda core: (-max(fill[core].values(), default=0.0), core))
     return _table(
-        ("core", *(RESOURCE_LABELS[name] for name in names)),
-        ((str(core), *(_bar(used.get((core, name))) for name in names)) for core in order),
+        ("core", "layers", *(RESOURCE_LABELS[name] for name in names)),
+        (
+            (str(core), ", ".join(layers.get(core, ())), *(_bar(used.get((core, name))) for name in names))
+            for core in order
+        ),
     )
 
 
@@ -157,7 +167,7 @@ def _bar(entry: Facts | None) -> str:
     said = f"{amount} of {resource(entry['resource'], entry['limit'])}"
     full = ' class="full"' if share > 0.9 else ""
     bar = f'<i{full} style="width:{100 * min(share, 1):.0f}%"></i>'
-    return _Markup(f'<span class="bar" title="{said}">{bar}</span>{amount}')
+    return _Markup(f'{amount}<span class="bar" title="{said}">{bar}</span>')
 
 
 def _schedule(facts: Facts) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.report.format import core_fill, percent
 
-__all__ = ["mesh_svg"]
+__all__ = ["layers_of_cores", "mesh_svg"]
 
 _CELL, _GAP, _MARGIN, _CHIP_GAP = 22, 3, 18, 14  # pixels
 
@@ -24,7 +24,7 @@ def mesh_svg(program: Program, facts: Mapping[str, Any]) -> str:
     chip_width = mesh.columns * pitch + _CHIP_GAP
     width, height = facts["chips"] * chip_width, mesh.rows * pitch + _MARGIN
     placed = {tuple(map(int, place)): core for core, place in enumerate(program.arrays["cores"])}
-    fill, layers = core_fill(facts["limits"]), _layers_of_cores(program, facts)
+    fill, layers = core_fill(facts["limits"]), layers_of_cores(program, facts)
     parts = []
     for chip in range(facts["chips"]):
         x0 = chip * chip_width
@@ -53,7 +53,7 @@ def _square(x: int, y: int) -> str:
     return f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" rx="3"'
 
 
-def _layers_of_cores(program: Program, facts: Mapping[str, Any]) -> dict[int, list[str]]:
+def layers_of_cores(program: Program, facts: Mapping[str, Any]) -> dict[int, list[str]]:
     """Returns the names of the layers on each core."""
     numbers, kinds = program.column("population"), program.column("kind")
     placed = sorted({int(n) for n, k in zip(numbers, kinds, strict=True) if k != BlockKind.INPUT})

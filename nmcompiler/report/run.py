@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.codings import coding
+from nmcompiler.evaluate.host import apply_host_ops
 from nmcompiler.evaluate.integer import IntegerResult, decode_outputs, run_integer
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples
@@ -30,7 +31,11 @@ __all__ = ["RunOutcome", "run_facts"]
 
 @dataclass(frozen=True, eq=False)
 class RunOutcome:
-    """Facts of a run, and the chip's de-quantised outputs ``(N, *shape)`` float32 by ONNX output name."""
+    """Facts of a run, and the results ``(N, *shape)`` float32 by ONNX output name.
+
+    A result is the chip's de-quantised output, and what the host computes from it where operators close the
+    network.
+    """
 
     facts: dict[str, Any]
     outputs: Mapping[str, Array]
@@ -119,9 +124,11 @@ def run_facts(
     outputs = _decode(program, tally.outputs)
     facts = _facts(program, samples, tally, outputs, exact)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
-    return RunOutcome(
-        facts, {p.name: y.astype(np.float32) for p, y in zip(program.outputs, outputs, strict=True)}
-    )
+    results = {
+        p.name: apply_host_ops(p.host_ops, y).astype(np.float32)
+        for p, y in zip(program.outputs, outputs, strict=True)
+    }
+    return RunOutcome(facts, results)
 
 
 def _golden(program: Program, x: Mapping[str, Array], record: bool) -> IntegerResult | None:
@@ -211,9 +218,11 @@ def _answers(
     if program.source is not None:
         port = program.outputs[0]
         given = run_onnx(program.source, samples.x)[port.name]
-        reference = (
-            given.reshape(len(given)).astype(np.int64) if "ArgMax" in port.host_ops else _classes(given)
-        )
+        if any(op.op == "ArgMax" for op in port.host_ops):
+            # One class for each sample; a class for each position is no answer that labels could judge.
+            reference = given.reshape(-1) if given.size == len(given) else None
+        else:
+            reference = _classes(given)
     return _classes(outputs[0]), integer, reference
 
 

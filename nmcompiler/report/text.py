@@ -21,6 +21,7 @@ from nmcompiler.report.format import (
     decibels,
     energy,
     kibibytes,
+    millions,
     number,
     percent,
     resource,
@@ -341,7 +342,7 @@ def _activity(facts: Facts) -> Iterator[tuple[str, str | Text]]:
         f"{seconds(facts['wall_seconds'])}"
         + ("" if simulating is None else f", of it the simulator {seconds(simulating)}")
         + (f" with {seconds(jit)} to compile its kernels" if jit else "")
-        + f"; {number(facts['synops_per_second'] / 1e6)} million synops a second",
+        + f"; {millions(facts['synops_per_second'])} synops a second",
     )
 
 

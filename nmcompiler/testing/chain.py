@@ -44,5 +44,5 @@ def placed_program(
     encoding = next(e for e in chosen.input_encodings if e in target.input_encodings)
     spiking = chosen.convert(legal, target, input_encoding=encoding, timesteps=timesteps)
     traffic = Traffic({p.name: np.ones(p.shape) for p in legal.graph})
-    cores = made.map(spiking, target, traffic, MapOptions(seed=seed, moves=200))
+    cores = made.map(spiking, target, traffic, MapOptions(seed=seed, moves=10))
     return made.emit(spiking, cores, target), spiking

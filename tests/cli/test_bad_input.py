@@ -41,6 +41,9 @@ def _refused(answer: Any, folder: Path, before: set[str], *words: str) -> None:
         (("--target", CHIP, "--seed", "-1"), ("'--seed'", "0 to")),
         (("--target", CHIP, "-o", "no/net.nmc"), ("'no/net.nmc'", "make 'no' first")),
         (("--target", CHIP, "-o", "."), ("is a folder",)),
+        (("--target", CHIP, "-o", "/dev/null"), ("is a device",)),
+        (("--target", CHIP, "-o", 300 * "x"), ("cannot be written", "too long")),
+        (("--target", CHIP, "--levels"), ("'--levels' requires an argument", "--help")),
         (("--target", CHIP, "-o", "net.onnx"), ("would overwrite a file that is read",)),
         (("--target", CHIP, "-o", "few.npz"), ("would overwrite a file that is read",)),
         (("--target", CHIP, "--report", "net.onnx"), ("would overwrite a file that is read",)),
@@ -68,6 +71,7 @@ _IMAGE = np.zeros((4, 1, 8, 8), np.float32)
         ({"x": _IMAGE.astype(np.complex64)}, ("complex64",)),
         ({"x": _IMAGE.astype(str)}, ("dtype <U",)),
         ({"x": _IMAGE.astype(object)}, ("objects",)),
+        ({"x": np.full((4, 1, 8, 8), 1e30)}, ("values up to 1e+30", "up to 1e+15")),
     ],
 )
 def test_wrong_calibration(
@@ -108,6 +112,7 @@ def test_files_that_are_no_program(nmc: Any, labelled: Path, tmp_path: Path, con
         (("--output", "no/y.npz"), ("make 'no' first",)),
         (("--limit", "0"), ("1 or more",)),
         (("--threads", "x"), ("not a whole number",)),
+        (("--output", "/dev/null"), ("is a device",)),
     ],
 )
 def test_wrong_options_of_run(
@@ -116,3 +121,45 @@ def test_wrong_options_of_run(
     before = {p.name for p in tmp_path.iterdir()}
     answer = nmc("run", model, "--input", "labelled.npz", *options)
     _refused(answer, tmp_path, before, *words)
+
+
+@pytest.fixture
+def compiled(nmc: Any, model: Path, calibration: Path) -> str:
+    assert nmc("compile", model, "--target", CHIP, "--calibration", calibration, "-o", "net.nmc").code == 0
+    return "net.nmc"
+
+
+@pytest.mark.parametrize("label", [5, -1])
+def test_a_label_that_is_no_class(nmc: Any, compiled: str, tmp_path: Path, label: int) -> None:
+    np.savez(tmp_path / "data.npz", x=_IMAGE, y=[0, 4, label, 1])
+    before = {p.name for p in tmp_path.iterdir()}
+    answer = nmc("run", compiled, "--input", "data.npz", "--output", "y.npz")
+    _refused(answer, tmp_path, before, f"holds the class {label}", "0 to 4", "counted from 0")
+
+
+def test_a_chip_without_mismatch_takes_no_seed(
+    nmc: Any, compiled: str, labelled: Path, tmp_path: Path
+) -> None:
+    before = {p.name for p in tmp_path.iterdir()}
+    answer = nmc("run", compiled, "--input", labelled, "--chip-seed", "3")
+    _refused(answer, tmp_path, before, "--chip-seed", CHIP)
+
+
+def test_a_program_is_no_data_file(nmc: Any, compiled: str, tmp_path: Path) -> None:
+    before = {p.name for p in tmp_path.iterdir()}
+    answer = nmc("run", compiled, "--input", compiled)
+    _refused(answer, tmp_path, before, "no array 'x'", "more)")
+    assert len(answer.err) < 300
+
+
+def test_a_chip_that_resets_to_zero(nmc: Any, model: Path, calibration: Path, tmp_path: Path) -> None:
+    chip = nmc("targets", CHIP, "--toml").out.replace('"subtract"', '"zero"')
+    (tmp_path / "chip.toml").write_text(chip)
+    before = {p.name for p in tmp_path.iterdir()}
+    answer = nmc("compile", model, "--target", "chip.toml", "--calibration", calibration)
+    _refused(answer, tmp_path, before, "to zero", "subtract")
+
+
+def test_a_demo_folder_that_cannot_be_made(nmc: Any, model: Path, tmp_path: Path) -> None:
+    before = {p.name for p in tmp_path.iterdir()}
+    _refused(nmc("demo", "--write", f"{model.name}/x"), tmp_path, before, "cannot be made")

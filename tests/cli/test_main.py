@@ -19,6 +19,7 @@ def test_help_lists_every_command(nmc: Any) -> None:
     assert answer.code == 0
     assert all(f"\n  {name} " in answer.out for name in COMMANDS)
     assert nmc().out == answer.out
+    assert "\n    nmc check MODEL.onnx    what compiles" in answer.out  # a line of its own
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -100,7 +101,8 @@ def _raising(error: BaseException) -> Callable[..., None]:
         (BackendFault("backend 'acme' is broken"), 3, "backend 'acme' is broken"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
-        (MemoryError(), 1, "out of memory"),
+        (MemoryError(), 1, "out of memory;"),
+        (MemoryError("unable to allocate 9 GiB"), 1, "out of memory (unable to allocate 9 GiB); try"),
         (ZeroDivisionError("x\ny"), 3, "internal error (ZeroDivisionError: x y); run again with --debug"),
     ],
 )
@@ -137,3 +139,9 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    script = "import sys; sys.stdout = None; from nmcompiler.cli.main import main; main(['targets'])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ from nmcompiler.errors import UnsupportedModel
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend import read_model_bytes
 from nmcompiler.ir.kernels import Conv, Sparse
+from nmcompiler.ir.layers import HostOp
 
 from .models import agreed, kinds, model, node, weights
 
@@ -324,9 +325,28 @@ def test_constants_are_folded_before_they_are_weights() -> None:
 
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax", "ArgMax"])
 def test_a_closing_operator_stays_on_the_host(op: str) -> None:
-    data = model([node("Gemm", ["x", "w"], "a"), node(op, ["a"], "y")], (4,), {"w": weights(4, 3)})
+    data = model([node("Gemm", ["x", "w"], "a"), node(op, ["a"], "y", axis=-1)], (4,), {"w": weights(4, 3)})
     port = read_model_bytes(data, "net.onnx").outputs[0]
-    assert (port.host_ops, port.shape, port.node) == ((op,), (3,), "a")
+    assert (port.host_ops, port.shape, port.node) == ((HostOp(op, (1,)),), (3,), "a")
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "reason"),
+    [
+        ("ArgMax", {}, "across the samples"),
+        ("Softmax", {"axis": -2}, "across the samples"),
+        ("Softmax", {"axis": 2}, "has axis 2"),
+        ("ArgMax", {"axis": 1, "select_last_index": 1}, "last of equal maxima"),
+    ],
+)
+def test_a_closing_operator_that_the_host_cannot_do_is_refused(
+    op: str, attributes: dict, reason: str
+) -> None:
+    data = model(
+        [node("Gemm", ["x", "w"], "a"), node(op, ["a"], "y", **attributes)], (4,), {"w": weights(4, 3)}
+    )
+    with pytest.raises(UnsupportedModel, match=reason):
+        read_model_bytes(data, "net.onnx")
 
 
 def test_closing_operators_may_follow_each_other() -> None:
@@ -337,7 +357,8 @@ def test_closing_operators_may_follow_each_other() -> None:
         node("ArgMax", ["c"], "y", axis=1),
     ]
     data = model(nodes, (4,), {"w": weights(4, 3)})
-    assert read_model_bytes(data, "net.onnx").outputs[0].host_ops == ("Softmax", "ArgMax")
+    closing = (HostOp("Softmax", (1,)), HostOp("ArgMax", (1,)))
+    assert read_model_bytes(data, "net.onnx").outputs[0].host_ops == closing
 
 
 def test_a_wire_that_is_no_whole_channel_becomes_synapses() -> None:

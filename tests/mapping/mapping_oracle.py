@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from itertools import product
 
@@ -196,23 +197,30 @@ class Count:
                 self.per_edge[number, edge.target, to] += 1
 
     def synapse_bits(self, core):
-        graph = self.spiking.network.graph
-        total = 0
-        for number, edge in enumerate(graph.edges()):
-            by_channels = defaultdict(int)
-            for c, name, box in self.pieces:
-                if (c, name) == (core, edge.target):
-                    found = sum(self.per_edge[number, name, p] for p in positions(box))
-                    by_channels[box.c0, box.c1] += found
-            for (c0, c1), count in by_channels.items():
-                kernel = edge.payload.kernel
-                if self.target.weight_sharing and isinstance(kernel, Conv):
-                    kh, kw, per_group, written = kernel.weight.shape
-                    first = kernel.target_channel
-                    channels = len(set(range(c0, c1)) & set(range(first, first + written)))
-                    count = min(count, kh * kw * per_group * channels)
-                total += count * self.target.weight_bits
-        return total
+        alike = defaultdict(list)
+        for c, name, box in self.pieces:
+            if c == core:
+                alike[name, box.c0, box.c1].append(box)
+        return self.target.weight_bits * sum(self.stored(*key, boxes) for key, boxes in alike.items())
+
+    def stored(self, name, c0, c1, boxes):
+        """Weights of boxes with the same channels: each on its own, or one kernel for all of them."""
+        edges = [(n, e) for n, e in enumerate(self.spiking.network.graph.edges()) if e.target == name]
+        kernels = [self.kernel(e.payload.kernel, c0, c1) for _, e in edges]
+        apart = sum(
+            min(sum(self.per_edge[number, name, p] for p in positions(box)), kernel)
+            for box in boxes
+            for (number, _), kernel in zip(edges, kernels, strict=True)
+        )
+        return min(apart, sum(kernels))
+
+    def kernel(self, kernel, c0, c1):
+        """Weights of a kernel stored once for some channels; infinity where that is not possible."""
+        if not (self.target.weight_sharing and isinstance(kernel, Conv)):
+            return math.inf
+        kh, kw, per_group, written = kernel.weight.shape
+        first = kernel.target_channel
+        return kh * kw * per_group * len(set(range(c0, c1)) & set(range(first, first + written)))
 
     def used(self, core):
         own = [key for key, c in self.owner.items() if c == core]

@@ -17,7 +17,7 @@ from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.target.model import RESOURCES, CoreType, Limits
 
-FEW = MapOptions(moves=20)
+FEW = MapOptions(moves=2)
 
 
 def fully(builder, target, options=FEW):
@@ -132,7 +132,7 @@ def test_networks_of_usual_size_map_close_to_the_bound(network):
 
 def test_equal_seeds_give_equal_maps_and_the_seed_changes_only_places():
     target = chip(Limits(neurons=400), cores=128, rows=8, columns=16)
-    one, same, other = (fully(lenet(), target, MapOptions(seed=s, moves=500)) for s in (1, 1, 2))
+    one, same, other = (fully(lenet(), target, MapOptions(seed=s, moves=20)) for s in (1, 1, 2))
     assert one.cores == same.cores
     assert one.cost == same.cost
     assert [c.pieces for c in one.cores] == [c.pieces for c in other.cores]
@@ -241,7 +241,7 @@ def test_expected_spikes_between_cores_are_those_of_the_neurons_that_are_read():
 
 def test_progress_counts_up_to_the_end_of_both_stages():
     told = []
-    fully(lenet(), chip(Limits(neurons=500)), MapOptions(moves=300, progress=lambda *a: told.append(a)))
+    fully(lenet(), chip(Limits(neurons=500)), MapOptions(most_moves=300, progress=lambda *a: told.append(a)))
     for stage, total in (("partition", 7), ("placement", 300)):
         done = [d for s, d, t in told if s == stage and t == total]
         assert done == sorted(done)
@@ -259,6 +259,6 @@ def test_a_network_as_large_as_vgg_is_cut_in_seconds_without_touching_its_weight
         last, channels = f"c{i}", width
     target = chip(replace(GENERIC, fan_in=None, input_axons=8192), cores=128, rows=8, columns=16, chips=16)
     started = time.perf_counter()
-    mapped = fully(builder, target, MapOptions(moves=200))
+    mapped = fully(builder, target, MapOptions(moves=20))
     assert time.perf_counter() - started < 20  # about a second when nothing else runs
     assert len(mapped.cores) <= 1.5 * mapped.lower_bound

@@ -251,6 +251,15 @@ def test_the_chosen_scale_is_the_best_of_the_grid(levels: int) -> None:
         assert error(float(found.scale[c])) <= min(grid) * 1.001
 
 
+def test_the_rows_that_a_search_looks_at_lie_all_over_the_map() -> None:
+    """A fixed step over the rows would be a multiple of the width, and see the left column alone."""
+    values = np.abs(np.random.default_rng(2).normal(0, 1, (64, 8, 8, 1))).astype(np.float32)
+    values[:, :, 0] *= 0.1
+    few = search_scales(values, values, 7, signed=False, grid=40, rows=64)
+    all_of_them = search_scales(values, values, 7, signed=False, grid=40, rows=10**6)
+    assert 0.7 < few.scale[0] / all_of_them.scale[0] < 1.4
+
+
 def test_equal_inputs_give_equal_networks() -> None:
     model, samples = random_model(5)
     first, _ = _quantised(model, samples)

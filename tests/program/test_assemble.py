@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nmcompiler.codings import coding
 from nmcompiler.errors import DoesNotFit
-from nmcompiler.ir.kernels import Conv, Dense
+from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.program.assemble import assemble, boundless_cores
 from nmcompiler.program.layout import ARRAYS, BlockKind
 from nmcompiler.program.lift import check_lift
@@ -73,6 +73,19 @@ def test_sharing_stores_the_kernel_of_a_convolution_once_and_joins_the_taps_of_a
         assert program.arrays["segments"][:, 2].max() == max(12, 2)
         assert program.arrays["patterns"].size - 1 <= 10
     assert program.column("kind").tolist() == [BlockKind.INPUT, BlockKind.SPARSE, BlockKind.DENSE]
+
+
+def test_a_box_that_no_synapse_of_a_sparse_kernel_reaches_is_assembled() -> None:
+    builder = Builder(np.random.default_rng(0))
+    source = builder.input((1, 1, 4), 15, False)
+    sparse = Sparse(np.array([0, 1]), np.array([2, 3]), np.array([5, -7]))  # only the first two targets
+    everywhere = Dense(np.ones((4, 4), np.int64))
+    hidden = builder.hidden((1, 1, 4), [(source, sparse), (source, everywhere)], "Gemm")
+    builder.readout((1, 1, 2), [(hidden, Dense(np.ones((2, 4), np.int64)))])
+    spiking = coding("phase").convert(builder.network("gap"), tiny_target(), input_encoding="spikes")
+    for seed in range(8):
+        cores = random_cores(spiking, seed)
+        assert check_lift(assemble(spiking, cores, tiny_target()), spiking).ok
 
 
 def test_parameters_are_stored_in_the_shortest_form() -> None:

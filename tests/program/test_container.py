@@ -225,3 +225,16 @@ def test_flipped_bytes_give_a_clear_error_or_the_same_program(
         # Any other exception than the clear one fails the test.
         with contextlib.suppress(InputFileError):
             assert same(load(saved), program)
+
+
+@pytest.mark.parametrize("report", [{"placement": 3}, {"sqnr_db": [1]}, {"levels": "x"}, {"warnings": 5}, []])
+def test_a_report_of_another_type_is_damage(saved: Path, report: Any) -> None:
+    rewrite(saved, {}, report=report)
+    with pytest.raises(InputFileError, match=r"is damaged: manifest\.json"):
+        load(saved)
+
+
+def test_a_broken_manifest_is_told_with_the_file(saved: Path) -> None:
+    rewrite(saved, {"manifest.json": b"{"})
+    with pytest.raises(InputFileError, match=r"a\.nmc' is damaged: manifest\.json is not a JSON document"):
+        load(saved)

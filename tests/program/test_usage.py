@@ -77,17 +77,18 @@ def counted(program):
         if b["levels"]:
             values = program.arrays["theta"][b["param0"] : b["param0"] + b["param_n"]]
             thetas[b["core"]] |= set(values.tolist())
-        kernel = (b["core"], b["population"], b["c0"], b["channels"], b["weight_n"])
+        kernel = (b["core"], b["population"], b["c0"], b["channels"])
         if b["kind"] != BlockKind.SHARED_CONV or kernel not in kernels:
             mine["synapse_bits"] += b["weight_n"] * target.weight_bits
         kernels.add(kernel)
     axons, reached = defaultdict(set), defaultdict(set)
     for gid, core, _, delay in routes_of(program):
         block = owner[gid]
-        unit = gid - block["gid0"]
+        source = (gid,)
         if target.axon_unit == "pixel":
-            unit //= block["channels"]
-        axons[core].add((block["gid0"], unit, delay))
+            y, x = divmod((gid - block["gid0"]) // block["channels"], block["width"])
+            source = (block["population"], block["y0"] + y, block["x0"] + x)
+        axons[core].add((*source, delay))
         reached[gid].add(core)
     for gid, cores in reached.items():
         if (core := owner[gid]["core"]) >= 0:

@@ -117,3 +117,10 @@ def test_energy_is_given_in_the_unit_that_suits_it(run_facts: Facts, microjoules
 
 def test_energy_that_nobody_published_is_no_zero(run_facts: Facts) -> None:
     assert "energy – (no figure of this chip is published)" in words(run_text(run_facts))
+
+
+def test_a_rate_is_told_in_millions_only_where_it_is_that_large(run_facts: Facts) -> None:
+    run_facts["synops_per_second"] = 123456
+    assert "; 123,456 synops a second" in words(run_text(run_facts))
+    run_facts["synops_per_second"] = 1.8e9
+    assert "; 1,800 million synops a second" in words(run_text(run_facts))

@@ -1,0 +1,40 @@
+"""What the host computes from the read-out: operators that close a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.layers import HostOp
+
+__all__ = ["apply_host_ops"]
+
+
+def apply_host_ops(ops: Sequence[HostOp], y: Array) -> Array:
+    """Returns what the operators make of the outputs ``(N, *shape)`` of a network, float64 or int64."""
+    for op in ops:
+        y = _RULES[op.op](op, y)
+    return y
+
+
+def _log_softmax(op: HostOp, y: Array) -> Array:
+    shifted = y - y.max(axis=op.axes, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=op.axes, keepdims=True))
+    return result
+
+
+def _softmax(op: HostOp, y: Array) -> Array:
+    return np.asarray(np.exp(_log_softmax(op, y)))
+
+
+def _arg_max(op: HostOp, y: Array) -> Array:
+    return np.asarray(y.argmax(axis=op.axes[0], keepdims=op.keeps_axis))
+
+
+_RULES: Mapping[str, Callable[[HostOp, Array], Array]] = {
+    "Softmax": _softmax,
+    "LogSoftmax": _log_softmax,
+    "ArgMax": _arg_max,
+}

@@ -1,0 +1,299 @@
+"""Compiling, running and checking through the facade, on a network of two layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pytest
+
+from nmcompiler.backend import BackendBase
+from nmcompiler.checker import check_model
+from nmcompiler.compiler import CompileOptions, compile_model, plan_of, run_program
+from nmcompiler.errors import BackendFault, DoesNotFit, InputFileError, NmcError, UnsupportedModel, UsageError
+from nmcompiler.evaluate.onnx_runtime import run_onnx
+from nmcompiler.frontend.data import Samples
+from nmcompiler.program.container import load, save
+from nmcompiler.report.schema import load_schema
+from nmcompiler.target import target_to_toml
+from nmcompiler.testing import tiny_target
+
+from .frontend.models import model, node, weights
+
+NET = model(
+    [
+        node("Conv", ["x", "k", "b"], "a", kernel_shape=[3, 3]),
+        node("Relu", ["a"], "r"),
+        node("Flatten", ["r"], "f"),
+        node("Gemm", ["f", "m", "o"], "y"),
+    ],
+    [1, 6, 6],
+    {"k": weights(3, 1, 3, 3), "b": weights(3, seed=1), "m": weights(48, 4, seed=2), "o": weights(4, seed=3)},
+)
+WRONG = model([node("Sin", ["x"], "s", "wave"), node("Erf", ["s"], "y", "bell")], [4])
+RNG = np.random.default_rng(0)
+X = {"x": RNG.uniform(0, 1, (40, 1, 6, 6)).astype(np.float32)}
+CHIP = tiny_target(neurons=64, rows=1, columns=1)  # nothing to place
+LABELS = run_onnx(NET, X)["y"].argmax(axis=1)
+
+
+def compiled(target=CHIP, code="phase", **options):
+    return compile_model(NET, target, code, X, CompileOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def made():
+    return compiled(levels=255)
+
+
+def sentence(kind, *arguments, **options):
+    with pytest.raises(kind) as caught:
+        compiled(*arguments, **options)
+    return str(caught.value)
+
+
+# --- compile --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["phase", "rate-sync", "rate"])
+def test_a_compilation_is_proved_and_its_facts_match_the_schema(code):
+    facts = compiled(code=code).facts
+    jsonschema.validate(facts, load_schema("compile"))
+    assert facts["coding"] == code
+    assert facts["static_check"]["ok"]
+    assert facts["neurons"] == 48 + 4
+    assert facts["compile_seconds"] > 0
+
+
+def test_options_are_in_the_facts():
+    facts = compiled(levels=7, weight_bits=5, input_levels=63, chips=1, seed=9).facts
+    chosen = {key: facts[key] for key in ("levels", "weight_bits", "input_levels", "chips", "seed")}
+    assert chosen == {"levels": 7, "weight_bits": 5, "input_levels": 63, "chips": 1, "seed": 9}
+
+
+def test_weights_stay_within_the_bits_asked_for():
+    program = compiled(weight_bits=3).program
+    assert np.abs(program.arrays["weights"]).max() <= 3
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path):
+    for name in ("one", "two"):
+        save(compiled(seed=5).program, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_files_and_arrays_give_the_same_program(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(NET)
+    np.savez(tmp_path / "data.npz", **X, y=np.array([{}], dtype=object))  # labels that nobody may open
+    from_files = compile_model(tmp_path / "net.onnx", CHIP, "phase", tmp_path / "data.npz")
+    from_arrays = compiled().program
+    for name, array in from_files.program.arrays.items():
+        assert np.array_equal(array, from_arrays.arrays[name]), name
+
+
+def test_the_onnx_file_is_kept_unless_it_is_not_wanted(tmp_path):
+    assert compiled().program.source == NET
+    assert compiled(include_source=False).program.source is None
+
+
+def test_verifying_the_passes_changes_nothing():
+    plain, verified = compiled().program, compiled(verify=True).program
+    assert all(np.array_equal(plain.arrays[k], verified.arrays[k]) for k in plain.arrays)
+
+
+def test_a_target_may_be_a_name_a_file_or_a_description(tmp_path):
+    (tmp_path / "chip.toml").write_text(target_to_toml(CHIP))
+    assert compiled("generic-digital").facts["target"] == "generic-digital"
+    assert compiled(str(tmp_path / "chip.toml")).facts["target"] == compiled().facts["target"] == "tiny"
+
+
+# --- wrong options --------------------------------------------------------------------------------------
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    assert "did you mean 'phase'" in sentence(UsageError, code="phas")
+    assert "did you mean 'loihi2' or 'loihi1'" in sentence(UsageError, "loihi")
+    assert "there is no backend 'nobody'" in sentence(UsageError, backend="nobody")
+
+
+def test_a_code_that_the_chip_has_not_is_told_with_those_that_have():
+    chip = tiny_target(codings=("rate",))
+    text = sentence(UsageError, chip, "phase")
+    assert "target 'tiny' cannot run the coding 'phase'; allowed: rate on tiny" in text
+    assert "generic-digital" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "expected"),
+    [
+        ("phase", {"levels": 70_000}, "--levels 70000 is out of range; allowed: 1 to 65535"),
+        ("phase", {"levels": -3}, "--levels -3 is out of range"),
+        ("phase", {"input_levels": 65_536}, "--input-levels 65536 is out of range"),
+        ("phase", {"timesteps": 8}, "--timesteps does not apply to the coding 'phase'"),
+        ("rate-sync", {"timesteps": 8}, "use --levels"),
+        ("rate", {"levels": 8}, "--levels does not apply to the coding 'rate'"),
+        ("phase", {"weight_bits": 9}, "--weight-bits 9 is out of range; allowed: 2 to 8 on tiny"),
+        ("phase", {"weight_bits": 1}, "--weight-bits 1 is out of range"),
+        ("phase", {"input_encoding": "graded"}, "--input-encoding graded cannot be used with 'phase'"),
+        ("phase", {"chips": 10_000}, "--chips: 10000 chips; allowed: 1 to"),
+        (
+            "rate",
+            {"timesteps": 8, "input_levels": 9, "input_encoding": "spikes"},
+            "--input-levels 9 do not fit the 8 steps of input encoding 'spikes'; allowed: 1 to 8",
+        ),
+    ],
+)
+def test_a_wrong_option_is_told_with_what_is_allowed(code, options, expected):
+    assert expected in sentence(UsageError, code=code, **options)
+
+
+@pytest.mark.parametrize("option", ["levels", "weight_bits", "input_levels", "timesteps", "chips"])
+def test_zero_is_a_wrong_option_and_not_the_default(option):
+    text = sentence(UsageError, code="rate" if option == "timesteps" else "phase", **{option: 0})
+    assert text.startswith(f"--{option.replace('_', '-')}")
+
+
+def test_a_chip_without_a_suitable_input_is_told():
+    chip = tiny_target(input_encodings=("graded",))
+    text = sentence(UsageError, chip)
+    assert "takes samples as graded, the coding 'phase' needs spikes" in text
+
+
+def test_options_have_defaults_for_every_code():
+    chip = tiny_target()
+    plan = plan_of(CompileOptions(), "phase", chip)
+    assert (plan.levels, plan.weight_bits, plan.timesteps, plan.input_levels) == (15, 8, None, 255)
+    rate = plan_of(CompileOptions(timesteps=32, input_encoding="spikes"), "rate", chip)
+    assert (rate.levels, rate.timesteps, rate.input_levels) == (32, 32, 32)
+
+
+def test_wrong_options_are_told_before_any_file_is_read(tmp_path):
+    with pytest.raises(UsageError):
+        compile_model(tmp_path / "none.onnx", "generic-digital", "phas", tmp_path / "none.npz")
+
+
+def test_wrong_inputs_are_told(tmp_path):
+    with pytest.raises(InputFileError, match=r"none\.onnx"):
+        compile_model(tmp_path / "none.onnx", "generic-digital", "phase", X)
+    with pytest.raises(InputFileError, match=r"none\.npz"):
+        compile_model(NET, "generic-digital", "phase", tmp_path / "none.npz")
+    with pytest.raises(UnsupportedModel) as caught:
+        compile_model(WRONG, "generic-digital", "phase", X)
+    assert {n.name for n in caught.value.nodes} >= {"wave"}
+
+
+def test_a_network_that_is_too_large_is_refused_with_numbers():
+    with pytest.raises(DoesNotFit) as caught:
+        compiled(tiny_target(neurons=10, rows=1, columns=2))
+    assert caught.value.used > caught.value.limit == 2
+
+
+# --- run ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_exact_and_its_facts_match_the_schema(made):
+    outcome = run_program(made.program, Samples(X, LABELS), batch=16)
+    facts = outcome.facts
+    jsonschema.validate(facts, load_schema("run"))
+    assert facts["samples"] == 40
+    assert facts["mismatched_outputs"] == facts["mismatched_activations"] == 0
+    assert facts["mismatched_membranes"] == facts["saturations"] == 0
+    assert facts["accuracy"]["float"] == 1.0  # the labels are the network's own
+    assert facts["accuracy"]["chip"] == facts["accuracy"]["integer"] == facts["agreement"]["integer_float"]
+    assert facts["agreement"]["chip_integer"] == 1.0
+    assert facts["agreement"]["integer_float"] >= 0.9
+    given = run_onnx(NET, X)["y"]
+    assert outcome.outputs["y"].shape == given.shape
+    assert outcome.outputs["y"].dtype == np.float32
+    assert np.corrcoef(outcome.outputs["y"].ravel(), given.ravel())[0, 1] > 0.99
+
+
+def test_batches_threads_and_path_change_no_fact(made):
+    def facts(**options):
+        timed = ("seconds", "synops_per_second", "literal_samples")
+        found = run_program(made.program, Samples(X, LABELS), **options).facts
+        return {k: v for k, v in found.items() if not any(word in k for word in timed)}
+
+    assert facts() == facts(batch=7) == facts(threads=2, batch=13) == facts(literal=True)
+
+
+def test_without_labels_source_and_golden_network_what_is_unknown_is_null(made, tmp_path):
+    facts = run_program(made.program, Samples(X, None)).facts
+    assert set(facts["accuracy"].values()) == {None}
+    save(replace(made.program, golden=None, source=None, names=None), tmp_path / "bare.nmc")
+    bare = run_program(load(tmp_path / "bare.nmc"), Samples(X, LABELS))
+    jsonschema.validate(bare.facts, load_schema("run"))
+    for key in ("mismatched_outputs", "mismatched_activations", "mismatched_membranes"):
+        assert bare.facts[key] is None
+    assert bare.facts["accuracy"]["float"] is bare.facts["accuracy"]["integer"] is None
+    assert bare.facts["accuracy"]["chip"] is not None
+    assert set(bare.facts["agreement"].values()) == {None}
+    whole = run_program(made.program, Samples(X, LABELS))
+    assert np.array_equal(bare.outputs["y"], whole.outputs["y"])
+
+
+def test_rate_is_not_held_against_the_golden_network():
+    facts = run_program(compiled(code="rate", timesteps=32).program, Samples(X, LABELS)).facts
+    assert facts["mismatched_outputs"] is None
+    assert facts["agreement"]["chip_integer"] >= 0.8
+
+
+def test_a_program_for_an_unknown_backend_is_told(made):
+    stranger = replace(made.program, target=replace(made.program.target, backend="stranger"))
+    with pytest.raises(UsageError, match="there is no backend 'stranger'"):
+        run_program(stranger, Samples(X, None))
+
+
+# --- check ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(NET)
+    return tmp_path / "net.onnx"
+
+
+def test_a_network_that_compiles_is_checked_on_every_chip(path):
+    facts = check_model(path)
+    jsonschema.validate(facts, load_schema("check"))
+    assert facts["ok"]
+    assert facts["nodes"] == []
+    chip = next(t for t in facts["targets"] if t["name"] == "generic-digital")
+    assert chip["ok"]
+    assert chip["cores"] >= chip["cores_lower_bound"] >= 1
+
+
+def test_one_chip_can_be_asked_for(path):
+    assert [t["name"] for t in check_model(path, "loihi1")["targets"]] == ["loihi1"]
+    with pytest.raises(UsageError, match="there is no target"):
+        check_model(path, "nothing")
+
+
+def test_all_nodes_that_cannot_be_compiled_are_listed(path):
+    path.write_bytes(WRONG)
+    facts = check_model(path)
+    jsonschema.validate(facts, load_schema("check"))
+    assert not facts["ok"]
+    assert facts["targets"] == []
+    assert {n["name"]: n["op"] for n in facts["nodes"]}.items() >= {"wave": "Sin"}.items()
+    assert all(n["reason"] for n in facts["nodes"])
+
+
+def test_a_file_that_is_no_network_is_an_error_and_not_an_answer(path):
+    path.write_bytes(b"nonsense")
+    with pytest.raises(NmcError) as caught:
+        check_model(path)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("call", ["legalise", "obstacles", "map", "emit"])
+def test_a_backend_that_raises_is_blamed_by_name(monkeypatch, call):
+    def broken(*arguments):
+        raise KeyError("row")
+
+    monkeypatch.setattr(BackendBase, call, broken)
+    sentence = rf"backend 'digital' failed in {call}\(\): KeyError: 'row'"
+    with pytest.raises(BackendFault, match=sentence) as caught:
+        compiled()
+    assert caught.value.exit_code == 3

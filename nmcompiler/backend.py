@@ -26,6 +26,7 @@ __all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "P
 
 API_VERSION = 1
 
+
 @dataclass(frozen=True)
 class Obstacle:
     """Why a network cannot run on a chip in a code: the layer, the reason, and what would help."""

@@ -56,6 +56,8 @@ __all__ = [
 _TRAFFIC_SAMPLES = 32
 _DEFAULT_LEVELS = 15
 _DEFAULT_TIMESTEPS = 16
+_MOST_LEVELS = 65535
+_MOST_STEPS = 4096
 
 
 @dataclass(frozen=True)
@@ -278,9 +280,11 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
             allowed=f"1 to {timesteps}",
         )
     steps = "--levels" if chosen.windowed else "--timesteps"
+    # Levels are 16-bit numbers, and a firing of more steps than these is no use of a chip or a simulator.
+    most = _MOST_LEVELS if chosen.steps(_MOST_LEVELS) <= _MOST_STEPS else _MOST_STEPS
     for option, value in ((steps, levels), ("--input-levels", input_levels)):
-        if not 1 <= value <= 65535:
-            raise UsageError(f"{option} {value} is out of range", allowed="1 to 65535")
+        if not 1 <= value <= most:
+            raise UsageError(f"{option} {value} is out of range", allowed=f"1 to {most} in '{code}'")
     return Plan(chosen, levels, weight_bits, timesteps, input_levels, encoding)
 
 

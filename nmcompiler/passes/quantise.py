@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nmcompiler.errors import RefusedNode, UnsupportedModel, UsageError
+from nmcompiler.errors import InputFileError, RefusedNode, UnsupportedModel, UsageError
 from nmcompiler.evaluate.float import activate, arrange_inputs, max_pool
 from nmcompiler.evaluate.linear import apply
 from nmcompiler.ir.kernels import Array, Kernel, Shape
@@ -327,10 +327,16 @@ def _sum(state: _State, edges: list[tuple[Kernel, Array]], bias: Array, shape: S
     """Returns ``Σ kernel(x) + bias`` as ``(N, *shape)`` float32, some samples at a time."""
     result = np.empty((state.samples, *shape), np.float32)
     result[:] = bias
-    for first in range(0, state.samples, _CHUNK):
-        part = slice(first, first + _CHUNK)
-        for kernel, x in edges:
-            result[part] += apply(kernel, x[part], shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
+        for first in range(0, state.samples, _CHUNK):
+            part = slice(first, first + _CHUNK)
+            for kernel, x in edges:
+                result[part] += apply(kernel, x[part], shape)
+    if not np.isfinite(result).all():
+        raise InputFileError(
+            "a layer's sums on the calibration samples leave the range of 32-bit floating point",
+            hint="scale the weights or the samples down; values above 1e15 carry no information here",
+        )
     return result
 
 

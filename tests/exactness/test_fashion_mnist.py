@@ -136,9 +136,8 @@ def test_accuracy_on_ten_thousand_images(model, configuration, ten_thousand, cap
     found = accuracies(program(model, target, code, levels, timesteps), (x[:count], y[:count]))
     with capsys.disabled():
         row = "  ".join(f"{kind} {percent:.2f}" for kind, percent in found.items())
-        print(
-            f"\n{model:8} {target:16} {code:6} {f'L={levels}' if levels else f'T={timesteps}':6} {count:6} {row}"
-        )
+        options = f"L={levels}" if levels else f"T={timesteps}"
+        print(f"\n{model:8} {target:16} {code:6} {options:6} {count:6} images  {row}")
     assert found["float"] > 88
     budget = BUDGETS.get((model, levels))
     if budget is not None:

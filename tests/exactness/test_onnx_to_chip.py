@@ -11,9 +11,12 @@ from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples
 from nmcompiler.frontend.reader import read_model_bytes
 from nmcompiler.passes import Context, QuantiseOptions, to_network
+from nmcompiler.program.container import load, save
 from nmcompiler.registry import find_target
 from nmcompiler.testing import tiny_target
 from nmcompiler.testing.random_onnx import random_onnx, random_samples
+
+from ..frontend.models import model, node, weights
 
 WINDOWED = ("phase", "rate-sync")
 LEVELS = (15, 7, 10, 255, 1)
@@ -42,10 +45,10 @@ def chip_of(seed):
 
 def compiled(seed, code, target, options):
     """A random network as a program, and samples that calibration never saw."""
-    model = random_onnx(seed)
-    calibration = random_samples(model, 24, seed)
-    made = compile_model(model.SerializeToString(), target, code, calibration, options)
-    return made, Samples(random_samples(model, 6, seed + 2), None)
+    network = random_onnx(seed)
+    calibration = random_samples(network, 24, seed)
+    made = compile_model(network.SerializeToString(), target, code, calibration, options)
+    return made, Samples(random_samples(network, 6, seed + 2), None)
 
 
 def mismatched(facts):
@@ -87,14 +90,14 @@ def test_two_hundred_more_onnx_networks_are_exact_on_the_chip(seed, code):
 
 def relative_error(seed, levels):
     """RMS error of the integer network over the standard deviation of the float outputs, in calibration."""
-    model = random_onnx(seed)
-    source = model.SerializeToString()
-    samples = random_samples(model, 256, seed)
+    network = random_onnx(seed)
+    source = network.SerializeToString()
+    samples = random_samples(network, 256, seed)
     options = QuantiseOptions(levels=levels, weight_bits=8)
     context = Context(samples, tiny_target())
-    network, _ = to_network(read_model_bytes(source, "random.onnx"), context, options)
+    integers, _ = to_network(read_model_bytes(source, "random.onnx"), context, options)
     wanted = run_onnx(source, samples)["y"].astype(np.float64)
-    found = decode_outputs(network, run_integer(network, samples).outputs)["y"]
+    found = decode_outputs(integers, run_integer(integers, samples).outputs)["y"]
     return np.sqrt(np.mean(np.square(found - wanted))) / wanted.std()
 
 
@@ -115,13 +118,39 @@ def test_integers_lose_little_of_five_hundred_onnx_networks():
 @pytest.mark.parametrize("seed", [1, 3, 12, 13])
 def test_the_outputs_of_a_run_stand_where_onnx_has_them(seed):
     """Maps as outputs too: the chip has channels last, ONNX channels first."""
-    model = random_onnx(seed)
-    calibration = random_samples(model, 256, seed)
+    network = random_onnx(seed)
+    calibration = random_samples(network, 256, seed)
     options = CompileOptions(levels=255)
-    made = compile_model(model.SerializeToString(), tiny_target(neurons=64), "phase", calibration, options)
+    made = compile_model(network.SerializeToString(), tiny_target(neurons=64), "phase", calibration, options)
     samples = Samples({name: x[:16] for name, x in calibration.items()}, None)
-    wanted = run_onnx(model.SerializeToString(), samples.x)["y"]
+    wanted = run_onnx(network.SerializeToString(), samples.x)["y"]
     found = run_program(made.program, samples).outputs["y"]
     assert found.shape == wanted.shape
     assert found.dtype == np.float32
     assert np.sqrt(np.mean(np.square(found - wanted))) < 0.05 * wanted.std()
+
+
+def test_a_layer_of_zero_weights_compiles_saves_and_answers_its_bias(tmp_path):
+    """It has no error at all, so its signal to noise ratio is infinite, and no scale follows from it."""
+    nodes = [node("Gemm", ["x", "zero", "b"], "a"), node("Relu", ["a"], "h"), node("Gemm", ["h", "w"], "y")]
+    constants = {"zero": np.zeros((4, 3)), "b": [0.5, -1.0, 2.0], "w": weights(3, 2)}
+    x = np.random.default_rng(0).random((8, 4))
+    made = compile_model(model(nodes, (4,), constants), tiny_target(), "phase", {"x": x})
+    save(made.program, tmp_path / "zero.nmc")
+    run = run_program(load(tmp_path / "zero.nmc"), Samples({"x": x}, None))
+    assert mismatched(run.facts) == [0, 0, 0]
+    np.testing.assert_allclose(run.outputs["y"], [[0.5, 0.0, 2.0] @ weights(3, 2)] * 8, rtol=0.05)
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+def test_what_closes_a_network_on_the_host_is_part_of_the_results(op):
+    nodes = [node("Gemm", ["x", "w"], "a"), node("Relu", ["a"], "h"), node("Gemm", ["h", "v"], "s")]
+    nodes.append(node(op, ["s"], "y"))
+    source = model(nodes, (6,), {"w": weights(6, 8), "v": 4 * weights(8, 3, seed=1)})
+    x = np.random.default_rng(0).random((64, 6)).astype(np.float32)
+    made = compile_model(source, tiny_target(), "phase", {"x": x}, CompileOptions(levels=255))
+    run = run_program(made.program, Samples({"x": x}, None))
+    wanted = run_onnx(source, {"x": x})["y"]
+    assert made.facts["host_ops"] == [op]
+    assert np.sqrt(np.mean(np.square(run.outputs["y"] - wanted))) < 0.02 * wanted.std()
+    assert run.facts["agreement"]["integer_float"] > 0.95

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_models import RELU, ModelBuilder, random_model
 
-from nmcompiler.errors import DoesNotFit, UnsupportedModel, UsageError
+from nmcompiler.errors import DoesNotFit, InputFileError, UnsupportedModel, UsageError
 from nmcompiler.evaluate.float import run_float
 from nmcompiler.evaluate.integer import decode_outputs, encode_inputs, run_integer
 from nmcompiler.ir.bounds import accumulator_bound
@@ -282,3 +282,9 @@ def test_splitting_signs_of_a_quantised_network_is_exact() -> None:
         run_integer(network, samples).outputs[model.outputs[0].name],
     )
     assert encode_inputs(split, samples)[model.inputs[0].name].min() >= 0
+
+
+def test_weights_beyond_floating_point_are_refused_in_a_sentence() -> None:
+    b, model = _dense_model(np.array([[1e38, 1e38]]), np.zeros(1))
+    with pytest.raises(InputFileError, match="leave the range of 32-bit floating point"):
+        _quantised(model, {name: x * 1e6 for name, x in b.samples(8).items()}, levels=15)

@@ -12,6 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ARGUMENTS = {
     "python_api.py": [],
+    "real_networks.py": ["--help"],
     "results_table.py": ["--network", "depthwise", "--limit", "10"],
     "train_fashion_mnist.py": ["--help"],
 }

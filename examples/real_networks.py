@@ -1,0 +1,114 @@
+"""Compiles trained networks of others for every chip that can run them, and prints a table.
+
+    python examples/real_networks.py FOLDER [--target loihi2] [--levels 255 15]
+
+FOLDER holds one folder per network with ``model.onnx`` and, where there are data, ``data.npz`` (``x``, and
+``y`` where labels are known). The first 256 samples calibrate, without their labels; all samples are run.
+Without data, samples are drawn uniformly from 0 to 255 and only agreement is reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nmcompiler
+from nmcompiler import CompileOptions, NmcError
+from nmcompiler.evaluate.onnx_runtime import run_onnx
+from nmcompiler.frontend.data import Samples, read_samples
+from nmcompiler.frontend.reader import read_model
+from nmcompiler.registry import targets
+
+CALIBRATION = 256
+HEADER = (
+    "network",
+    "chip",
+    "code",
+    "float",
+    "integer",
+    "chip, measured",
+    "equal answers",
+    "error of outputs",
+    "mismatches",
+    "cores (bound)",
+    "steps",
+)
+
+
+def samples_of(folder: Path, limit: int) -> Samples:
+    """Returns the network's samples, or random ones where the folder holds none."""
+    ports = read_model(folder / "model.onnx").inputs
+    if (folder / "data.npz").exists():
+        return read_samples(folder / "data.npz", ports).first(limit)
+    rng = np.random.default_rng(0)
+    return Samples({p.name: np.floor(rng.uniform(0, 256, (64, *p.shape))) for p in ports}, None)
+
+
+def rows(folder: Path, chips: list[str], levels: list[int], limit: int) -> Iterator[tuple[str, ...]]:
+    """Yields the rows of one network."""
+    samples = samples_of(folder, limit)
+    calibration = samples.first(CALIBRATION).x
+    for chip in chips:
+        windowed = "phase" in targets()[chip][1].codings
+        choices = [CompileOptions(levels=n) for n in levels] if windowed else [CompileOptions(timesteps=16)]
+        for options in choices:
+            code = "phase" if windowed else "rate"
+            size = f"{code}, {'L' if windowed else 'T'} = {options.levels or options.timesteps}"
+            try:
+                made = nmcompiler.compile(folder / "model.onnx", chip, code, calibration, options)
+            except NmcError as error:
+                yield folder.name, chip, size, f"cannot run: {error}", *[""] * (len(HEADER) - 4)
+                continue
+            run = nmcompiler.run(made.program, samples, threads=os.cpu_count() or 1)
+            yield folder.name, chip, size, *cells(made, run, samples)
+
+
+def cells(made: nmcompiler.Compilation, run: Any, samples: Samples) -> tuple[str, ...]:
+    """Returns the measured cells of one run."""
+    facts, cores = run.facts, made.facts["cores"]
+    wrong = [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
+    return (
+        *(_percent(facts["accuracy"][who]) for who in ("float", "integer", "chip")),
+        _percent(facts["agreement"]["integer_float"]),
+        f"{100 * output_error(made, run.outputs, samples):.2f} %",
+        "not exact" if wrong[0] is None else ", ".join(map(str, wrong)),
+        f"{cores['used']} ({cores['lower_bound']})",
+        str(facts["latency_steps"]),
+    )
+
+
+def output_error(made: nmcompiler.Compilation, outputs: Mapping[str, Any], samples: Samples) -> float:
+    """Returns the root mean square error of the first output as a share of the output's range."""
+    port = made.program.outputs[0]
+    wanted = run_onnx(made.program.source or b"", samples.x)[port.name].astype(np.float64)
+    error = np.asarray(outputs[port.name], np.float64).reshape(wanted.shape) - wanted
+    return float(np.sqrt(np.mean(np.square(error)))) / (float(np.ptp(wanted)) or 1.0)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def main() -> None:
+    """Prints the table as Markdown, row by row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of folders with model.onnx")
+    parser.add_argument("--target", choices=sorted(targets()), help="only this chip")
+    parser.add_argument("--levels", type=int, nargs="+", default=[255, 15], help="levels of the phase code")
+    parser.add_argument("--limit", type=int, default=2000, help="samples of each run")
+    options = parser.parse_args()
+    chips = [options.target] if options.target else sorted(targets())
+    print("| " + " | ".join(HEADER) + " |")
+    print("|" + "---|" * len(HEADER))
+    for folder in sorted(p.parent for p in options.folder.glob("*/model.onnx")):
+        for row in rows(folder, chips, options.levels, options.limit):
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nmcompiler.errors import (
 )
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.frontend.data import Samples, read_samples
+from nmcompiler.frontend.input_shapes import with_input_shapes
 from nmcompiler.frontend.reader import read_model_bytes, read_source
 from nmcompiler.ir.cores import CoreGraph, Traffic
 from nmcompiler.ir.kernels import Array
@@ -75,6 +76,7 @@ class CompileOptions:
         backend: Name of the backend, where several provide the target.
         verify: Whether every pass is executed against the one before.
         include_source: Whether the ONNX file is kept in the program.
+        input_shapes: All dimensions, the batch first, of inputs whose sizes the ONNX file leaves free.
     """
 
     levels: int | None = None
@@ -87,6 +89,7 @@ class CompileOptions:
     backend: str | None = None
     verify: bool = False
     include_source: bool = True
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,11 @@ def compile_model(
     """
     began = time.perf_counter()
     backend, chip = _target(target, options.backend)
-    plan_of(options, code, chip)  # a wrong option is reported before any file is read
+    plan = plan_of(options, code, chip)  # a wrong option is reported before any file is read
+    # A core stores weights of the bits asked for: fewer bits make room.
+    chip = replace(chip, weight_bits=plan.weight_bits)
     source = model if isinstance(model, bytes) else read_source(model)
+    source = with_input_shapes(source, options.input_shapes)
     layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.name)
     samples = _calibration(calibration, layers)
     placed = place(layers, backend, chip, code, samples, options, progress)

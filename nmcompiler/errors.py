@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,6 +28,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     return "choose one of " + ", ".join(names)
+
+
+_LONGEST_WORD = 300
+
+
+def _plain(text: str) -> str:
+    """Returns text without control characters and endless words: names in files may hold anything."""
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:80]}…{word[0][-20:]}", visible)
 
 
 class NmcError(Exception):
@@ -69,7 +79,7 @@ class NmcError(Exception):
             parts.append(f"allowed: {self.allowed}")
         if self.hint:
             parts.append(self.hint)
-        return "; ".join(parts)
+        return _plain("; ".join(parts))
 
 
 class UsageError(NmcError):

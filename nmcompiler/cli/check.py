@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nmcompiler.cli.options import FILE, json_option
+from nmcompiler.cli.options import FILE, input_shape_option, json_option
 from nmcompiler.cli.output import progress, say, say_json, warn
 
 __all__ = ["command"]
@@ -15,8 +15,21 @@ __all__ = ["command"]
 @click.command("check", short_help="Say whether a network compiles, and where it fits.")
 @click.argument("model", type=FILE, metavar="MODEL.onnx")
 @click.option("--target", metavar="CHIP|FILE.toml", help="Only this chip.  [all chips]")
+@click.option(
+    "--chips",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most chips that may be used.  [as many as needed]",
+)
+@input_shape_option
 @json_option
-def command(model: Path, target: str | None, as_json: bool) -> int:
+def command(
+    model: Path,
+    target: str | None,
+    chips: int | None,
+    input_shapes: dict[str, tuple[int, ...]],
+    as_json: bool,
+) -> int:
     """Say which nodes of MODEL.onnx cannot be compiled, and which chips can hold it; no data is needed.
 
     The exit code is 1 where the answer is no.
@@ -28,7 +41,7 @@ def command(model: Path, target: str | None, as_json: bool) -> int:
         for fault in faults().values():
             warn(fault)
     with progress() as show:
-        facts = check_model(model, target, show)
+        facts = check_model(model, target, chips, show, input_shapes=input_shapes)
     if as_json:
         say_json(facts)
     else:

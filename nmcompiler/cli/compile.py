@@ -15,6 +15,7 @@ from nmcompiler.cli.options import (
     OUTPUT,
     SEED,
     coding_option,
+    input_shape_option,
     json_option,
 )
 from nmcompiler.cli.output import check_output, progress, say, say_json, warn, whole_file
@@ -81,6 +82,7 @@ For example:
     type=click.Choice(["spikes", "current", "graded", "host"]),
     help="How samples enter the chip.  [the first that code and chip know]",
 )
+@input_shape_option
 @click.option(
     "--chips", default="auto", show_default=True, callback=_chips, metavar="N|auto", help="Chips at most."
 )

@@ -21,6 +21,7 @@ __all__ = [
     "SEED",
     "Whole",
     "coding_option",
+    "input_shape_option",
     "json_option",
     "threads_option",
 ]
@@ -69,6 +70,33 @@ def coding_option(command: _Command) -> _Command:
     return click.option(
         "--coding", metavar="CODE", help="Spike code: phase, rate-sync or rate.  [the target's first]"
     )(command)
+
+
+def input_shape_option(command: _Command) -> _Command:
+    """Adds ``--input-shape``, a mapping from input names to all their dimensions."""
+    return click.option(
+        "--input-shape",
+        "input_shapes",
+        multiple=True,
+        callback=_shapes,
+        metavar="NAME=NxCxHxW",
+        help="Pin the free dimensions of an input, as in x=1x3x48x192; may be given once for each input.",
+    )(command)
+
+
+def _shapes(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for value in values:
+        name, _, sizes = value.rpartition("=")  # names of inputs may hold '=' themselves
+        parts = sizes.lower().split("x")
+        if not name or not all(p.isascii() and p.isdecimal() and 0 < len(p) < 10 for p in parts):
+            raise click.BadParameter(f"'{value}' is not like x=1x3x48x192, the batch first")
+        if name in shapes:
+            raise click.BadParameter(f"'{name}' is given twice")
+        shapes[name] = tuple(int(p) for p in parts)
+    return shapes
 
 
 def threads_option(command: _Command) -> _Command:

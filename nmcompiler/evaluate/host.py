@@ -33,8 +33,24 @@ def _arg_max(op: HostOp, y: Array) -> Array:
     return np.asarray(y.argmax(axis=op.axes[0], keepdims=op.keeps_axis))
 
 
+def _arg_max_last(op: HostOp, y: Array) -> Array:
+    axis = op.axes[0]
+    return np.asarray(y.shape[axis] - 1 - np.flip(y, axis).argmax(axis=axis, keepdims=op.keeps_axis))
+
+
+def _sigmoid(op: HostOp, y: Array) -> Array:
+    return np.asarray(np.exp(-np.logaddexp(0, -y)))  # no overflow for large |y|
+
+
+def _tanh(op: HostOp, y: Array) -> Array:
+    return np.asarray(np.tanh(y))
+
+
 _RULES: Mapping[str, Callable[[HostOp, Array], Array]] = {
     "Softmax": _softmax,
     "LogSoftmax": _log_softmax,
     "ArgMax": _arg_max,
+    "ArgMaxLast": _arg_max_last,
+    "Sigmoid": _sigmoid,
+    "Tanh": _tanh,
 }

@@ -15,12 +15,13 @@ from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import LARGEST_SIZE, ZERO, Layout, Refusal, Relayout, Wire
 from nmcompiler.frontend.wiring import Sources, layouts, spatial
 from nmcompiler.ir.graph import Graph
-from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.kernels import Array, Shape, Sparse
 from nmcompiler.ir.layers import Clip, InputPort, Layer, LayerGraph, Link, MaxPool
 
 __all__ = ["Builder", "Term", "check_size", "common_shape", "compact"]
 
 _LINEAR = Clip()
+_MOST_LISTED = 1 << 25  # synapses of a whole file that are kept one by one: memory and time stay bounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class Builder:
         self.graph: LayerGraph = Graph()
         self.sources = Sources()
         self.macs = 0
+        self._listed = 0
         self._pinned = pinned
         self._natural: dict[str, Layout] = {}
         self._free: dict[str, str] = {}  # layer -> the layer of free layout whose order it keeps
@@ -108,6 +110,9 @@ class Builder:
                 (node.name,),
             )
         )
+        self._listed += sum(k.rows.size for _, made in parts for _, k in made if isinstance(k, Sparse))
+        if self._listed > _MOST_LISTED:
+            raise Refusal(f"brings the synapses listed one by one to {self._listed}, over {_MOST_LISTED}")
         for slot, made in parts:
             for source, kernel in made:
                 self.graph.connect(source, name, Link(kernel, slot))
@@ -199,6 +204,11 @@ class Builder:
         made = edges.windows(self.sources, ids, window, weight)
         return self.add(node, [(0, made)], (*window.out, ids.shape[2]))
 
+    def interpolation(self, node: Node, ids: Array, rows: Array, columns: Array) -> Array:
+        """Adds ``rows @ x @ columns.T`` for each channel of ``(h, w, c)`` ids and returns its ids."""
+        made = edges.separable(self.sources, ids, rows, columns)
+        return self.add(node, [(0, made)], (len(rows), len(columns), ids.shape[2]))
+
     def max_pool(self, node: Node, ids: Array, window: Window) -> Array:
         """Adds a layer of maxima over windows of ``(h, w, c)`` ids and returns its ids, ``(h, w, c)``."""
         if self._reads_swapped(ids):
@@ -210,6 +220,12 @@ class Builder:
         shape = (*window.out, ids.shape[2])
         result = self.add(node, [(0, made)], _shape(ids), max_pool=pool, shape=shape)
         return result[..., np.argsort(order, kind="stable")]
+
+    def never_negative(self, ids: Array) -> bool:
+        """Whether all elements come from layers that end in a ReLU, or from zeros."""
+        layer, _ = self.sources.locate(ids)
+        names = [self.sources.names[int(k)] for k in np.unique(layer) if k >= 0]
+        return all(self.graph.node(name).activation.lower >= 0 for name in names)
 
     def reserve(self, shape: tuple[int, ...]) -> Wire:
         """Returns a wire of a shape from nowhere: it stands for the result of a refused node."""
@@ -345,5 +361,7 @@ def _without_border(ids: Array, window: Window) -> tuple[Array, Window]:
 
 def check_size(shape: Sequence[int]) -> None:
     """Refuses a tensor of one sample that is larger than any chip could hold, before it is made."""
+    if 0 in shape:
+        raise Refusal(f"makes a tensor of shape {list(shape)}, which has no elements")
     if math.prod(shape) > LARGEST_SIZE:
         raise Refusal(f"makes a tensor of shape {list(shape)}: at most {LARGEST_SIZE} elements are allowed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fold", "initialisers"]
 
+_MOST_WEIGHTS = 1 << 27  # of one tensor; the largest layer of VGG-19 has 2**26.6
+_SHAPE_SIZE = 64  # a constant of at most so many values may be a shape, axes or scales
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
@@ -76,6 +79,7 @@ def fold(
     feeds: Mapping[str, Array] = {
         name: value for name, value in zip(node.input, operands, strict=True) if value is not None
     }
+    _check_result(node, feeds, opsets)
     from onnx.reference import ReferenceEvaluator  # slow to import, and most files have nothing to fold
 
     unknown = onnx.TypeProto()
@@ -94,4 +98,31 @@ def fold(
         )
     except Exception as error:  # whatever a reference implementation raises is a fault of this node
         raise Refusal(f"cannot be computed from constants: {error}") from error
+    if not all(isinstance(r, np.ndarray | np.generic | int | float) for r in results):
+        raise Refusal("gives a sequence, a map or nothing, and only tensors are supported")
     return tuple(np.asarray(r) for r in results)
+
+
+def _check_result(
+    node: onnx.NodeProto, feeds: Mapping[str, Array], opsets: Sequence[onnx.OperatorSetIdProto]
+) -> None:
+    """Refuses results too large to be weights before they are made: a shape in a file costs it nothing."""
+    graph = onnx.helper.make_graph(
+        [node],
+        "constants",
+        [
+            onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+            for n, v in feeds.items()
+        ],
+        [],
+        [numpy_helper.from_array(v, n) for n, v in feeds.items() if v.size <= _SHAPE_SIZE],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=list(opsets))
+    try:
+        values = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return  # said better by whoever computes the node
+    for value in values:
+        shape = [max(1, int(d.dim_value)) for d in value.type.tensor_type.shape.dim]
+        if math.prod(shape) > _MOST_WEIGHTS:
+            raise Refusal(f"makes a constant of shape {shape}: at most {_MOST_WEIGHTS} values are allowed")

@@ -6,6 +6,7 @@ where the layer has them; otherwise it becomes a list of synapses, which is alwa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,11 +16,12 @@ from nmcompiler.frontend.values import ZERO, Refusal
 from nmcompiler.frontend.wiring import Channels, Sources
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Sparse, elementwise
 
-__all__ = ["Edges", "Window", "convolution", "dense", "scale", "sparse", "windows"]
+__all__ = ["Edges", "Window", "convolution", "dense", "scale", "separable", "sparse", "windows"]
 
 Edges: TypeAlias = "list[tuple[str, Kernel]]"
 
 _MOST_SYNAPSES = 1 << 24
+_MOST_TAPS = 1 << 26  # of one channel: numpy tables of them are made
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Window:
 
     def taps(self, height: int, width: int) -> tuple[Array, Array]:
         """Returns flat source positions ``(h, w, kh, kw)`` and whether they lie inside the source."""
+        count = math.prod(self.out) * math.prod(self.size)
+        if count > _MOST_TAPS:
+            raise Refusal(f"has {count} taps: at most {_MOST_TAPS} are allowed")
         axes = []
         for axis in (0, 1):
             start = np.arange(self.out[axis]) * self.stride[axis] - self.padding[axis]
@@ -145,6 +150,9 @@ def convolution(sources: Sources, ids: Array, weight: Array, groups: int, window
 def windows(sources: Sources, ids: Array, window: Window, weight: Array) -> Edges:
     """Returns sums over windows of each channel of ``(h, w, c)`` ids, times a ``weight`` ``(h, w)`` each."""
     height, width, channels = ids.shape
+    count = math.prod(window.out) * math.prod(window.size) * channels
+    if count > _MOST_SYNAPSES:
+        raise Refusal(f"would need {count} synapses one by one (at most {_MOST_SYNAPSES})")
     position, inside = window.taps(height, width)
     read = ids.reshape(height * width, channels)[position]
     h, w = window.out
@@ -152,6 +160,27 @@ def windows(sources: Sources, ids: Array, window: Window, weight: Array) -> Edge
     used = inside[..., None] & (read != ZERO)
     factors = np.broadcast_to(weight[:, :, None, None, None], read.shape)
     return sparse(sources, np.broadcast_to(rows, read.shape)[used], read[used], factors[used])
+
+
+def separable(sources: Sources, ids: Array, rows: Array, columns: Array) -> Edges:
+    """Returns the synapses of ``rows @ x @ columns.T`` for each channel of ``(h, w, c)`` ids.
+
+    Args:
+        sources: The layers.
+        ids: What is read.
+        rows: ``(rows of the result, h)``.
+        columns: ``(columns of the result, w)``.
+    """
+    y_out, y_in = np.nonzero(rows)
+    x_out, x_in = np.nonzero(columns)
+    channels = ids.shape[2]
+    if len(y_in) * len(x_in) * channels > _MOST_SYNAPSES:
+        raise Refusal(f"takes {len(y_in) * len(x_in) * channels} synapses (at most {_MOST_SYNAPSES})")
+    read = ids[y_in][:, x_in]
+    factors = rows[y_out, y_in][:, None] * columns[x_out, x_in]
+    place = (y_out[:, None] * len(columns) + x_out)[..., None] * channels + np.arange(channels)
+    used = read != ZERO
+    return sparse(sources, place[used], read[used], np.broadcast_to(factors[..., None], read.shape)[used])
 
 
 def _blocks(channels: Channels, per_group: int, groups: int) -> list[tuple[int, int]]:

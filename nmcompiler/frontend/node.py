@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.errors import InputFileError
-from nmcompiler.frontend.values import Hosted, Refusal, Value, Wire
+from nmcompiler.frontend.values import Counted, Hosted, Refusal, Value, Wire
 from nmcompiler.ir.kernels import Array
 
 __all__ = ["Node"]
@@ -28,6 +28,7 @@ class Node:
         operand_names: Tensor names by position, empty where left out.
         closes: Whether nothing but graph outputs follow.
         batch: Size of the batch dimension that the file declares, None where it is free.
+        outputs: Number of outputs that the file names.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Node:
     operand_names: tuple[str, ...]
     closes: bool
     batch: int | None
+    outputs: int = 1
 
     def integer(self, name: str, default: int) -> int:
         """Returns an integer attribute."""
@@ -73,12 +75,14 @@ class Node:
 
     def is_constant(self, slot: int) -> bool:
         """Whether an operand is given and constant."""
-        return self.has(slot) and isinstance(self.operands[slot], np.ndarray)
+        return self.has(slot) and isinstance(self.operands[slot], np.ndarray | Counted)
 
-    def wire(self, slot: int = 0) -> Wire:
-        """Returns an operand that depends on the input, or refuses."""
+    def wire(self, slot: int = 0, *, empty: bool = False) -> Wire:
+        """Returns an operand that depends on the input, or refuses; ``empty`` allows one without elements."""
         value = self.operands[slot] if self.has(slot) else None
         if isinstance(value, Wire):
+            if not value.ids.size and not empty:
+                raise Refusal(f"operand {slot} has the shape {list(value.shape)}, and no elements")
             return value
         if isinstance(value, Hosted):
             raise Refusal(f"follows {value.ops[-1].op}, which runs on the host after the last layer")
@@ -102,6 +106,8 @@ class Node:
     def raw_constant(self, slot: int) -> Array:
         """Returns a constant operand in which infinities may mean something, or refuses."""
         value = self.operands[slot] if self.has(slot) else None
+        if isinstance(value, Counted):
+            return value.for_a_sample()
         if isinstance(value, np.ndarray):
             return value
         if value is None:

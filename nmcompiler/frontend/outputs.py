@@ -34,6 +34,8 @@ def connect_outputs(
         wire = value.wire if isinstance(value, Hosted) else value
         if not isinstance(wire, Wire):
             raise InputFileError(f"{model_name}: output '{name}' does not depend on any input")
+        if not wire.ids.size:
+            raise InputFileError(f"{model_name}: output '{name}' has no elements")
         layer = _own_layer(builder, wire, taken)
         if layer is None:
             node = Node(name, "Output", 0, {}, (), (), True, None)

@@ -18,7 +18,8 @@ from nmcompiler.frontend.outputs import connect_outputs
 from nmcompiler.frontend.registry import find
 from nmcompiler.frontend.side_files import with_side_files
 from nmcompiler.frontend.source import Source, parse
-from nmcompiler.frontend.values import Layout, Refusal, Relayout, Unknown, Value
+from nmcompiler.frontend.values import Counted, Layout, Refusal, Relayout, Unknown, Value
+from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 
 __all__ = ["read_model", "read_model_bytes", "read_source"]
@@ -42,8 +43,9 @@ def read_source(path: Path) -> bytes:
     """
     try:
         return with_side_files(path.read_bytes(), path.parent)
-    except OSError as error:
-        raise InputFileError(f"model file '{path}' cannot be read ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputFileError(f"model file '{path}' cannot be read ({reason})") from None
 
 
 def read_model_bytes(data: bytes, name: str) -> Model:
@@ -117,10 +119,10 @@ class _Walk:
 
     def _compute(self, name: str, proto: onnx.NodeProto) -> tuple[Value, ...]:
         operands = tuple(self._values[n] if n else None for n in proto.input)
-        constants = [v for v in operands if v is None or isinstance(v, np.ndarray)]
+        constants = [v for v in operands if v is None or isinstance(v, np.ndarray | Counted)]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         if len(constants) == len(operands) and domain == "" and not _has_subgraph(proto):
-            return fold(proto, constants, self._source.model.opset_import)
+            return self._folded(proto, constants)
         operator = find(domain, proto.op_type, self._source.opset(domain))
         if any(isinstance(v, Unknown) for v in operands):
             return tuple(self._stand_in(output) for output in proto.output)
@@ -133,9 +135,22 @@ class _Walk:
             tuple(proto.input),
             all(output in self._closing for output in proto.output if output),
             self._source.inputs[0].batch,
+            len(proto.output),
         )
         result = operator.handler(node, self._builder)
         return result if isinstance(result, tuple) else (result,)
+
+    def _folded(self, proto: onnx.NodeProto, operands: list[Array | Counted | None]) -> tuple[Value, ...]:
+        """Returns the constant results of a node, for one sample and two where that differs."""
+        opsets = self._source.model.opset_import
+        ones = fold(proto, [v.one if isinstance(v, Counted) else v for v in operands], opsets)
+        if not any(isinstance(v, Counted) for v in operands):
+            return ones
+        twos = fold(proto, [v.two if isinstance(v, Counted) else v for v in operands], opsets)
+        return tuple(
+            one if np.array_equal(one, two) else Counted(one, two)
+            for one, two in zip(ones, twos, strict=True)
+        )
 
     def _stand_in(self, output: str) -> Value:
         """Returns a value for the output of a refused node, so that what follows can still be judged."""

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import Refusal, Value
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Handler", "Operator", "find", "operator"]
 
 Handler: TypeAlias = "Callable[[Node, Builder], Value | tuple[Value, ...]]"
+_H = TypeVar("_H", bound=Handler)
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,10 @@ class Operator:
 _table: dict[tuple[str, str], dict[int, Operator]] = {}
 
 
-def operator(
-    name: str, *, since: int = 1, domain: str = "", transparent: bool = False
-) -> Callable[[Handler], Handler]:
+def operator(name: str, *, since: int = 1, domain: str = "", transparent: bool = False) -> Callable[[_H], _H]:
     """Registers the decorated handler for an operator from an opset version on."""
 
-    def register(handler: Handler) -> Handler:
+    def register(handler: _H) -> _H:
         versions = _table.setdefault((domain, name), {})
         if since in versions:
             raise ValueError(f"two handlers for {domain}:{name} since {since}")

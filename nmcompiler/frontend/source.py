@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nmcompiler.errors import InputFileError
 from nmcompiler.frontend.constants import initialisers
+from nmcompiler.frontend.functions import inlined
 from nmcompiler.frontend.values import LARGEST_SIZE
 from nmcompiler.ir.kernels import Array
 
@@ -73,10 +74,7 @@ def parse(data: bytes, name: str) -> Source:
     """
     model = _decode(data, name)
     _check_opset(model, name)
-    if model.functions:
-        from onnx import inliner  # few files define functions of their own
-
-        model = inliner.inline_local_functions(model)
+    model = inlined(model, name)
     graph = model.graph
     constants = initialisers(graph)
     inputs = tuple(_input(value) for value in graph.input if value.name not in constants)
@@ -144,7 +142,8 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
         raise InputFileError(f"input '{value.name}' is not a tensor of numbers")
     if not value.type.tensor_type.HasField("shape") or not value.type.tensor_type.shape.dim:
         raise InputFileError(
-            f"input '{value.name}' has no known shape", hint="export the model with a fixed input shape"
+            f"input '{value.name}' has no known shape",
+            hint=f"state it, as in --input-shape {value.name}=1x3x32x32",
         )
     dims = value.type.tensor_type.shape.dim
     free = [
@@ -156,7 +155,7 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
         raise InputFileError(
             f"{' and '.join(free)} of input '{value.name}' {'is' if len(free) == 1 else 'are'} free",
             allowed="only the first dimension, the batch, may be free",
-            hint="export the model with fixed sizes",
+            hint=f"pin {'it' if len(free) == 1 else 'them'} with --input-shape {_example(value)}",
         )
     shape = tuple(int(d.dim_value) for d in dims[1:])
     size = 1
@@ -171,6 +170,13 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
         )
     batch = int(dims[0].dim_value) if dims[0].HasField("dim_value") and dims[0].dim_value > 0 else None
     return SourceInput(value.name, batch, shape)
+
+
+def _example(value: onnx.ValueInfoProto) -> str:
+    """Returns the value of ``--input-shape`` that pins an input, names where the user has to fill in."""
+    dims = value.type.tensor_type.shape.dim[1:]
+    sizes = [str(d.dim_value) if d.HasField("dim_value") else (d.dim_param or "N").upper() for d in dims]
+    return f"{value.name}={'x'.join(('1', *sizes))}"
 
 
 def _named(graph: onnx.GraphProto) -> list[tuple[str, onnx.NodeProto]]:

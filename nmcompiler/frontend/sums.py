@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder, Term, common_shape
@@ -9,7 +11,7 @@ from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import Refusal, Wire
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["add_or_subtract", "against_sample", "scaled"]
+__all__ = ["add_or_subtract", "against_sample", "scaled", "sum_of_all", "with_old_broadcast"]
 
 
 def against_sample(constant: Array, shape: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
@@ -51,3 +53,36 @@ def add_or_subtract(node: Node, builder: Builder, sign: float) -> Wire:
     return builder.sum(
         node, [Term(wire, slot, np.full(1, signs[slot]))], shift=signs[1 - slot] * shift, shape=shape
     )
+
+
+def sum_of_all(node: Node, builder: Builder, factor: float) -> Wire:
+    """Returns the sum of all operands times a factor: an edge for each wire, a bias for the constants."""
+    slots = range(len(node.operands))
+    terms = [Term(node.wire(slot), slot, np.full(1, factor)) for slot in slots if not node.is_constant(slot)]
+    shape = common_shape(*(term.wire.shape for term in terms))
+    shift = np.zeros(1)
+    for slot in slots:
+        if node.is_constant(slot):
+            constant, shape = against_sample(node.weights(slot), shape)
+            shift = shift + factor * constant
+    return builder.sum(node, terms, shift=shift, shape=shape)
+
+
+def with_old_broadcast(node: Node) -> Node:
+    """Returns a node of opset 1 to 6 with its second operand shaped as newer opsets broadcast it.
+
+    Until opset 6 operands broadcast only where ``broadcast`` is set, and ``axis`` says where the second one
+    stands in the first.
+    """
+    axis, second = node.integer("axis", -1), node.operands[1] if node.has(1) else None
+    if (
+        not node.integer("broadcast", 0)
+        or "axis" not in node.attributes
+        or not isinstance(second, np.ndarray)
+    ):
+        return node
+    behind = len(node.wire(0).shape) - axis - second.ndim
+    if axis < 0 or behind < 0:
+        raise Refusal(f"axis {axis} does not fit a constant of shape {list(second.shape)}")
+    shaped = second.reshape(*second.shape, *(1,) * behind)
+    return replace(node, operands=(node.operands[0], shaped))

@@ -14,6 +14,7 @@ from nmcompiler.ir.layers import HostOp
 __all__ = [
     "LARGEST_SIZE",
     "ZERO",
+    "Counted",
     "Hosted",
     "Layout",
     "Refusal",
@@ -116,12 +117,40 @@ class Hosted:
     ops: tuple[HostOp, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A constant that depends on how many samples there are, since it comes from a Shape.
+
+    Attributes:
+        one: Its value for one sample.
+        two: Its value for two samples.
+    """
+
+    one: Array
+    two: Array
+
+    def for_a_sample(self) -> Array:
+        """Returns the value that holds for each sample alone, or refuses where there is none.
+
+        There is one where only the first entry of a shape is the number of samples, and where the number of
+        samples is the length of axis 0 along which nothing changes.
+        """
+        one, two = self.one, self.two
+        if one.shape == two.shape and one.ndim == 1 and one.dtype.kind in "iu":
+            fits = tuple(one[:1]) == (1,) and tuple(two[:1]) == (2,) and np.array_equal(one[1:], two[1:])
+        else:
+            fits = one.shape[:1] == (1,) and two.shape == (2, *one.shape[1:]) and bool((two == one).all())
+        if not fits:
+            raise Refusal("computes with the number of samples", "export the model for a batch of 1")
+        return one
+
+
 @dataclass(frozen=True)
 class Unknown:
     """The result of a refused node whose shape is not known: what follows it cannot be judged."""
 
 
-Value: TypeAlias = Wire | Array | Hosted | Unknown
+Value: TypeAlias = Wire | Array | Counted | Hosted | Unknown
 
 
 def axis_of(axis: int, rank: int) -> int:

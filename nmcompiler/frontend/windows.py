@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from nmcompiler.frontend.edges import Window
 from nmcompiler.frontend.node import Node
-from nmcompiler.frontend.values import Refusal
+from nmcompiler.frontend.values import LARGEST_SIZE, Refusal
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["pad_ends", "whole_window", "window"]
+__all__ = ["entries", "pad_ends", "whole_window", "window"]
 
 
 def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
@@ -24,11 +24,14 @@ def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
     rank = len(lengths)
     if rank not in (1, 2):
         raise Refusal(f"works on {rank} spatial axes (shape {list(shape)}): 1 or 2 are supported")
-    strides = _entries(node, "strides", rank, 1)
-    dilations = _entries(node, "dilations", rank, 1)
+    strides = entries(node, "strides", rank, 1)
+    dilations = entries(node, "dilations", rank, 1)
     if len(size) != rank:
         raise Refusal(f"has a window of {len(size)} axes on {rank} spatial axes")
+    if min(size) < 1:
+        raise Refusal(f"has a window of the size {list(size)}")
     axes = []
+    area = shape[1]
     for k in range(rank):
         extent = (size[k] - 1) * dilations[k] + 1
         begin, end = _pads(node, k, rank, lengths[k], extent, strides[k])
@@ -40,6 +43,9 @@ def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
                 f"leaves no output: a window of {extent} on {lengths[k]} values, padded by {begin + end}"
             )
         axes.append((int(size[k]), strides[k], begin, dilations[k], out))
+        area *= lengths[k] + begin + end
+    if area > LARGEST_SIZE:
+        raise Refusal(f"pads to {area} values a sample: at most {LARGEST_SIZE} are allowed")
     if rank == 1:
         axes.insert(0, (1, 1, 0, 1, 1))
     return Window(*((a, b) for a, b in zip(*axes, strict=True)))
@@ -57,12 +63,15 @@ def pad_ends(node: Node, shape: tuple[int, ...], used: Window) -> tuple[int, int
     return (0, ends[0]) if rank == 1 else (ends[0], ends[1])
 
 
-def _entries(node: Node, name: str, rank: int, default: int) -> tuple[int, ...]:
+def entries(node: Node, name: str, rank: int, default: int) -> tuple[int, ...]:
+    """Returns an attribute with one positive integer for each spatial axis."""
     values = node.integers(name)
     if values is None:
         return (default,) * rank
     if len(values) != rank or min(values) < 1:
         raise Refusal(f"{name} {list(values)} do not fit {rank} spatial axes")
+    if max(values) > LARGEST_SIZE:
+        raise Refusal(f"{name} {list(values)} reach beyond every tensor (at most {LARGEST_SIZE})")
     return values
 
 

@@ -219,6 +219,7 @@ def _fitted(
             layer.sum_shape,
             state.formats,
             observed=observed,
+            levels=levels,
             ceiling=layer.activation.upper / levels,
         )
         acc = _quantised_sum(state, numbers.branches, np.zeros((1, 1, 1)), layer.sum_shape)

@@ -151,6 +151,7 @@ def fit_population(
     formats: Formats,
     *,
     observed: Array,
+    levels: int,
     ceiling: float,
 ) -> Integers:
     """Returns the largest thresholds for which weights, bias, threshold and membrane fit the chip.
@@ -163,6 +164,7 @@ def fit_population(
         shape: ``(height, width, channels)``.
         formats: What the chip holds.
         observed: ``(c,)`` largest magnitude of the real sum on the calibration samples.
+        levels: L of the population.
         ceiling: Largest scale allowed. Up to it a scale grows where its weights, its membrane or its bias
             do not fit at θ = 1; weights that still do not fit are cut.
 
@@ -182,8 +184,8 @@ def fit_population(
     weightless = peak == 0
     if np.any(weightless) and not weightless.all():
         theta[weightless] = np.minimum(theta[weightless], int(np.median(theta[~weightless])))
-    if formats.per_population:
-        theta[:] = theta.min()
+    if formats.per_population and theta.min() >= 1:
+        theta, scale = _shared(theta, scale, room, levels, formats.weight, ceiling)
     while True:
         if theta.min() < 1:
             worst = int(np.argmin(room))
@@ -196,6 +198,37 @@ def fit_population(
         theta = np.where(over, np.minimum(theta - 1, theta * 63 // 64), theta)
         if formats.per_population:
             theta[:] = theta.min()
+
+
+def _shared(
+    theta: Array, scale: Array, room: Array, levels: int, weight: int, ceiling: float
+) -> tuple[Array, Array]:
+    """Returns one threshold for all channels, and scales with which every channel can have it.
+
+    A channel whose own threshold is larger gets coarser weights, and one whose own is smaller a coarser
+    scale, or cut weights where the ceiling forbids that: else a channel that hardly ever fires, and needs
+    large weights for it, would take the weights of all others. The threshold taken has the least sum of
+    both errors, estimated for outputs spread over their range: ``s²/12`` from rounding the output, and
+    ``0.1·(s·L/w)²`` from rounding weights whose largest is ``w``; no channel can lose more than its signal,
+    ``0.1·(s·L)²``.
+
+    Args:
+        theta: ``(c,)`` int64 own thresholds, at least 1.
+        scale: ``(c,)`` scales for them.
+        room: ``(c,)`` largest thresholds for which bias and membrane fit at these scales.
+        levels: L.
+        weight: Largest weight.
+        ceiling: Largest scale allowed.
+    """
+    tried = np.unique(np.geomspace(theta.min(), theta.max(), 64).astype(np.int64))
+    tried = tried[tried <= max(float((room * np.maximum(ceiling / scale, 1)).min()), theta.min())]
+    ratio = tried[:, None] / theta
+    rounding = np.square(np.maximum(ratio, 1) / levels) / 12
+    weights = 0.1 / np.square(weight * np.minimum(ratio, 1))
+    lost = np.square(scale) * np.minimum(rounding + weights, 0.1)
+    best = tried[np.argmin(lost.sum(axis=1))]
+    coarser = np.minimum(scale * np.maximum(best / theta, 1), ceiling)
+    return np.full_like(theta, best), np.maximum(coarser, scale)
 
 
 def fit_readout(

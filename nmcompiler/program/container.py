@@ -34,7 +34,10 @@ VERSION = 1
 _MANIFEST = "manifest.json"
 _NAMES = "names/names.json"
 _SOURCE = "source/model.onnx"
-_HOST_OPS = ("Softmax", "LogSoftmax", "ArgMax")
+_HOST_OPS = {  # whether it has axes
+    **dict.fromkeys(("Softmax", "LogSoftmax", "ArgMax", "ArgMaxLast"), True),
+    **dict.fromkeys(("Sigmoid", "Tanh"), False),
+}
 _ENCODINGS = ("spikes", "current", "graded", "host")
 _REPORT: Mapping[str, type | tuple[type, ...]] = {
     "model": str,
@@ -250,7 +253,7 @@ def _output(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> P
 
 def _host_op(entry: Mapping[str, Any], rank: int) -> HostOp:
     op = HostOp(str(entry["op"]), tuple(_whole(a) for a in entry["axes"]), bool(entry["keeps_axis"]))
-    if op.op not in _HOST_OPS or not op.axes or not all(1 <= axis <= rank for axis in op.axes):
+    if _HOST_OPS.get(op.op) is not bool(op.axes) or not all(1 <= axis <= rank for axis in op.axes):
         raise ValueError(f"operator on the host {entry!r}")
     return op
 

@@ -179,11 +179,13 @@ def _ports(program: Program) -> Iterator[str]:
             yield f"input '{port.name}' has tables of another length than its channels"
         elif not (np.isfinite(port.scale).all() and np.isfinite(port.offset).all() and port.scale.all()):
             yield f"input '{port.name}' has a scale of zero or a number that is not finite"
+        yield from _shape(port.name, port.shape, int(n[rows[0]]))
         yield from _order(port.name, port.order, int(n[rows[0]]), _size(port.shape))
     for output in program.outputs:
         rows = population == output.population
         if not rows.any() or program.column("levels")[rows].any():
             yield f"output '{output.name}' reads no read-out"
+        yield from _shape(output.name, output.shape, int(n[rows].sum()))
         yield from _order(output.name, output.order, _size(output.shape), int(n[rows].sum()))
         if not np.isfinite(output.scale):
             yield f"output '{output.name}' has a scale that is not finite"
@@ -191,6 +193,12 @@ def _ports(program: Program) -> Iterator[str]:
     for number in np.unique(population[kind == BlockKind.INPUT]).tolist():
         if number not in fed:
             yield f"input population {number} is fed by no port"
+
+
+def _shape(name: str, shape: tuple[int, ...], neurons: int) -> Iterator[str]:
+    """Samples and answers of this shape are made, so it may not be larger than what stands behind it."""
+    if any(side < 1 for side in shape) or _size(shape) > neurons:
+        yield f"port '{name}' has the shape {list(shape)}, and there are {neurons} neurons behind it"
 
 
 def _order(name: str, order: IntArray, length: int, below: int) -> Iterator[str]:

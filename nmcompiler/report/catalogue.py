@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -174,17 +174,64 @@ def check_text(facts: Facts) -> Group:
         parts.append(Text("every node can be compiled", "green"))
     if facts["targets"]:
         parts += ["", _fits(facts)]
+        for target in facts["targets"]:
+            parts += _against(target)
+    if facts.get("advisories"):
+        parts += ["", heading("Worth changing"), *_advice(facts["advisories"])]
     return Group(*parts)
 
 
 def _fits(facts: Facts) -> RenderableType:
-    made = table("target", "fits", ">cores", "code", "what stands against it")
+    made = table("target", "fits", ">cores", ">at least", "codes that fit")
     for target in facts["targets"]:
+        codes = [c["coding"] for c in target.get("codings", ()) if c["ok"]]
         made.add_row(
             target["name"],
             Text("yes", "green") if target["ok"] else Text("no", "red"),
             number(target["cores"]),
-            target["coding"] or DASH,
-            "; ".join(map(str, target["obstacles"])),
+            number(target.get("cores_lower_bound")),
+            ", ".join(codes) or DASH,
         )
     return made
+
+
+def _against(target: Facts) -> Iterator[RenderableType]:
+    """Yields what keeps a chip from a network, code by code, and what would help."""
+    reasons: dict[str, list[str]] = {}
+    for code in target.get("codings", ()):
+        for obstacle in code["obstacles"]:
+            reasons.setdefault(obstacle["reason"], []).append(code["coding"])
+    proposals = target.get("proposals", ())
+    if not reasons and not target["obstacles"]:
+        return
+    yield ""
+    yield heading(f"Against {target['name']}")
+    if reasons:
+        every = len(target["codings"])
+        yield pairs(
+            ("•", reason + (f" ({', '.join(codes)})" if len(codes) < every else ""))
+            for reason, codes in reasons.items()
+        )
+    else:
+        yield pairs(("•", obstacle) for obstacle in target["obstacles"])
+    if proposals:
+        yield Text("with each of these it was placed:")
+        made = table("change", ">cores", ">chips")
+        for proposal in proposals:
+            made.add_row(proposal["change"], number(proposal["cores"]), number(proposal["chips"]))
+        yield made
+    elif not target["ok"]:
+        yield Text("no option and no single layer that was tried makes it fit", "dim")
+
+
+_ADVICE_SHOWN = 2  # of one kind; the rest is counted
+
+
+def _advice(advisories: Sequence[Facts]) -> Iterator[RenderableType]:
+    """Yields the worst advisories of each kind."""
+    for kind in dict.fromkeys(a["kind"] for a in advisories):
+        found = sorted((a for a in advisories if a["kind"] == kind), key=lambda a: -a["value"])
+        yield pairs(("•", f"'{a['layer']}': {a['text']}") for a in found[:_ADVICE_SHOWN])
+        if len(found) > _ADVICE_SHOWN:
+            more = counted(len(found) - _ADVICE_SHOWN, "more layer")
+            yield Text(f"  and {more} of this kind (--json lists all)", "dim")

@@ -21,7 +21,8 @@ from nmcompiler.target.model import Target
 
 __all__ = ["read_target", "target_from_document", "target_from_toml", "target_to_document", "target_to_toml"]
 
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 100_000
+_LONGEST_LINE = 4_000  # a dotted key takes time that grows with the square of its length
 
 
 def read_target(path: Path) -> Target:
@@ -48,6 +49,11 @@ def read_target(path: Path) -> Target:
 
 def target_from_toml(text: str, where: str) -> Target:
     """Reads a chip description from the text of a TOML file; ``where`` names it in errors."""
+    if len(text) > _MAX_BYTES or any(len(line) > _LONGEST_LINE for line in text.splitlines()):
+        raise TargetFileError(
+            f"{where}: no chip description is so long",
+            allowed=f"at most {_MAX_BYTES} characters in all and {_LONGEST_LINE} a line",
+        )
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

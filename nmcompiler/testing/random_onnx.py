@@ -21,7 +21,8 @@ def random_onnx(seed: int) -> onnx.ModelProto:
     """Returns a valid network of 3 to 8 layers on one input ``x`` with one output ``y``.
 
     Joins of unequal depth, signed values, pools, concats, groups, depthwise kernels, strides, pads,
-    dilations, BatchNormalization, ReLU6, channels-last inputs, 1-D signals and dense heads all occur. At
+    dilations, BatchNormalization, ReLU6, leaky activations, transposed convolutions, splits, slices, gathers,
+    resizes, blocks as channels, channels-last inputs, 1-D signals and dense heads all occur. At
     most 10 × 10 positions and 8 channels, so that a brute-force judge can follow.
 
     Args:
@@ -118,6 +119,10 @@ class _Network:
             (1.5, self._pool),
             (1, self._affine),
             (0.7, self._there_and_back),
+            (0.8, self._taken_apart),
+            (0.8, self._picked),
+            (0.8, self._enlarged),
+            (0.6, self._into_channels),
         ]
         weights = np.array([w for w, _ in steps])
         return steps[int(self.rng.choice(len(steps), p=weights / weights.sum()))][1](x)
@@ -141,7 +146,21 @@ class _Network:
                 self.constant(np.array(self.pick(1, 6), np.float32)),
             ]
             return self.node("Clip", [x, *bounds], shape)
+        if kind < 0.83:
+            return self._leaky(x)
         return x
+
+    def _leaky(self, x: str) -> str:
+        """Adds an activation that lets negative values through, scaled or up to a bound."""
+        shape = self.shapes[x]
+        kind = self.pick(0, 1, 2)
+        if kind == 0:
+            return self.node("LeakyRelu", [x], shape, alpha=float(self.rng.uniform(0.05, 0.5)))
+        if kind == 1:
+            slope = self.rng.uniform(-0.5, 0.5, (shape[0], *(1 for _ in shape[1:])))
+            return self.node("PRelu", [x, self.constant(slope.astype(np.float32))], shape)
+        bounds = [self.constant(np.array(bound, np.float32)) for bound in (-1, self.pick(1, 3))]
+        return self.node("Clip", [x, *bounds], shape)
 
     def _conv(self, x: str, groups: int = 0, outputs: int = 0, same: bool = False) -> str:
         channels, *spatial = self.shapes[x]
@@ -236,6 +255,73 @@ class _Network:
         return self.node(
             "Transpose", [rectified], (channels, *spatial), perm=[0, rank + 1, *range(1, rank + 1)]
         )
+
+    def _taken_apart(self, x: str) -> str:
+        """Splits the channels, works on one part, and joins the parts in another order."""
+        channels, *spatial = self.shapes[x]
+        if channels < 2:
+            return self._plain_conv(x)
+        cut = int(self.rng.integers(1, channels))
+        lengths = self.constant(np.array([cut, channels - cut]))
+        first = self.node("Split", [x, lengths], (cut, *spatial), axis=1)
+        second = f"{first}_rest"
+        self.nodes[-1].output.append(second)
+        self.shapes[second] = (channels - cut, *spatial)
+        worked = self._activated(self._conv(first, groups=1, outputs=cut, same=True))
+        return self.node("Concat", [second, worked], (channels, *spatial), axis=1)
+
+    def _picked(self, x: str) -> str:
+        """Takes channels by index, or every nth value along a random axis."""
+        shape = list(self.shapes[x])
+        if self.chance(0.5):
+            chosen = self.rng.integers(-shape[0], shape[0], int(self.rng.integers(1, _MOST_CHANNELS)))
+            return self.node("Gather", [x, self.constant(chosen)], (len(chosen), *shape[1:]), axis=1)
+        axis = int(self.rng.integers(len(shape)))
+        start, step = int(self.rng.integers(0, (shape[axis] + 1) // 2)), self.pick(1, 2, -1)
+        bounds = (start, shape[axis]) if step > 0 else (shape[axis] - 1 - start, -(2**31))
+        shape[axis] = -(-(shape[axis] - start) // abs(step))
+        operands = [self.constant(np.array([v])) for v in (*bounds, axis + 1, step)]
+        return self.node("Slice", [x, *operands], shape)
+
+    def _enlarged(self, x: str) -> str:
+        """Repeats pixels, or convolves backwards with stride 1 or 2; large maps stay as they are."""
+        channels, *spatial = self.shapes[x]
+        if max(spatial) > _LONGEST // 2:
+            size = [self.pick(1, 2) for _ in spatial]
+            return self._backwards(x, size, [1 for _ in spatial])
+        if self.chance(0.5):
+            return self._backwards(x, [self.pick(2, 3) for _ in spatial], [2 for _ in spatial])
+        factors = [self.pick(1, 2) for _ in spatial]
+        scales = self.constant(np.array([1, 1, *factors], np.float32))
+        out = [n * f for n, f in zip(spatial, factors, strict=True)]
+        options = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.node("Resize", [x, "", scales], (channels, *out), mode="nearest", **options)
+
+    def _backwards(self, x: str, size: Sequence[int], strides: Sequence[int]) -> str:
+        channels, *spatial = self.shapes[x]
+        outputs = self.pick(1, 2, 3)
+        out = [(n - 1) * s + k for n, s, k in zip(spatial, strides, size, strict=True)]
+        weight = self.weights(channels, outputs, *size)
+        made = self.node(
+            "ConvTranspose",
+            [x, weight, self.small(outputs)],
+            (outputs, *out),
+            kernel_shape=size,
+            strides=strides,
+        )
+        return self._activated(made)
+
+    def _into_channels(self, x: str) -> str:
+        """Turns blocks of pixels into channels, or channels into blocks of pixels."""
+        channels, *spatial = self.shapes[x]
+        if len(spatial) == 2 and max(spatial) <= _LONGEST // 2:
+            x = self._conv(x, groups=1, outputs=4, same=True)
+            out = (1, *(2 * n for n in spatial))
+            return self.node("DepthToSpace", [x], out, blocksize=2, mode=("DCR", "CRD")[self.pick(0, 1)])
+        if len(spatial) == 2 and 4 * channels <= _MOST_CHANNELS and not any(n % 2 for n in spatial):
+            out = (4 * channels, *(n // 2 for n in spatial))
+            return self.node("SpaceToDepth", [x], out, blocksize=2)
+        return self._plain_conv(x)
 
     def _head(self, x: str) -> str:
         """Ends in a dense layer, in a pooled one, or in the map itself."""

@@ -36,6 +36,9 @@ def closed(closing, opset):
         ([("LogSoftmax", {"axis": 1})], 11),
         ([("ArgMax", {"axis": 1})], 17),
         ([("ArgMax", {"axis": -1, "keepdims": 0})], 17),
+        ([("Sigmoid", {})], 17),
+        ([("Tanh", {})], 17),
+        ([("Sigmoid", {}), ("ArgMax", {"axis": 1})], 13),
         ([("Softmax", {"axis": 1}), ("ArgMax", {"axis": 1, "keepdims": 0})], 17),
     ],
 )

@@ -1,4 +1,4 @@
-"""Small files made from public bug reports against converters, where they lie in a folder beside the checkout.
+"""Small files made from public bug reports against converters, where their folder lies beside the checkout.
 
 Each must reach its tolerance at 255 levels and 8-bit weights with the chip equal to the integer network, or
 be refused in one sentence that names the node.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import onnx
 import pytest
-from onnx.external_data_helper import convert_model_to_external_data
+from onnx import numpy_helper
+from onnx.external_data_helper import convert_model_to_external_data, set_external_data
 
 from nmcompiler.errors import InputFileError
 from nmcompiler.frontend import read_model_bytes
@@ -85,6 +88,37 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(split, tmp_path_fac
 def test_an_offset_that_is_no_position_is_refused(split, value):
     rewritten(split, offset=value)
     assert "offset" in refusal(split)
+
+
+@pytest.mark.parametrize("location", ["nul\0byte", "loop.bin", "pipe.bin", "folder"])
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(split, location):
+    (split.parent / "loop.bin").symlink_to("loop.bin")
+    os.mkfifo(split.parent / "pipe.bin")
+    (split.parent / "folder").mkdir()
+    rewritten(split, location=location)
+    assert "'v'" in refusal(split)
+
+
+def test_side_files_are_not_read_beyond_the_limit(split, monkeypatch):
+    monkeypatch.setattr("nmcompiler.frontend.side_files._MOST_BYTES", 1000)
+    message = refusal(split)
+    assert "takes 480 bytes" in message or "takes 960 bytes" in message
+    assert "1000 bytes in all" in message
+
+
+def test_tensors_of_constant_nodes_and_of_functions_may_lie_beside_the_model(tmp_path):
+    stored = weights(6, 3)
+    (tmp_path / "w.bin").write_bytes(stored.tobytes())
+    tensor = numpy_helper.from_array(stored, "w")
+    set_external_data(tensor, location="w.bin")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    constant = onnx.helper.make_node("Constant", [], ["w"], name="c", value=tensor)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model([constant, node("Gemm", ["x", "w"], "y")], (6,)))
+    data = read_source(path)
+    agreed(data)
+    assert b"w.bin" not in data
 
 
 def test_bytes_alone_have_no_side_files(split):

@@ -251,6 +251,25 @@ def test_the_chosen_scale_is_the_best_of_the_grid(levels: int) -> None:
         assert error(float(found.scale[c])) <= min(grid) * 1.001
 
 
+def test_one_threshold_for_all_does_not_follow_a_channel_that_hardly_fires() -> None:
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 1, (8, 20))
+    weight[5] *= 50
+    bias = rng.normal(0, 0.2, 8)
+    x = rng.random((400, 20))
+    bias[5] = -np.sort(x @ weight[5])[-4]  # three samples in 400 reach it, and only just
+    for activation in (RELU, Clip(0, 6)):
+        _, model = _dense_model(weight, bias, activation)
+        samples = {model.inputs[0].name: x.reshape(-1, 1, 1, 20)}
+        own, shared = (
+            _relative_error(
+                model, _quantised(model, samples, tiny_target(threshold=t), levels=63)[0], samples
+            )
+            for t in (ThresholdFormat(20), ThresholdFormat(20, "population"))
+        )
+        assert shared < 5 * own
+
+
 def test_the_rows_that_a_search_looks_at_lie_all_over_the_map() -> None:
     """A fixed step over the rows would be a multiple of the width, and see the left column alone."""
     values = np.abs(np.random.default_rng(2).normal(0, 1, (64, 8, 8, 1))).astype(np.float32)

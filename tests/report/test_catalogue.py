@@ -97,4 +97,5 @@ def test_check_names_every_node_and_every_chip() -> None:
     assert "2 nodes cannot be compiled" in said
     assert "LSTM a has no handler (unroll it)" in said
     assert "Sin b has no handler" in said
-    assert "tiny no – – too big" in said
+    assert "tiny no – – –" in said
+    assert "Against tiny • too big" in said

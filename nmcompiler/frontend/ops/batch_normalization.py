@@ -9,14 +9,18 @@ from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire
 
+_WITHOUT_TEST_FLAG = 7  # the opset since which inference is the rule
 
-@operator("BatchNormalization", since=7)
+
+@operator("BatchNormalization")
 def batch_normalization(node: Node, builder: Builder) -> Wire:
     """``y = (x − mean) · gamma / sqrt(var + epsilon) + beta``."""
     if node.integer("training_mode", 0):
         raise Refusal(
             "training_mode=1 takes its statistics from the batch at hand", "export the model for inference"
         )
+    if node.opset < _WITHOUT_TEST_FLAG and not node.integer("is_test", 0) and node.outputs > 1:
+        raise Refusal("has the outputs of training", "export the model for inference")
     if not node.integer("spatial", 1):
         raise Refusal("spatial=0 is not supported")
     wire = node.wire(0)

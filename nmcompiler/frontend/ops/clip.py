@@ -1,4 +1,4 @@
-"""Clip from zero to a constant, or without any bound."""
+"""Clip to constant bounds, either of which may be missing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from nmcompiler.frontend.builder import Builder, Term
+from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.pieces import clipped
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire
-from nmcompiler.ir.layers import Clip
 
 # Writers spell 'no bound' as the largest number of the type.
 _HUGE = float(np.finfo(np.float32).max)
@@ -40,11 +40,4 @@ def _bound(node: Node, slot: int, default: float) -> float:
 def _clip(node: Node, builder: Builder, lower: float, upper: float) -> Wire:
     lower = -math.inf if lower <= -_HUGE else lower
     upper = math.inf if upper >= _HUGE else upper
-    if (lower, upper) == (-math.inf, math.inf):
-        return node.wire(0)
-    if lower != 0 or upper <= 0:
-        raise Refusal(
-            f"clips to {lower:g} … {upper:g}, and only a lower bound of 0 can be kept by neurons",
-            "use Relu, or Clip from 0",
-        )
-    return builder.sum(node, [Term(node.wire(0))], activation=Clip(0.0, upper))
+    return clipped(node, builder, node.wire(0), lower, upper)

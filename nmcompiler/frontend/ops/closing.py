@@ -1,6 +1,8 @@
-"""Softmax, LogSoftmax and ArgMax at the end of a network: the host does them after the read-out."""
+"""Softmax, LogSoftmax, ArgMax, Sigmoid and Tanh that end a network: the host does them after the read-out."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.node import Node
@@ -19,10 +21,10 @@ def _closing(node: Node, builder: Builder) -> Value:
         )
     value = node.operands[0] if node.has(0) else None
     before = value if isinstance(value, Hosted) else Hosted(node.wire(0), ())
-    if any(op.op == "ArgMax" for op in before.ops):
+    if any(op.op.startswith("ArgMax") for op in before.ops):
         raise Refusal("works on the classes that ArgMax found")
-    rule = _arg_max if node.op == "ArgMax" else _softmax
-    return Hosted(before.wire, (*before.ops, rule(node, len(before.wire.shape))))
+    op = _RULES[node.op](node, len(before.wire.shape))
+    return Hosted(before.wire, (*before.ops, op))
 
 
 def _softmax(node: Node, rank: int) -> HostOp:
@@ -32,9 +34,8 @@ def _softmax(node: Node, rank: int) -> HostOp:
 
 
 def _arg_max(node: Node, rank: int) -> HostOp:
-    if node.integer("select_last_index", 0):
-        raise Refusal("takes the last of equal maxima", "take the first, which is ONNX's default")
-    return HostOp(node.op, (_axis(node, 0, rank),), bool(node.integer("keepdims", 1)))
+    op = "ArgMaxLast" if node.integer("select_last_index", 0) else node.op
+    return HostOp(op, (_axis(node, 0, rank),), bool(node.integer("keepdims", 1)))
 
 
 def _axis(node: Node, default: int, rank: int) -> int:
@@ -46,5 +47,17 @@ def _axis(node: Node, default: int, rank: int) -> int:
     return axis % rank
 
 
-for _name in ("Softmax", "LogSoftmax", "ArgMax"):
+def _of_each_value(node: Node, rank: int) -> HostOp:
+    return HostOp(node.op)
+
+
+_RULES: Mapping[str, Callable[[Node, int], HostOp]] = {
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
+    "ArgMax": _arg_max,
+    "Sigmoid": _of_each_value,
+    "Tanh": _of_each_value,
+}
+
+for _name in _RULES:
     operator(_name, transparent=True)(_closing)

@@ -1,33 +1,40 @@
-"""Concat: wiring."""
+"""Concat: wiring, but for constants."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.builder import Builder, Term
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.sums import against_sample
 from nmcompiler.frontend.values import ZERO, Refusal, Wire, axis_of
 from nmcompiler.ir.kernels import Array
 
 
 @operator("Concat", since=4)
 def concat(node: Node, builder: Builder) -> Wire:
-    """Operands stand in the node's order; constant ones may only hold zeros."""
-    parts = [_part(node, slot) for slot in range(len(node.operands))]
-    axis = axis_of(node.integer("axis", 1), parts[0].ndim)
+    """Operands stand in the node's order; where some are constants other than zero, a layer adds them."""
+    slots = range(len(node.operands))
+    rank = next(len(node.wire(slot).shape) for slot in slots if not node.is_constant(slot))
+    axis = axis_of(node.integer("axis", 1), rank)
     if axis == 0:
         raise Refusal("joins samples (axis 0)")
+    parts = [_part(node, slot) for slot in slots]
     try:
-        return Wire(np.concatenate(parts, axis=axis))
+        ids, shift = (np.concatenate(arrays, axis=axis) for arrays in zip(*parts, strict=True))
     except ValueError as error:
-        raise Refusal(f"shapes {[list(p.shape) for p in parts]} do not join along axis {axis}") from error
+        shapes = [list(ids.shape) for ids, _ in parts]
+        raise Refusal(f"shapes {shapes} do not join along axis {axis}") from error
+    return builder.sum(node, [Term(Wire(ids))], shift=shift) if shift.any() else Wire(ids)
 
 
-def _part(node: Node, slot: int) -> Array:
+def _part(node: Node, slot: int) -> tuple[Array, Array]:
+    """Returns the ids of an operand and what is added to them: a constant is added to zeros."""
     if not node.is_constant(slot):
-        return node.wire(slot).ids
-    value = node.constant(slot)
-    if value.any():
-        raise Refusal(f"operand {slot} is a constant other than zero")
-    return np.full((1, *value.shape[1:]), ZERO, np.int64)
+        ids = node.wire(slot, empty=True).ids
+        return ids, np.zeros(ids.shape)
+    value = node.weights(slot)
+    shape = (1, *value.shape[1:])
+    shift, _ = against_sample(value, shape)
+    return np.full(shape, ZERO, np.int64), shift

@@ -7,7 +7,7 @@ import numpy as np
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
-from nmcompiler.frontend.sums import scaled
+from nmcompiler.frontend.sums import scaled, with_old_broadcast
 from nmcompiler.frontend.values import Refusal, Wire
 
 
@@ -20,3 +20,9 @@ def div(node: Node, builder: Builder) -> Wire:
     if (divisor == 0).any():
         raise Refusal("divides by zero")
     return scaled(node, builder, 0, 1.0 / divisor)
+
+
+@operator("Div")
+def div_along_an_axis(node: Node, builder: Builder) -> Wire:
+    """Until opset 6 an attribute says where the second operand stands."""
+    return div(with_old_broadcast(node), builder)

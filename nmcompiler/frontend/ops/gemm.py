@@ -11,7 +11,7 @@ from nmcompiler.frontend.sums import against_sample
 from nmcompiler.frontend.values import Refusal, Wire
 
 
-@operator("Gemm", since=7)
+@operator("Gemm")
 def gemm(node: Node, builder: Builder) -> Wire:
     """The weight is scaled by alpha here, the bias by beta."""
     wire, weight = node.wire(0), node.weights(1)

@@ -19,7 +19,7 @@ def identity(node: Node, builder: Builder) -> Value:
     return _copied(node)
 
 
-@operator("Dropout", since=7, transparent=True)
+@operator("Dropout", transparent=True)
 def dropout(node: Node, builder: Builder) -> Value:
     """Refused only where the file switches training on."""
     if node.has(2) and bool(node.constant(2).any()):

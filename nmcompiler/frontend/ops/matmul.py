@@ -26,13 +26,14 @@ def matmul(node: Node, builder: Builder) -> Wire:
         raise Refusal(
             "is a product of two tensors that depend on the input", "only constant factors are supported"
         )
-    return Wire(_last_axis(node, builder, ids, _matrix(node, 1)))
+    made = _last_axis(node, builder, ids, _matrix(node, 1))
+    return Wire(made[..., 0] if node.constant(1).ndim == 1 else made)
 
 
 def _matrix(node: Node, slot: int) -> Array:
     weight = node.weights(slot)
     if weight.ndim == 1 and slot == 1:
-        raise Refusal("its weight is a vector", "give it the shape (n, 1)")
+        return weight[:, None]
     if weight.ndim < 2 or any(n != 1 for n in weight.shape[:-2]):
         raise Refusal(f"its weight has the shape {list(weight.shape)}: one matrix is supported")
     return weight.reshape(weight.shape[-2:])

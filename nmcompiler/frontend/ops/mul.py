@@ -5,7 +5,7 @@ from __future__ import annotations
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
-from nmcompiler.frontend.sums import scaled
+from nmcompiler.frontend.sums import scaled, with_old_broadcast
 from nmcompiler.frontend.values import Refusal, Wire
 
 
@@ -18,3 +18,9 @@ def mul(node: Node, builder: Builder) -> Wire:
     raise Refusal(
         "is a product of two tensors that depend on the input", "only constant factors are supported"
     )
+
+
+@operator("Mul")
+def mul_along_an_axis(node: Node, builder: Builder) -> Wire:
+    """Until opset 6 an attribute says where the second operand stands."""
+    return mul(with_old_broadcast(node), builder)

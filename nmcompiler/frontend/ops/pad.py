@@ -1,13 +1,15 @@
-"""Pad with zeros or with copies: wiring that a convolution behind it takes as its own padding."""
+"""Pad: wiring that a convolution behind it takes as its own, and a bias where the border is not zero."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from nmcompiler.frontend.builder import Builder, check_size
+from nmcompiler.frontend.builder import Builder, Term, check_size
+from nmcompiler.frontend.edges import Window
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import ZERO, Refusal, Wire, axis_of, integers
+from nmcompiler.frontend.wiring import spatial, unspatial
 from nmcompiler.ir.kernels import Array
 
 _COPIES = ("edge", "reflect", "wrap")
@@ -16,7 +18,7 @@ _COPIES = ("edge", "reflect", "wrap")
 @operator("Pad", since=2)
 def pad_by_attributes(node: Node, builder: Builder) -> Wire:
     """Until opset 10 amounts and value are attributes."""
-    return _pad(node, node.integers("pads") or (), node.number("value", 0.0), None)
+    return _pad(node, builder, node.integers("pads") or (), node.number("value", 0.0), None)
 
 
 @operator("Pad", since=11)
@@ -24,10 +26,12 @@ def pad_by_operands(node: Node, builder: Builder) -> Wire:
     """From opset 11 on they are operands, from 18 on the axes too."""
     value = float(node.weights(2).ravel()[0]) if node.has(2) and node.weights(2).size else 0.0
     axes = integers(node.constant(3)) if node.has(3) else None
-    return _pad(node, integers(node.constant(1)), value, axes)
+    return _pad(node, builder, integers(node.constant(1)), value, axes)
 
 
-def _pad(node: Node, amounts: tuple[int, ...], value: float, axes: tuple[int, ...] | None) -> Wire:
+def _pad(
+    node: Node, builder: Builder, amounts: tuple[int, ...], value: float, axes: tuple[int, ...] | None
+) -> Wire:
     ids = node.wire(0).ids
     chosen = tuple(range(ids.ndim)) if axes is None else tuple(axis_of(a, ids.ndim) for a in axes)
     if len(amounts) != 2 * len(chosen):
@@ -43,14 +47,25 @@ def _pad(node: Node, amounts: tuple[int, ...], value: float, axes: tuple[int, ..
     ]
     if not cropped.size:
         raise Refusal(f"pads {list(amounts)} leave nothing of the shape {list(ids.shape)}")
-    return Wire(_padded(node, cropped, [(max(b, 0), max(e, 0)) for b, e in widths], value))
+    widths = [(max(b, 0), max(e, 0)) for b, e in widths]
+    padded = Wire(_padded(node, cropped, widths))
+    if value == 0 or node.text("mode", "constant") != "constant":
+        return padded
+    border = np.pad(np.zeros(cropped.shape), widths, constant_values=value)
+    return builder.sum(node, [Term(_copied(node, builder, padded))], shift=border)
 
 
-def _padded(node: Node, ids: Array, widths: list[tuple[int, int]], value: float) -> Array:
+def _copied(node: Node, builder: Builder, wire: Wire) -> Wire:
+    """Returns the values of a layer of copies, with zeros where the wire has them: one kernel, no list."""
+    ids = spatial(wire.ids)
+    window = Window((1, 1), (1, 1), (0, 0), (1, 1), ids.shape[:2])
+    copies = builder.convolution(node, ids, np.ones((1, 1, 1, ids.shape[2])), ids.shape[2], window)
+    return Wire(unspatial(copies, len(wire.shape)).reshape(wire.shape))
+
+
+def _padded(node: Node, ids: Array, widths: list[tuple[int, int]]) -> Array:
     mode = node.text("mode", "constant")
     if mode == "constant":
-        if value != 0:
-            raise Refusal(f"pads with {value:g}, and only zeros can be left out", "pad with 0")
         return np.pad(ids, widths, constant_values=ZERO)
     if mode not in _COPIES:
         raise Refusal(f"mode '{mode}' does not exist")

@@ -10,11 +10,21 @@ from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire, integers
 
 
+@operator("Reshape")
+def reshape_by_attribute(node: Node, builder: Builder) -> Wire:
+    """Until opset 4 the shape is an attribute."""
+    return _reshape(node, node.integers("shape") or ())
+
+
 @operator("Reshape", since=5)
-def reshape(node: Node, builder: Builder) -> Wire:
+def reshape_by_operand(node: Node, builder: Builder) -> Wire:
+    """From opset 5 on it is an operand."""
+    return _reshape(node, integers(node.constant(1)))
+
+
+def _reshape(node: Node, asked: tuple[int, ...]) -> Wire:
     """The first entry may be 0, −1, 1, or the batch size that is baked into the file."""
     wire = node.wire(0)
-    asked = integers(node.constant(1))
     shape = list(asked)
     if not node.integer("allowzero", 0):
         if any(n == 0 and k >= len(wire.shape) for k, n in enumerate(shape)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
-from nmcompiler.frontend.sums import add_or_subtract
+from nmcompiler.frontend.sums import add_or_subtract, with_old_broadcast
 from nmcompiler.frontend.values import Wire
 
 
@@ -13,3 +13,9 @@ from nmcompiler.frontend.values import Wire
 def sub(node: Node, builder: Builder) -> Wire:
     """The subtrahend enters with weight −1."""
     return add_or_subtract(node, builder, -1.0)
+
+
+@operator("Sub")
+def sub_along_an_axis(node: Node, builder: Builder) -> Wire:
+    """Until opset 6 an attribute says where the second operand stands."""
+    return sub(with_old_broadcast(node), builder)

@@ -1,0 +1,256 @@
+"""What is worth changing in a network that compiles: each advisory states a figure that was worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nmcompiler.checker.intervals import Interval, intervals
+from nmcompiler.checker.trials import Quantised, stand_ins
+from nmcompiler.errors import NmcError
+from nmcompiler.ir.graph import Graph
+from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.layers import Layer, Link, Model
+from nmcompiler.ir.network import Network
+from nmcompiler.passes import Quantise
+from nmcompiler.passes.base import Context
+from nmcompiler.passes.kernel_algebra import largest_weight
+from nmcompiler.target import Target
+
+__all__ = ["Advisory", "advisories"]
+
+ASSUMED_RANGE = 255.0
+"""Inputs are assumed to lie within ± this, which covers bytes and normalised data; ONNX states no range."""
+
+_INPUT_RANGES = (1.0, 255.0)
+"""What depends on the size of the inputs is only said where it holds for pictures from 0 to 1 and to 255."""
+
+_SAME = 1e-8  # bounds are this wide from rounding alone
+_WIDE_SCALES = 1e3
+_UNEQUAL_CHANNELS = 20
+_MANY_CHANNELS = 0.2  # share of a layer's channels that must lose before it is worth a sentence
+_COARSER = 4  # a bias that costs less than two bits is common, and no reason to train again
+_FEW_WEIGHTS = 8  # a channel whose largest weight is below this keeps less than 4 bits, sign included
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """Something in a network that costs neurons or accuracy.
+
+    Attributes:
+        layer: The layer.
+        kind: ``dead-channels``, ``bias-range``, ``scale-spread`` or ``shared-threshold``.
+        text: What is so, with its figure, and what to do.
+        value: The figure.
+    """
+
+    layer: str
+    kind: str
+    text: str
+    value: float
+
+
+def advisories(
+    model: Model, quantised: Sequence[Quantised], chips: Mapping[str, Target]
+) -> tuple[Advisory, ...]:
+    """Returns all that is worth changing, kind by kind, in the order of the layers.
+
+    Args:
+        model: The simplified layer graph.
+        quantised: Its integer networks, one for every number format.
+        chips: The chips that they serve, by name.
+    """
+    bounds = intervals(model, ASSUMED_RANGE)
+    return (
+        *_dead_channels(model, bounds),
+        *_scale_spread(model, bounds),
+        *_bias_range(model, quantised, chips),
+        *_shared_threshold(model, quantised, chips),
+    )
+
+
+def _constant(layer: Layer, bounds: Mapping[str, Interval]) -> Array:
+    """Returns ``(c,)`` bool: channels that have one value for every input."""
+    low, high = bounds[layer.name].low, bounds[layer.name].high
+    same: Array = high - low <= _SAME * np.maximum(np.abs(low), np.abs(high))
+    fixed: Array = np.all(same, axis=(0, 1))
+    return fixed
+
+
+def _dead_channels(model: Model, bounds: Mapping[str, Interval]) -> Iterator[Advisory]:
+    readouts = {port.node for port in model.outputs}
+    for layer in model.graph:
+        if layer.is_input or layer.name in readouts:
+            continue
+        fixed = _constant(layer, bounds)
+        silent = fixed & (bounds[layer.name].high <= 0).all(axis=(0, 1))
+        count, channels = int(fixed.sum()), len(fixed)
+        if not count:
+            continue
+        what = "are always 0" if silent.sum() == count else "never change"
+        neurons = count * layer.sum_shape[0] * layer.sum_shape[1]
+        text = (
+            f"{count:,} of {channels:,} channels {what} for any input within ±{ASSUMED_RANGE:g} "
+            f"({_listed(fixed)}): remove them, and save {neurons:,} neurons"
+        )
+        yield Advisory(layer.name, "dead-channels", text, count)
+
+
+def _listed(mask: Array) -> str:
+    numbers = np.flatnonzero(mask)
+    shown = ", ".join(map(str, numbers[:4].tolist()))
+    noun = "channel" if len(numbers) == 1 else "channels"
+    return f"{noun} {shown}" + (", …" if len(numbers) > 4 else "")
+
+
+def _scale_spread(model: Model, bounds: Mapping[str, Interval]) -> Iterator[Advisory]:
+    """Layers whose channels, after folding, have weights of very different sizes."""
+    for layer in model.graph:
+        if layer.is_input:
+            continue
+        peak = np.zeros(layer.sum_shape[2])
+        for edge in model.graph.in_edges(layer.name):
+            peak = np.maximum(peak, largest_weight(edge.payload.kernel, layer.sum_shape))
+        alive = (peak > 0) & ~_constant(layer, bounds)
+        if not alive.any():
+            continue
+        ratio = float(peak[alive].max() / peak[alive].min())
+        if ratio <= _WIDE_SCALES:
+            continue
+        smallest = int(np.flatnonzero(alive)[peak[alive].argmin()])
+        text = (
+            f"the folded weights of its channels differ by a factor of {ratio:,.0f} (channel {smallest} has "
+            "the smallest): rescale the channels to equal ranges, or remove those that hardly matter"
+        )
+        yield Advisory(layer.name, "scale-spread", text, ratio)
+
+
+def _bias_range(
+    model: Model, quantised: Sequence[Quantised], chips: Mapping[str, Target]
+) -> Iterator[Advisory]:
+    """Layers whose weights become finer by two bits or more when their bias is left out."""
+    served: dict[str, list[str]] = {}
+    gains: dict[str, float] = {}
+    for made in quantised:
+        suspects = [name for name in model.graph.names() if _bias_fills_half(made, name)]
+        for name, gain in _gains(model, suspects, made, chips).items():
+            gains[name] = max(gain, gains.get(name, 0.0))
+            served.setdefault(name, []).extend(chip for chip, _ in made.uses)
+    for name, gain in gains.items():
+        text = (
+            f"its bias is so large that a channel's weights are {gain:,.0f} times coarser than without it "
+            f"({np.log2(gain):.1f} bits lost on {_joined(served[name])}): centre the inputs of the layer, or "
+            "limit its bias in training"
+        )
+        yield Advisory(name, "bias-range", text, round(gain, 2))
+
+
+def _bias_fills_half(made: Quantised, name: str) -> bool:
+    """Whether a bias takes half of its format or of the membrane: a smaller one costs at most a bit."""
+    if name not in made.network.graph or made.network.graph.node(name).role == "input":
+        return False
+    half = min(made.formats.bias, made.formats.membrane) // 2
+    return int(np.abs(made.network.graph.node(name).bias).max()) > half
+
+
+def _gains(
+    model: Model, suspects: Sequence[str], made: Quantised, chips: Mapping[str, Target]
+) -> dict[str, float]:
+    """Returns how much finer the weights of layers become without their bias, where it is two bits or more.
+
+    The largest integer weight of each channel is compared, with and without; of both input ranges the
+    smaller gain counts.
+    """
+    if not suspects:
+        return {}
+    graph: Graph[Layer, Link] = model.graph.copy()
+    for name in suspects:
+        graph.replace(replace(graph.node(name), bias=np.zeros((1, 1, 1))))
+    without = replace(model, graph=graph)
+    least = dict.fromkeys(suspects, np.inf)
+    for largest in _INPUT_RANGES:
+        networks = [_again(changed, made, chips, largest) for changed in (model, without)]
+        for name in suspects:
+            now, then = (_largest(network, name) for network in networks)
+            gain = float((then / np.maximum(now, 1))[then > 0].max(initial=1))
+            least[name] = min(gain, least[name])
+    return {name: gain for name, gain in least.items() if gain >= _COARSER}
+
+
+def _again(
+    model: Model, made: Quantised, chips: Mapping[str, Target], largest: float, anew: bool = False
+) -> Network | None:
+    """Returns the integer network for inputs of another size, or None where the chip cannot hold it."""
+    if model is made.model and largest == 1 and not anew:
+        return made.network
+    chip = chips[next(iter(made.uses))[0]]
+    try:
+        return Quantise(made.options).run(model, Context(stand_ins(model, largest), chip)).graph
+    except NmcError:
+        return None
+
+
+def _largest(network: Network | None, name: str) -> Array:
+    """Returns ``(c,)`` int64: the largest magnitude of an integer weight into each channel."""
+    if network is None:
+        return np.zeros(1, np.int64)
+    shape = network.graph.node(name).shape
+    peak = np.zeros(shape[2])
+    for edge in network.graph.in_edges(name):
+        peak = np.maximum(peak, largest_weight(edge.payload.kernel, shape))
+    return peak.astype(np.int64)
+
+
+def _shared_threshold(
+    model: Model, quantised: Sequence[Quantised], chips: Mapping[str, Target]
+) -> Iterator[Advisory]:
+    """Layers whose channels need different thresholds, on chips where all neurons must share one."""
+    able = [name for name, chip in chips.items() if chip.threshold.per != "population"]
+    instead = f"a target with a threshold per neuron ({', '.join(able)})" if able else "another target"
+    for made in quantised:
+        if not made.formats.per_population:
+            continue
+        found = [_unequal(model, made, chips, largest) for largest in _INPUT_RANGES]
+        for name in found[0]:
+            ratio, lost = min(each.get(name, (0.0, 0)) for each in found)
+            count = model.graph.node(name).sum_shape[2]
+            if ratio <= _UNEQUAL_CHANNELS or lost < _MANY_CHANNELS * count:
+                continue
+            text = (
+                f"its channels need thresholds that differ by a factor of {ratio:.0f}, and "
+                f"{_joined([chip for chip, _ in made.uses])} has one for all; {lost:,} of {count:,} keep "
+                "less than 4 bits of their weights or a quarter of their levels: "
+                f"choose {instead}, or rescale the channels to equal ranges"
+            )
+            yield Advisory(name, "shared-threshold", text, round(ratio, 2))
+
+
+def _unequal(
+    model: Model, made: Quantised, chips: Mapping[str, Target], largest: float
+) -> dict[str, tuple[float, int]]:
+    """Returns how far the thresholds lie apart that channels would choose, and how many lose by sharing one.
+
+    The network is quantised for the same chip with a threshold per neuron, and compared with what it is.
+    """
+    chip = chips[next(iter(made.uses))[0]]
+    free = replace(chip, threshold=replace(chip.threshold, per="neuron"))
+    shared = _again(model, made, chips, largest)
+    own = _again(model, made, {**chips, chip.name: free}, largest, anew=True)
+    result: dict[str, tuple[float, int]] = {}
+    for layer in model.graph:
+        if shared is None or own is None or layer.is_input or layer.name not in shared.graph:
+            continue
+        population, alone = shared.graph.node(layer.name), own.graph.node(layer.name)
+        if population.role != "hidden":
+            continue
+        theta = alone.theta.reshape(-1)
+        coarse = _largest(shared, layer.name) < np.minimum(_FEW_WEIGHTS, _largest(own, layer.name))
+        lost = coarse | (population.scale > _COARSER * alone.scale)
+        result[layer.name] = float(theta.max() / theta.min()), int(lost.sum())
+    return result
+
+
+def _joined(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

@@ -1,0 +1,99 @@
+"""Every limit of a core that a layer breaks, where a mapper stops at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.mapping.bounds import unavoidable
+from nmcompiler.mapping.needs import PopulationNeeds, network_needs
+from nmcompiler.mapping.reach import cut
+from nmcompiler.target import Limits, Target
+from nmcompiler.target.model import RESOURCES
+
+__all__ = ["LayerLimit", "layer_limits", "too_few_cores"]
+
+
+@dataclass(frozen=True)
+class LayerLimit:
+    """A limit that even one neuron of a layer breaks."""
+
+    layer: str
+    resource: str
+    used: int
+    limit: int
+    reason: str
+
+
+def layer_limits(spiking: Spiking, target: Target) -> tuple[LayerLimit, ...]:
+    """Returns all limits that some neuron of a layer breaks, wherever the layers are cut.
+
+    Destinations and output axons depend on where the consumers lie, and are not among them. Of several
+    kinds of cores, those limits count that the kind which comes nearest to holding the layer breaks.
+    """
+    found = []
+    for needs in network_needs(spiking, target).populations.values():
+        used = _of_one_neuron(needs, target)
+        kinds = [_exceeded(used, kind.limits) for kind in target.core_types]
+        nearest = min(kinds, key=lambda over: max((u / max(n, 1) for u, n in over.values()), default=0.0))
+        for resource, (amount, limit) in nearest.items():
+            reason = f"layer '{needs.name}' needs {amount} {resource} where {target.name} has {limit}"
+            found.append(LayerLimit(needs.name, resource, amount, limit, reason))
+    return tuple(found)
+
+
+def too_few_cores(spiking: Spiking, target: Target, chips: int) -> LayerLimit | None:
+    """Returns the shortage of cores that no partition can avoid, or None where there may be enough.
+
+    It takes a moment, where a mapper would cut a large network into thousands of pieces to find out.
+    """
+    needs = network_needs(spiking, target)
+    available = target.cores_per_chip * chips
+    worst: tuple[int, str] | None = None
+    for resource, amount in unavoidable(needs).items():
+        limits = [(getattr(kind.limits, resource), kind.count * chips) for kind in target.core_types]
+        if any(limit is None for limit, _ in limits) or amount <= sum(n * limit for limit, n in limits):
+            continue
+        cores = -(-amount // max(1, *(limit for limit, _ in limits)))
+        worst = max(worst or (0, ""), (cores, resource))
+    if worst is None:
+        return None
+    cores, resource = worst
+    by_size = resource in ("neurons", "state_bits")
+    layer = max(
+        needs.populations.values(), key=lambda p: p.population.size if by_size else int(p.fan_in.sum())
+    )
+    reason = (
+        f"layer '{layer.name}' and the rest need at least {cores} cores, for their {resource} alone, "
+        f"where {target.name} with {chips} chip{'s' if chips > 1 else ''} has {available}"
+    )
+    return LayerLimit(layer.name, "cores", cores, available, reason)
+
+
+def _exceeded(used: Mapping[str, int], limits: Limits) -> dict[str, tuple[int, int]]:
+    both = ((resource, used.get(resource, 0), getattr(limits, resource)) for resource in RESOURCES)
+    return {r: (amount, limit) for r, amount, limit in both if limit is not None and amount > limit}
+
+
+def _of_one_neuron(needs: PopulationNeeds, target: Target) -> dict[str, int]:
+    """Returns what the most demanding neuron of a population needs, by resource."""
+    fan_in = int(needs.fan_in.max(initial=0))
+    used = {
+        "neurons": 1,
+        "state_bits": target.membrane_bits,
+        "fan_in": fan_in,
+        "thresholds": min(needs.distinct_thresholds, 1),
+    }
+    # A neuron has no more axons and no more synapses than inputs: only beyond that they must be counted.
+    counted = {
+        "input_axons": (fan_in, needs.input_axons),
+        "synapse_bits": (fan_in * target.weight_bits, needs.synapse_bits),
+    }
+    for resource, (most, count) in counted.items():
+        limits = [getattr(kind.limits, resource) for kind in target.core_types]
+        if any(limit is not None and most > limit for limit in limits):
+            used[resource] = int(np.max(count(cut(needs.shape, needs.shape))))
+    return used

@@ -1,0 +1,263 @@
+"""Placing a network on a chip as ``nmc compile`` would, many times over, without calibration data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nmcompiler.backend import Backend, MapOptions, blame
+from nmcompiler.checker.limits import layer_limits, too_few_cores
+from nmcompiler.compiler import CompileOptions, Plan, plan_of
+from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel
+from nmcompiler.ir.cores import CoreGraph, Traffic
+from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.layers import Model
+from nmcompiler.ir.network import Network
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes
+from nmcompiler.passes.base import Context
+from nmcompiler.passes.thresholds import Formats
+from nmcompiler.target import Target
+
+__all__ = ["Broken", "Outcome", "Quantised", "Trials"]
+
+_STAND_INS = 4
+_MOST_MACS = 400_000_000  # that all samples together may take
+_GRID = 8  # scales tried per channel: random samples deserve no finer search
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What stands between a network and a chip.
+
+    Attributes:
+        layer: The layer concerned; None where it is the whole network.
+        resource: The resource of which there is too little; None where something else is missing.
+        used: How much is needed.
+        limit: How much there is.
+        reason: A sentence.
+        hint: What to try, as the error says it; nobody has tried it yet.
+    """
+
+    layer: str | None
+    resource: str | None
+    used: int | None
+    limit: int | None
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A network on a chip in one code: cores where it fits, else all that stands against it."""
+
+    coding: str
+    cores: int | None = None
+    lower_bound: int | None = None
+    chips: int | None = None
+    broken: tuple[Broken, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it fits."""
+        return not self.broken
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """An integer network before the chip's own passes, and what it was made for.
+
+    Attributes:
+        model: What was quantised, on samples from 0 to 1.
+        network: The network.
+        formats: The number formats that it keeps to.
+        options: The options of its quantisation.
+        uses: Names of chip and code that it serves, in the order of asking.
+    """
+
+    model: Model
+    network: Network
+    formats: Formats
+    options: QuantiseOptions
+    uses: Mapping[tuple[str, str], None]
+
+
+_Key = tuple[Formats, QuantiseOptions]
+
+
+class Trials:
+    """All attempts to place one model.
+
+    The model is simplified once, and quantised once for every distinct number format, on a few random
+    samples: cores and limits follow from shapes and formats, hardly from the values.
+
+    Args:
+        model: The layer graph as the frontend reads it.
+        chip: Any chip; the passes that simplify a layer graph look at none.
+    """
+
+    def __init__(self, model: Model, chip: Target) -> None:
+        context = Context(calibration=None, target=chip)
+        self.model = Pipeline(float_passes()).run(model, context).graph
+        self._made: dict[_Key, Quantised | DoesNotFit] = {}
+
+    @property
+    def quantised(self) -> tuple[Quantised, ...]:
+        """The integer networks of the model itself, one for each format in which there is one."""
+        return tuple(made for made in self._made.values() if isinstance(made, Quantised))
+
+    def attempt(
+        self,
+        backend: Backend,
+        chip: Target,
+        code: str,
+        options: CompileOptions,
+        model: Model | None = None,
+    ) -> Outcome:
+        """Returns how the model, or a changed one, fits a chip in a code.
+
+        Raises:
+            UnsupportedModel: A layer has no integer form on any chip.
+        """
+        try:
+            plan = plan_of(options, code, chip)
+            # The chip holds weights of the bits asked for, here as in ``nmc compile``.
+            held = replace(chip, weight_bits=plan.weight_bits)
+            quantised = self.quantise(self.model if model is None else model, held, plan)
+        except NmcError as error:
+            if isinstance(error, UnsupportedModel):
+                raise
+            return Outcome(code, broken=_broken(error))
+        try:
+            spiking = _spiking(quantised, backend, held, plan)
+        except NmcError as error:
+            return Outcome(code, broken=_broken(error))
+        return _mapped(spiking, backend, held, options)
+
+    def quantise(self, model: Model, chip: Target, plan: Plan) -> Network:
+        """Returns the integer network of a model in the formats of a chip.
+
+        Raises:
+            DoesNotFit: The formats cannot hold a layer's numbers.
+            UnsupportedModel: A layer has no integer form.
+        """
+        options = quantise_options(plan)
+        formats = replace(Formats.of(chip, weight_bits=plan.weight_bits), name="")
+        if model is not self.model:  # a changed model is tried once
+            made = _quantised(model, chip, formats, options)
+        else:
+            made = self._made.get((formats, options)) or _quantised(model, chip, formats, options)
+            if isinstance(made, Quantised):
+                made = replace(made, uses=dict.fromkeys((*made.uses, (chip.name, plan.coding.name))))
+            self._made[formats, options] = made
+        if isinstance(made, DoesNotFit):
+            raise DoesNotFit(
+                layer=made.layer,
+                resource=made.resource,
+                used=made.used,
+                limit=made.limit,
+                target=chip.name,
+                hint=made.hint,
+            )
+        return made.network
+
+
+def quantise_options(plan: Plan) -> QuantiseOptions:
+    """Returns the options with which a plan is quantised."""
+    repeats = plan.timesteps if plan.timesteps and plan.input_encoding == "current" else 1
+    return QuantiseOptions(
+        levels=plan.levels,
+        weight_bits=plan.weight_bits,
+        input_levels=plan.input_levels,
+        input_repeats=repeats,
+        grid=_GRID,
+    )
+
+
+def _quantised(
+    model: Model, chip: Target, formats: Formats, options: QuantiseOptions
+) -> Quantised | DoesNotFit:
+    context = Context(calibration=stand_ins(model), target=chip)
+    try:
+        network = Quantise(options).run(model, context).graph
+    except DoesNotFit as error:
+        return error
+    return Quantised(model, network, formats, options, {})
+
+
+def stand_ins(model: Model, largest: float = 1.0) -> Mapping[str, Array]:
+    """Returns a few random samples from 0 to ``largest`` for every input, ``(N, *shape)`` float32."""
+    rng = np.random.default_rng(0)
+    count = max(1, min(_STAND_INS, _MOST_MACS // max(model.macs, 1)))
+    return {
+        port.name: np.float32(largest) * rng.random((count, *port.shape), np.float32) for port in model.inputs
+    }
+
+
+def _spiking(quantised: Network, backend: Backend, chip: Target, plan: Plan) -> Spiking:
+    """Returns the network as the chip runs it.
+
+    Raises:
+        UnsupportedModel: With everything that the chip has not, layer by layer.
+    """
+    with blame(backend, "legalise"):
+        legalise = backend.legalise(plan.coding, chip)
+    network = Pipeline(legalise).run(quantised, Context(calibration=None, target=chip)).graph
+    with blame(backend, "obstacles"):
+        obstacles = backend.obstacles(network, plan.coding, chip)
+    if obstacles:
+        raise _Obstacles(tuple(Broken(o.layer, None, None, None, str(o), o.hint) for o in obstacles))
+    return plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
+
+
+class _Obstacles(NmcError):
+    """What a backend says against a network; never leaves this module."""
+
+    def __init__(self, broken: tuple[Broken, ...]) -> None:
+        super().__init__("; ".join(b.reason for b in broken))
+        self.broken = broken
+
+
+def _mapped(spiking: Spiking, backend: Backend, chip: Target, options: CompileOptions) -> Outcome:
+    # Where cores lie on the mesh changes neither their number nor their limits: nothing is annealed, and
+    # any traffic serves.
+    chips = min(options.chips or chip.max_chips, chip.max_chips)
+    short = too_few_cores(spiking, chip, chips)
+    if short is not None:
+        broken = Broken(short.layer, short.resource, short.used, short.limit, short.reason)
+        return Outcome(spiking.coding, broken=(broken, *_layers_too_large(spiking, chip)))
+    traffic = Traffic({p.name: np.ones(p.shape) for p in spiking.network.graph})
+    try:
+        with blame(backend, "map"):
+            cores: CoreGraph = backend.map(
+                spiking, chip, traffic, MapOptions(chips=options.chips, seed=options.seed, moves=0)
+            )
+    except NmcError as error:
+        return Outcome(spiking.coding, broken=_all_limits(error, spiking, chip))
+    return Outcome(spiking.coding, len(cores.graph), cores.lower_bound, cores.chips)
+
+
+def _all_limits(error: NmcError, spiking: Spiking, chip: Target) -> tuple[Broken, ...]:
+    """Returns every limit that a layer breaks, where the backend's mapper stopped at the first."""
+    first = _broken(error)
+    if not isinstance(error, DoesNotFit) or error.resource == "cores":
+        return first
+    key = (error.layer, error.resource, error.used)
+    found = _layers_too_large(spiking, chip)
+    if key not in {(b.layer, b.resource, b.used) for b in found}:
+        return first  # the backend counts in its own way
+    return tuple(first[0] if (b.layer, b.resource, b.used) == key else b for b in found)
+
+
+def _layers_too_large(spiking: Spiking, chip: Target) -> tuple[Broken, ...]:
+    return tuple(Broken(b.layer, b.resource, b.used, b.limit, b.reason) for b in layer_limits(spiking, chip))
+
+
+def _broken(error: NmcError) -> tuple[Broken, ...]:
+    if isinstance(error, _Obstacles):
+        return error.broken
+    if isinstance(error, DoesNotFit):
+        return (Broken(error.layer, error.resource, error.used, error.limit, error.found, error.hint),)
+    return (Broken(error.node, None, None, None, str(error)),)

@@ -1,0 +1,104 @@
+"""ConvTranspose: a convolution with the kernel turned round, over values that zeros keep apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.frontend.builder import Builder, check_size
+from nmcompiler.frontend.edges import Window
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.values import ZERO, Refusal, Wire
+from nmcompiler.frontend.windows import entries
+from nmcompiler.frontend.wiring import spatial, unspatial
+from nmcompiler.ir.kernels import Array
+
+
+@operator("ConvTranspose")
+def conv_transpose(node: Node, builder: Builder) -> Wire:
+    """Weights ``(I, O / groups, kh, kw)``; ``y[i · stride + k · dilation − pad] += w[k] · x[i]``."""
+    wire, weight = node.wire(0), node.weights(1)
+    groups = node.integer("group", 1)
+    channels = wire.shape[1] if len(wire.shape) > 1 else 0
+    fits = weight.ndim == len(wire.shape) and groups >= 1 and len(weight) == channels
+    if weight.ndim not in (3, 4) or not fits or channels % groups:
+        raise Refusal(
+            f"weight of shape {list(weight.shape)} in {groups} group(s) does not fit {list(wire.shape)}"
+        )
+    size = node.integers("kernel_shape")
+    if size is not None and size != weight.shape[2:]:
+        raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
+    geometry, strides = _geometry(node, wire.shape[2:], weight.shape[2:])
+    outputs = weight.shape[1] * groups
+    bias = node.weights(2).astype(np.float64).ravel() if node.has(2) else None
+    if bias is not None and len(bias) != outputs:
+        raise Refusal(f"bias of {len(bias)} values for {outputs} channels")
+    check_size((*geometry.out, outputs))
+    builder.macs += wire.ids.size // channels * weight.size
+    kernel = _turned(weight.reshape(*weight.shape[:2], *geometry.size), groups)
+    made = builder.convolution(node, _apart(spatial(wire.ids), strides), kernel, groups, geometry, bias)
+    return Wire(unspatial(made, len(wire.shape)))
+
+
+def _turned(weight: Array, groups: int) -> Array:
+    """Returns ``(kh, kw, I / groups, O)`` of a convolution, from ``(I, O / groups, kh, kw)``."""
+    total, outputs, kh, kw = weight.shape
+    split = weight[..., ::-1, ::-1].reshape(groups, total // groups, outputs, kh, kw)
+    return np.ascontiguousarray(split.transpose(3, 4, 1, 0, 2)).reshape(
+        kh, kw, total // groups, groups * outputs
+    )
+
+
+def _apart(ids: Array, strides: tuple[int, int]) -> Array:
+    """Returns ``(h, w, c)`` ids with ``stride − 1`` zeros between neighbours."""
+    if strides == (1, 1):
+        return ids
+    rows, columns = ((n - 1) * s + 1 for n, s in zip(ids.shape[:2], strides, strict=True))
+    check_size((rows, columns, ids.shape[2]))
+    wide = np.full((rows, columns, ids.shape[2]), ZERO, np.int64)
+    wide[:: strides[0], :: strides[1]] = ids
+    return wide
+
+
+def _geometry(node: Node, lengths: tuple[int, ...], size: tuple[int, ...]) -> tuple[Window, tuple[int, int]]:
+    """Returns the window of the convolution over the values kept apart, and how far apart they are."""
+    rank = len(lengths)
+    strides, dilations = entries(node, "strides", rank, 1), entries(node, "dilations", rank, 1)
+    extra = node.integers("output_padding") or (0,) * rank
+    if len(extra) != rank or any(
+        not 0 <= e < max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)
+    ):
+        raise Refusal(f"output_padding {list(extra)} does not fit strides {list(strides)}")
+    axes = []
+    for k in range(rank):
+        extent = (size[k] - 1) * dilations[k] + 1
+        full = strides[k] * (lengths[k] - 1) + extent + extra[k]
+        begin, out = _cut(node, k, rank, full, lengths[k] * strides[k])
+        if out < 1:
+            raise Refusal(f"leaves no output of {full} values")
+        axes.append((size[k], 1, extent - 1 - begin, dilations[k], out))
+    if rank == 1:
+        axes.insert(0, (1, 1, 0, 1, 1))
+        strides = (1, *strides)
+    return Window(*((a, b) for a, b in zip(*axes, strict=True))), (strides[0], strides[1])
+
+
+def _cut(node: Node, axis: int, rank: int, full: int, same: int) -> tuple[int, int]:
+    """Returns how many of ``full`` values are cut off in front and how many stay, as ONNX defines it.
+
+    Where ``output_shape`` asks for more than there are, zeros follow.
+    """
+    mode = node.text("auto_pad", "NOTSET")
+    if mode not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise Refusal(f"auto_pad '{mode}' does not exist")
+    shape = node.integers("output_shape")
+    if shape is not None and len(shape) < rank:
+        raise Refusal(f"output_shape {list(shape)} does not fit {rank} spatial axes")
+    if shape is None and not mode.startswith("SAME"):
+        pads = (0,) * (2 * rank) if mode == "VALID" else node.integers("pads") or (0,) * (2 * rank)
+        if len(pads) != 2 * rank or min(pads) < 0:
+            raise Refusal(f"pads {list(pads)} do not fit {rank} spatial axes")
+        return pads[axis], full - pads[axis] - pads[axis + rank]
+    out = same if shape is None else shape[len(shape) - rank + axis]
+    total = max(0, full - out)
+    return total // 2 if mode == "SAME_UPPER" else total - total // 2, out

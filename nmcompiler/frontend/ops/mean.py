@@ -1,0 +1,15 @@
+"""Mean of any number of branches and constants."""
+
+from __future__ import annotations
+
+from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.registry import operator
+from nmcompiler.frontend.sums import sum_of_all
+from nmcompiler.frontend.values import Wire
+
+
+@operator("Mean", since=6)
+def mean_of_branches(node: Node, builder: Builder) -> Wire:
+    """A Sum whose weights are one over the number of operands."""
+    return sum_of_all(node, builder, 1.0 / len(node.operands))

@@ -260,10 +260,26 @@ def _check_operands(
                 )
 
 
+def _without_slices(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a model without Slice nodes: ONNX's inference aborts the process on one of a negative axis."""
+    if not any(_slices(node) for node in model.graph.node):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.node[:]
+    copy.graph.node.extend(node for node in model.graph.node if not _slices(node))
+    return copy
+
+
+def _slices(node: onnx.NodeProto) -> bool:
+    graphs = (graph for a in node.attribute for graph in (a.g, *a.graphs))
+    return node.op_type == "Slice" or any(_slices(child) for graph in graphs for child in graph.node)
+
+
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Returns what ONNX's shape inference finds; it only serves to go on after a refused node."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
+        graph = onnx.shape_inference.infer_shapes(_without_slices(model)).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         return {}
     shapes = {}

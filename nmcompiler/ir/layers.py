@@ -127,7 +127,7 @@ class HostOp:
     """An operator that closes a network, and is computed on the host after the read-out.
 
     Attributes:
-        op: ``Softmax``, ``LogSoftmax``, ``ArgMax``, ``ArgMaxLast`` (of equal maxima), ``Sigmoid`` or ``Tanh``.
+        op: ``Softmax``, ``LogSoftmax``, ``ArgMax``, ``ArgMaxLast`` (of equals), ``Sigmoid`` or ``Tanh``.
         axes: Axes of ``(N, *shape)`` that it works along, from 1 on; several count as one. ArgMax has one,
             Sigmoid and Tanh, which take each value on its own, have none.
         keeps_axis: Whether an axis of length 1 stays where ArgMax worked.

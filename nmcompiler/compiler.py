@@ -23,6 +23,7 @@ from nmcompiler.errors import (
     UsageError,
 )
 from nmcompiler.evaluate.integer import run_integer
+from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.frontend.data import Samples, read_samples
 from nmcompiler.frontend.input_shapes import with_input_shapes
 from nmcompiler.frontend.reader import read_model_bytes, read_source
@@ -189,7 +190,8 @@ def place(
         NmcError: As ``compile_model``.
     """
     plan = plan_of(options, code, chip)
-    network, notes = _network(layers, backend, chip, plan, samples, options, progress)
+    with one_blas_thread():
+        network, notes = _network(layers, backend, chip, plan, samples, options, progress)
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(network, plan.coding, samples)
     mapping = MapOptions(chips=options.chips, seed=options.seed, progress=progress)

@@ -18,6 +18,7 @@ from nmcompiler.codings import coding
 from nmcompiler.evaluate.host import apply_host_ops
 from nmcompiler.evaluate.integer import IntegerResult, decode_outputs, run_integer
 from nmcompiler.evaluate.onnx_runtime import run_onnx
+from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.frontend.data import Samples
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress
@@ -113,7 +114,7 @@ def run_facts(
     tally = _Tally()
     exact = program.golden is not None and coding(program.coding).exact
     record = Record(values=exact, membranes=exact)
-    with ThreadPoolExecutor(1, thread_name_prefix="golden") as judge:
+    with one_blas_thread(), ThreadPoolExecutor(1, thread_name_prefix="golden") as judge:
         for x in _batches(samples, batch, progress):
             golden = judge.submit(_golden, program, x, exact)  # while the chip is simulated
             start = time.perf_counter()

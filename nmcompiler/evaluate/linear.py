@@ -8,7 +8,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 
-__all__ = ["apply"]
+__all__ = ["apply", "windows_at"]
 
 _GATHERED = 1 << 21
 
@@ -90,6 +90,22 @@ def _parts(samples: int, each: int) -> list[slice]:
     """Cuts samples so that what one part gathers, ``each`` values a sample, stays near the caches."""
     step = max(1, _GATHERED // max(1, each))
     return [slice(start, start + step) for start in range(0, samples, step)]
+
+
+def windows_at(kernel: Conv, source: Array, sample: Array, y: Array, x: Array) -> Array:
+    """Returns what a convolution reads for some of its outputs: ``(rows, kh, kw, channels read)``.
+
+    Args:
+        kernel: The convolution.
+        source: ``(N, h, w, c)``.
+        sample: ``(rows,)`` which sample.
+        y: ``(rows,)`` row of the target.
+        x: ``(rows,)`` column of the target.
+    """
+    read = slice(kernel.source_channel, kernel.source_channel + kernel.source_channels)
+    view = _windows(kernel, source[..., read], int(y.max(initial=0)) + 1, int(x.max(initial=0)) + 1)
+    taken: Array = view[sample, y, x]
+    return taken
 
 
 def _windows(kernel: Conv, source: Array, h: int, w: int) -> Array:

@@ -22,6 +22,7 @@ from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.draft import compact
 from nmcompiler.passes.kernel_algebra import is_identity, scale_sources
 from nmcompiler.passes.max_tree import Term, Values, max_tree, read
+from nmcompiler.passes.refit import Positions, Read, refit
 from nmcompiler.passes.scales import input_range, search_scales
 from nmcompiler.passes.thresholds import Branch, Formats, Integers, fit_population, fit_readout
 
@@ -47,6 +48,8 @@ class QuantiseOptions:
             calibration saw, with a margin: a neuron that keeps firing never holds its whole sum.
         grid: Number of scales tried per channel.
         rows: Positions that the search for scales looks at.
+        refit: Whether weights are refitted to the quantised inputs of their layer.
+        refit_rows: Positions that the refit looks at.
     """
 
     levels: int = 255
@@ -57,6 +60,8 @@ class QuantiseOptions:
     proved: bool = True
     grid: int = 40
     rows: int = 8192
+    refit: bool = True
+    refit_rows: int = 16384
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,12 @@ class _Signal:
     values: Values
     q: Array  # (N, h, w, c) float32 whole numbers
     x: Array  # (N, h, w, c) float32, floating-point path
+
+    @property
+    def real(self) -> Array:
+        """``(N, h, w, c)`` float32: what the integers stand for."""
+        real: Array = self.q * self.values.scale.astype(np.float32) + self.values.offset.astype(np.float32)
+        return real
 
 
 @dataclass
@@ -145,16 +156,14 @@ class Quantise:
         options = self.options
         levels = options.levels
         signed = layer.activation.lower < 0
-        branches, bias = _branches(state, model, layer)
         exact = _float_sum(state, model, layer)
-        coarse = _quantised_sum(state, branches, bias, layer.sum_shape)
-        bias, coarse = _corrected(bias, exact, coarse)
+        branches, bias, coarse = self._prepared(state, model, layer, exact)
         target = activate(layer, exact)
         found = search_scales(
             target, activate(layer, coarse), levels, signed=signed, grid=options.grid, rows=options.rows
         )
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
-        numbers, acc, b = _fitted(state, layer, branches, bias, exact, found.scale, observed, levels)
+        numbers, acc, b = _fitted(state, layer, branches, bias, coarse, found.scale, observed, levels)
         theta = numbers.theta
         acc += (b + theta // 2).astype(np.float32)
         reached = np.floor(acc / theta.astype(np.float32))
@@ -175,6 +184,25 @@ class Quantise:
             Note(layer.name, "", _sqnr(target, q * numbers.scale), int(found.silent.sum()), saturated)
         )
 
+    def _prepared(
+        self, state: _State, model: Model, layer: Layer, exact: Array
+    ) -> tuple[tuple[Branch, ...], Array, Array]:
+        """Returns in-edges and bias that suit the quantised inputs, and the sums ``(N, h, w, c)`` so made."""
+        edges = model.graph.in_edges(layer.name)
+        branches, offset = _branches(state, model, layer)
+        bias, coarse = _corrected(offset, exact, _quantised_sum(state, branches, offset, layer.sum_shape))
+        if not self.options.refit:
+            return branches, bias, coarse
+        reads = tuple(Read(e.payload.kernel, state.signals[e.source].real) for e in edges)
+        at = Positions.spread(state.samples, layer.sum_shape, self.options.refit_rows)
+        kernels, shift = refit(reads, at.of(exact), at.of(coarse), layer.activation, at, layer.sum_shape)
+        if all(kernel is read.kernel for kernel, read in zip(kernels, reads, strict=True)):
+            return branches, bias, coarse
+        shift = shift + bias - offset
+        branches, offset = _branches(state, model, layer, kernels)
+        bias = offset + shift
+        return branches, bias, _quantised_sum(state, branches, bias, layer.sum_shape)
+
     def _pool(self, state: _State, layer: Layer, source: _Signal) -> None:
         """A layer that only pools needs no population before its tree."""
         if layer.max_pool is None:
@@ -184,11 +212,10 @@ class Quantise:
         state.signals[layer.name] = _Signal(values, *pooled)
 
     def _readout(self, state: _State, model: Model, layer: Layer) -> None:
-        branches, bias = _branches(state, model, layer)
         exact = _float_sum(state, model, layer)
-        bias, coarse = _corrected(bias, exact, _quantised_sum(state, branches, bias, layer.sum_shape))
+        branches, bias, coarse = self._prepared(state, model, layer, exact)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
-        integer, scale, b = _fitted_readout(state, layer, branches, bias, exact, observed)
+        integer, scale, b = _fitted_readout(state, layer, branches, bias, coarse, observed)
         acc = _quantised_sum(state, integer, b, layer.sum_shape)
         scales = np.full(layer.sum_shape[2], scale)
         _add(state, _population(layer, "readout", levels=0, signed=True, scale=scales, bias=b), integer)
@@ -290,17 +317,20 @@ def _add(state: _State, population: Population, branches: tuple[Branch, ...]) ->
             state.graph.connect(source, population.name, Projection(kernel, branch.slot))
 
 
-def _branches(state: _State, model: Model, layer: Layer) -> tuple[tuple[Branch, ...], Array]:
+def _branches(
+    state: _State, model: Model, layer: Layer, kernels: tuple[Kernel, ...] | None = None
+) -> tuple[tuple[Branch, ...], Array]:
     """Returns the in-edges with weights per unit of their sources, and the bias with input offsets."""
     branches = []
     bias = np.asarray(layer.bias, np.float64)
-    for edge in model.graph.in_edges(layer.name):
+    edges = model.graph.in_edges(layer.name)
+    for edge, real in zip(edges, kernels or [e.payload.kernel for e in edges], strict=True):
         signal = state.signals[edge.source]
         values = signal.values
-        kernel = scale_sources(edge.payload.kernel, values.scale, values.shape)
+        kernel = scale_sources(real, values.scale, values.shape)
         if np.any(values.offset):
             constant = np.broadcast_to(values.offset, (1, *values.shape)).astype(np.float64)
-            bias = bias + apply(edge.payload.kernel, constant, layer.sum_shape)[0]
+            bias = bias + apply(real, constant, layer.sum_shape)[0]
         terms = [state.graph.node(term.population) for term in values.terms]
         branches.append(
             Branch(

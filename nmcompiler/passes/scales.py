@@ -11,6 +11,7 @@ from nmcompiler.ir.kernels import Array
 __all__ = ["InputRange", "ScaleSearch", "input_range", "search_scales"]
 
 _GRID_FROM = 0.15  # smallest share of the largest value that a scale may cover
+_QUIET = 0.3  # a sample counts at most as if its root mean square were this share of that of all samples
 _FLOOR = 1e-3  # a channel's range is at least this share of the largest channel's
 
 
@@ -44,6 +45,9 @@ def search_scales(
         grid: Number of scales tried, from 0.15 to 1 times the largest value over L.
         rows: Positions that are looked at; of more, some all over the samples and the map.
 
+    Errors are relative to the root mean square of their sample: where samples differ in size, a few large
+    ones would otherwise set the scale for all, and one answer counts as much as another.
+
     A silent channel takes the median scale of the others: an arbitrary one would let the first value that
     appears at run time through with any factor.
     """
@@ -55,18 +59,27 @@ def search_scales(
         return ScaleSearch(np.full(channels, reach / levels), silent)
     largest = np.maximum(largest, _FLOOR * largest.max())
     t, z = (_thinned(a.reshape(-1, channels), rows) for a in (target, values))
+    counts = np.repeat(_importance(target), target.shape[1] * target.shape[2])
+    counts = _thinned(counts[:, None], rows)
     lowest = -levels if signed else 0
     best = np.full(channels, np.inf)
     scale = largest / levels
     for share in np.linspace(_GRID_FROM, 1, grid):
         s = (share * largest / levels).astype(np.float32)
         q = np.clip(np.floor(z / s + np.float32(0.5)), lowest, levels)
-        error = np.square(t - s * q).mean(axis=0, dtype=np.float64)
+        error = (counts * np.square(t - s * q)).mean(axis=0, dtype=np.float64)
         better = error < best
         best[better] = error[better]
         scale[better] = share * largest[better] / levels
     scale[silent] = np.median(scale[~silent])
     return ScaleSearch(scale, silent)
+
+
+def _importance(target: Array) -> Array:
+    """Returns ``(N,)`` float32: how much the squared error of each sample of ``(N, h, w, c)`` counts."""
+    energy = np.square(target).reshape(len(target), -1).mean(axis=1, dtype=np.float64)
+    importance: Array = 1 / np.sqrt(np.maximum(energy, _QUIET**2 * energy.mean()))
+    return importance.astype(np.float32)
 
 
 def _thinned(rows: Array, most: int) -> Array:

@@ -237,9 +237,17 @@ def test_features_of_a_vector_share_a_range_unless_they_differ_by_far() -> None:
     assert np.all(apart > 0)
 
 
+def test_a_loud_sample_does_not_take_the_levels_of_all_others() -> None:
+    values = np.abs(np.random.default_rng(2).normal(0, 1, (100, 4, 4, 1))).astype(np.float32)
+    values[0] *= 20
+    found = search_scales(values, values, 15, signed=False, grid=40, rows=10**6)
+    assert found.scale[0] < 0.5 * values.max() / 15
+
+
 @pytest.mark.parametrize("levels", [1, 3, 15])
 def test_the_chosen_scale_is_the_best_of_the_grid(levels: int) -> None:
     values = np.abs(np.random.default_rng(1).normal(0, 1, (200, 2, 2, 3))).astype(np.float32)
+    values /= np.sqrt(np.square(values).mean(axis=(1, 2, 3), keepdims=True))  # samples count alike
     found = search_scales(values, values, levels, signed=False, grid=40, rows=10**6)
     for c in range(3):
         t = values[..., c]

@@ -1,0 +1,161 @@
+"""Refits the weights of a layer to the quantised values that it reads.
+
+The real weights expect real inputs; on inputs with rounding noise other weights come closer to the same
+outputs. They minimise ``Σ (act(y) − act(W·x̂ + b))²`` over the calibration samples, for ``y`` the layer's
+sums in floating point and ``x̂`` its quantised inputs, by majorised least squares: with the residual
+``r = act(y) − act(W·x̂ + b)``, repeat
+
+    W ← W + (Σ r·x̃ᵀ)·(X·Xᵀ + λ·mean(diag(X·Xᵀ))·I)⁻¹,    b ← b + mean(r) − ΔW·mean(x̂),
+
+``x̃ = x̂ − mean(x̂)`` being the columns of X. A clip has slopes of at most 1, so the quadratic with ``X·Xᵀ``
+in place of the masked sum lies above the error and touches it at the present weights: no step can make the
+error larger (majorisation-minimisation: Lange, Hunter and Yang, "Optimization transfer using surrogate
+objective functions", 2000; layer-wise reconstruction on quantised inputs: Hubara et al., "Accurate post
+training quantization with small calibration sets", 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmcompiler.evaluate.linear import windows_at
+from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
+from nmcompiler.ir.layers import Clip
+from nmcompiler.passes.kernel_algebra import is_identity
+
+__all__ = ["Positions", "Read", "refit"]
+
+_ITERATIONS = 5
+_DAMPING = 1e-2  # λ
+_CONSTANT = 1e-6  # least λ·diag, as a share of the squared means
+_ROWS_PER_UNKNOWN = 4  # with fewer rows the weights learn the samples by heart
+_MOST_UNKNOWNS = 2048  # per output: the system is solved densely
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What one edge reads: its kernel and the values ``(N, h, w, c)`` of its source."""
+
+    kernel: Kernel
+    source: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """Some positions of all samples' maps: sample, row and column, ``(rows,)`` each."""
+
+    sample: Array
+    y: Array
+    x: Array
+
+    @classmethod
+    def spread(cls, samples: int, shape: Shape, most: int) -> Positions:
+        """Returns all positions, or ``most`` of them, one from each of as many equal stretches."""
+        count = samples * shape[0] * shape[1]
+        flat = np.arange(min(count, most))
+        if count > most:
+            # A fixed step that divides the width of a map would only ever see the same columns.
+            flat = ((flat + np.random.default_rng(0).random(most)) * (count / most)).astype(np.int64)
+        return cls(*np.unravel_index(flat, (samples, *shape[:2])))
+
+    def of(self, values: Array) -> Array:
+        """Returns the rows ``(rows, c)`` of values ``(N, h, w, c)``."""
+        rows: Array = values[self.sample, self.y, self.x]
+        return rows
+
+
+def refit(
+    reads: tuple[Read, ...], target: Array, sums: Array, clip: Clip, at: Positions, shape: Shape
+) -> tuple[tuple[Kernel, ...], Array]:
+    """Returns better kernels and what to add to the bias per channel, ``(c,)`` float64.
+
+    Edges are refitted one after another, each with the others as they then are. Skip connections, sparse
+    kernels, and kernels with more than a quarter as many unknowns per output as there are rows stay.
+
+    Args:
+        reads: The in-edges.
+        target: ``(rows, c)`` the layer's sums in floating point.
+        sums: ``(rows, c)`` its sums on the quantised values, the means of the channels corrected.
+        clip: The layer's activation.
+        at: Which positions the rows are.
+        shape: ``(height, width, channels)`` of the sum.
+    """
+    wanted = np.clip(target, clip.lower, clip.upper)
+    shift = np.zeros(shape[2])
+    kernels = []
+    for read in reads:
+        kernel = read.kernel
+        if _is_refitted(read, len(sums), shape):
+            kernel, sums, more = _refit_edge(read, wanted, sums, clip, at)
+            shift += more
+        kernels.append(kernel)
+    return tuple(kernels), shift
+
+
+def _refit_edge(
+    read: Read, wanted: Array, sums: Array, clip: Clip, at: Positions
+) -> tuple[Kernel, Array, Array]:
+    columns = _columns(read, at)
+    mean = columns.mean(axis=1, keepdims=True, dtype=np.float64)
+    centred = columns - mean.astype(np.float32)
+    gram = (centred.transpose(0, 2, 1) @ centred).astype(np.float64)
+    groups, rows, unknowns = columns.shape
+    ridge = _DAMPING * np.trace(gram, axis1=1, axis2=2) / unknowns
+    # A channel that never changes tells nothing about its weight: what is left of it is rounding.
+    constant = rows * np.square(mean).mean(axis=(1, 2))
+    ridge = np.maximum(ridge, _CONSTANT * constant + np.finfo(np.float32).tiny)
+    gram += ridge[:, None, None] * np.eye(unknowns)
+    inverse = np.linalg.inv(gram)
+    change = np.zeros((groups, unknowns, sums.shape[1] // groups))
+    shift = np.zeros(sums.shape[1])
+    for _ in range(_ITERATIONS):
+        residual = wanted - np.clip(sums, clip.lower, clip.upper)
+        grouped = residual.reshape(rows, groups, -1).transpose(1, 0, 2)
+        step = inverse @ (centred.transpose(0, 2, 1) @ grouped)
+        moved = (centred @ step.astype(np.float32)).transpose(1, 0, 2).reshape(sums.shape)
+        lift = residual.mean(axis=0, dtype=np.float64)
+        change += step
+        shift += lift - (mean @ step).ravel()
+        sums = sums + moved + lift.astype(np.float32)
+    return with_weight(read.kernel, read.kernel.weight + _as_weight(read.kernel, change)), sums, shift
+
+
+def _is_refitted(read: Read, rows: int, shape: Shape) -> bool:
+    kernel = read.kernel
+    if isinstance(kernel, Dense):
+        unknowns = kernel.weight.shape[1]
+        whole = shape[:2] == (1, 1)
+    elif isinstance(kernel, Conv):
+        unknowns = int(np.prod(kernel.weight.shape[:3]))
+        whole = kernel.target_channels == shape[2]
+    else:
+        return False
+    if not whole or unknowns > _MOST_UNKNOWNS or rows < _ROWS_PER_UNKNOWN * (unknowns + 1):
+        return False
+    return not is_identity(kernel, read.source.shape[1:], shape)
+
+
+def _columns(read: Read, at: Positions) -> Array:
+    """Returns what each output of a group is a sum of: ``(groups, rows, unknowns)`` float32."""
+    kernel = read.kernel
+    if isinstance(kernel, Dense):
+        return read.source.reshape(1, len(read.source), -1)[:, at.sample]
+    if not isinstance(kernel, Conv):
+        raise TypeError(f"no columns of a {type(kernel).__name__}")
+    taken = windows_at(kernel, read.source, at.sample, at.y, at.x)
+    rows, kh, kw, _ = taken.shape
+    grouped = taken.reshape(rows, kh, kw, kernel.groups, -1).transpose(3, 0, 1, 2, 4)
+    return np.ascontiguousarray(grouped.reshape(kernel.groups, rows, -1))
+
+
+def _as_weight(kernel: Kernel, change: Array) -> Array:
+    """Returns ``(groups, unknowns, outputs per group)`` in the layout of the kernel's weights."""
+    if isinstance(kernel, Dense):
+        transposed: Array = change[0].T
+        return transposed
+    kh, kw, inputs, outputs = kernel.weight.shape
+    taps = change.reshape(-1, kh, kw, inputs, change.shape[2]).transpose(1, 2, 3, 0, 4)
+    weight: Array = taps.reshape(kh, kw, inputs, outputs)
+    return weight

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.hostile import KINDS, Verdict, judge
@@ -26,6 +27,7 @@ _MEMORY_DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def main() -> int:
+    """Runs the files that the arguments ask for and prints how they ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
@@ -38,12 +40,15 @@ def main() -> int:
     slowest: dict[str, Verdict] = {}
     failures: list[Verdict] = []
     peak = 0
+    spawn = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory(dir=_MEMORY_DISK) as scratch,
-        multiprocessing.get_context("spawn").Pool(options.processes, _limit) as pool,
+        # Unlike multiprocessing.Pool it raises BrokenProcessPool where a file kills its process.
+        ProcessPoolExecutor(options.processes, mp_context=spawn, initializer=_limit) as pool,
     ):
         chunks = _chunks(options.kind or KINDS, options.first, options.files, Path(scratch))
-        for verdicts, used in pool.imap_unordered(_judged, chunks):
+        for done in as_completed([pool.submit(_judged, chunk) for chunk in chunks]):
+            verdicts, used = done.result()
             peak = max(peak, used)
             for verdict in verdicts:
                 counts[verdict.kind, verdict.outcome] += 1
@@ -56,7 +61,7 @@ def main() -> int:
                     failures.append(verdict)
                     print(f"FAILED {verdict.kind} {verdict.seed}: {verdict.detail[-2000:]}", flush=True)
             if time.perf_counter() - start > options.seconds:
-                pool.terminate()
+                pool.shutdown(wait=False, cancel_futures=True)
                 break
     for (kind, outcome), count in sorted(counts.items()):
         print(f"{kind:15s} {outcome:8s} {count:7d}")

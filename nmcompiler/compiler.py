@@ -386,6 +386,7 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "sqnr_db": {
             n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None and n.sqnr_db < math.inf
         },
+        # A network is placed whole or refused: the host only closes it, and closing multiplies no weights.
         "host_macs_share": 0.0,
         "host_ops": sorted({op.op for port in layers.outputs for op in port.host_ops}),
         "seed": options.seed,

@@ -17,17 +17,21 @@ __all__ = [
     "TargetFileError",
     "UnsupportedModel",
     "UsageError",
+    "did_you_mean",
     "nearest",
 ]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns ``did you mean 'a' or 'b'?``, or nothing where nothing is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=2, cutoff=0.5)
+    return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?" if close else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns ``did you mean 'a' or 'b'?``, or the list of what is known where nothing is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    if close:
-        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return "choose one of " + ", ".join(names)
+    return did_you_mean(name, names) or "choose one of " + ", ".join(names)
 
 
 _LONGEST_WORD = 300

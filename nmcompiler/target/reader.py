@@ -16,7 +16,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from nmcompiler.errors import TargetFileError, nearest
+from nmcompiler.errors import TargetFileError, did_you_mean, nearest
 from nmcompiler.target.model import Target
 
 __all__ = ["read_target", "target_from_document", "target_from_toml", "target_to_document", "target_to_toml"]
@@ -163,7 +163,7 @@ class _Reader:
         if origin is Literal:
             if value not in arguments or isinstance(value, bool):
                 allowed = ", ".join(map(str, arguments))
-                hint = nearest(value, arguments) if isinstance(value, str) else ""
+                hint = did_you_mean(value, arguments) if isinstance(value, str) else ""
                 raise self._wrong(key, f"is {value!r}", allowed, hint)
             return value
         return self._scalar(kind, value, key)

@@ -21,7 +21,7 @@ from nmcompiler.testing.random_onnx import random_onnx
 from ..hostile import judge, listed, watchdog
 from .models import model, node, weights
 
-FILES = 800
+FILES = 1000
 SHAPE = (2, 6, 6)
 
 

@@ -18,7 +18,7 @@ from nmcompiler.target import target_from_document, target_from_toml
 from nmcompiler.testing.programs import random_program
 from tests.hostile import SECONDS, judge, listed, watchdog
 
-FILES = 250
+FILES = 350
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,11 @@ def test_damaged_files_never_raise_anything_else(data):
         target_from_toml("".join(text), "damaged.toml")
     except NmcError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_what_is_allowed_is_listed_once():
+    with pytest.raises(TargetFileError) as caught:
+        target_from_toml(
+            TEXT.replace('input_encodings = ["spikes"]', 'input_encodings = ["phase"]'), "mine.toml"
+        )
+    assert str(caught.value).count("graded") == 1

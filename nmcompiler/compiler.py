@@ -45,6 +45,9 @@ from nmcompiler.report.run import RunOutcome, run_facts
 from nmcompiler.target import Target
 
 __all__ = [
+    "DEFAULT_INPUT_LEVELS",
+    "DEFAULT_LEVELS",
+    "DEFAULT_TIMESTEPS",
     "Compilation",
     "CompileOptions",
     "Placed",
@@ -56,8 +59,9 @@ __all__ = [
 ]
 
 _TRAFFIC_SAMPLES = 32
-_DEFAULT_LEVELS = 15
-_DEFAULT_TIMESTEPS = 16
+DEFAULT_LEVELS = 15
+DEFAULT_TIMESTEPS = 16
+DEFAULT_INPUT_LEVELS = 255
 _MOST_LEVELS = 65535
 _MOST_STEPS = 4096
 
@@ -272,15 +276,15 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
                 f"--timesteps does not apply to the coding '{code}': its steps follow from the levels",
                 hint="use --levels",
             )
-        levels, timesteps = _given(options.levels, _DEFAULT_LEVELS), None
+        levels, timesteps = _given(options.levels, DEFAULT_LEVELS), None
     else:
         if options.levels is not None:
             raise UsageError(
                 f"--levels does not apply to the coding '{code}': its levels are its steps",
                 hint="use --timesteps",
             )
-        levels = timesteps = _given(options.timesteps, _DEFAULT_TIMESTEPS)
-    default = levels if not chosen.windowed and encoding == "spikes" else 255
+        levels = timesteps = _given(options.timesteps, DEFAULT_TIMESTEPS)
+    default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
     input_levels = _given(options.input_levels, default)
     if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
         raise UsageError(

@@ -10,7 +10,7 @@ from nmcompiler.backend import Backend
 from nmcompiler.checker.narrow import narrowed
 from nmcompiler.checker.trials import Broken, Outcome, Trials
 from nmcompiler.codings import coding
-from nmcompiler.compiler import CompileOptions
+from nmcompiler.compiler import DEFAULT_INPUT_LEVELS, DEFAULT_LEVELS, DEFAULT_TIMESTEPS, CompileOptions
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.ir.kernels import Kernel
 from nmcompiler.ir.layers import Model
@@ -23,7 +23,6 @@ Chip = tuple[Backend, Target]
 _ENOUGH = 3
 _ATTEMPTS = 5  # for the best value of one option
 _LEAST_BITS = 2
-_DEFAULT_LEVELS, _INPUT_LEVELS = 15, 255
 _WITH_WEIGHTS = frozenset({"synapse_bits", "cores", "destinations", "output_axons", "state_bits"})
 _WITH_SOURCES = frozenset({"fan_in", "input_axons", "synapse_bits"})
 
@@ -125,12 +124,12 @@ def _levels(case: _Case, attempts: int) -> Iterator[Proposal]:
         return
     if coding(case.outcome.coding).windowed:
         yield from _option(
-            "--levels", 1, _DEFAULT_LEVELS - 1, attempts, lambda n: case.fits(replace(case.options, levels=n))
+            "--levels", 1, DEFAULT_LEVELS - 1, attempts, lambda n: case.fits(replace(case.options, levels=n))
         )
         yield from _option(
             "--input-levels",
             1,
-            _INPUT_LEVELS - 1,
+            DEFAULT_INPUT_LEVELS - 1,
             attempts + 3,
             lambda n: case.fits(replace(case.options, input_levels=n)),
         )
@@ -138,7 +137,7 @@ def _levels(case: _Case, attempts: int) -> Iterator[Proposal]:
         yield from _option(
             "--timesteps",
             1,
-            _DEFAULT_LEVELS,
+            DEFAULT_TIMESTEPS - 1,
             attempts,
             lambda n: case.fits(replace(case.options, timesteps=n)),
         )

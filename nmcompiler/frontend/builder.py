@@ -12,11 +12,11 @@ import numpy as np
 from nmcompiler.frontend import edges
 from nmcompiler.frontend.edges import Edges, Window
 from nmcompiler.frontend.node import Node
-from nmcompiler.frontend.values import LARGEST_SIZE, ZERO, Layout, Refusal, Relayout, Wire
-from nmcompiler.frontend.wiring import Sources, layouts, spatial
+from nmcompiler.frontend.values import LARGEST_SIZE, ZERO, Layout, MixesSamples, Refusal, Relayout, Wire
+from nmcompiler.frontend.wiring import Sources, layouts, natural
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Shape, Sparse
-from nmcompiler.ir.layers import Clip, InputPort, Layer, LayerGraph, Link, MaxPool
+from nmcompiler.ir.layers import Clip, Function, InputPort, Layer, LayerGraph, Link, LocalNorm, MaxPool
 
 __all__ = ["Builder", "Term", "check_size", "common_shape", "compact"]
 
@@ -44,27 +44,29 @@ class Builder:
 
     Args:
         pinned: Layouts of inputs and dense layers by name; the natural one where a name is missing.
+        batched: Whether axis 0 of all tensors is the batch.
     """
 
-    def __init__(self, pinned: Mapping[str, Layout]) -> None:
+    def __init__(self, pinned: Mapping[str, Layout], *, batched: bool = True) -> None:
         self.graph: LayerGraph = Graph()
         self.sources = Sources()
         self.macs = 0
         self._listed = 0
+        self.batched = batched
         self._pinned = pinned
         self._natural: dict[str, Layout] = {}
         self._free: dict[str, str] = {}  # layer -> the layer of free layout whose order it keeps
 
     def input(self, name: str, shape: tuple[int, ...]) -> tuple[Wire, InputPort]:
         """Adds an input layer for samples of ``shape`` (without the batch)."""
-        order = np.arange(math.prod(shape), dtype=np.int64).reshape(1, *shape)
-        natural = spatial(order)
+        whole = (1, *shape) if self.batched else shape
+        order = natural(np.arange(math.prod(shape), dtype=np.int64).reshape(whole))
         node = self.unique(name)
-        layout = self._layout(node, Layout(_shape(natural), natural.ravel()))
+        layout = self._layout(node, Layout(_shape(order), order.ravel()))
         self.graph.add(Layer(node, "Input", layout.shape))
         ids = self.sources.add(node, layout.shape).ravel()
         self._free[node] = node
-        wire = Wire(_inverted(ids, layout.order).reshape(1, *shape))
+        wire = Wire(_inverted(ids, layout.order).reshape(whole))
         return wire, InputPort(name, shape, node, layout.order)
 
     def unique(self, name: str) -> str:
@@ -84,6 +86,7 @@ class Builder:
         activation: Clip = _LINEAR,
         max_pool: MaxPool | None = None,
         shape: Shape | None = None,
+        function: Function | None = None,
     ) -> Array:
         """Adds the layer of a node and returns the ids of its result, ``(h, w, c)``.
 
@@ -95,6 +98,7 @@ class Builder:
             activation: Follows the sum.
             max_pool: Follows the activation.
             shape: Shape of the result where it differs from ``sum_shape``.
+            function: Works on the sum, before the activation.
         """
         check_size(sum_shape)
         name = self.unique(node.name)
@@ -108,6 +112,7 @@ class Builder:
                 max_pool,
                 shape or sum_shape,
                 (node.name,),
+                function,
             )
         )
         self._listed += sum(k.rows.size for _, made in parts for _, k in made if isinstance(k, Sparse))
@@ -136,22 +141,29 @@ class Builder:
             activation: Follows the sum.
             shape: ONNX shape of the result; the operands' common shape where it is None.
         """
-        shape = shape or common_shape(*(t.wire.shape for t in terms))
+        if shape is None:
+            shape = common_shape(*(t.wire.shape for t in terms), batched=self.batched)
         check_size(shape)
         wires = [np.broadcast_to(t.wire.ids, shape) for t in terms]
         order = self._best_layout(wires)
         constants = [t.factor for t in terms] + ([] if shift is None else [shift])
-        self._settle_layout(wires, order, [np.broadcast_to(c, shape) for c in constants])
+        self._settle_layout(wires, order, [_spread(c, shape) for c in constants])
         parts = []
         for term, ids in zip(terms, wires, strict=True):
-            factor = compact(_arranged(np.broadcast_to(term.factor, shape), order))
+            factor = compact(_arranged(_spread(term.factor, shape), order))
             parts.append((term.slot, edges.scale(self.sources, _arranged(ids, order), factor)))
-        bias = None if shift is None else _arranged(np.broadcast_to(shift, shape), order)
+        bias = None if shift is None else _arranged(_spread(shift, shape), order)
         root = self._root(wires, order)
         made = self.add(node, parts, _shape(order), bias=bias, activation=activation)
         if root is not None:
             self._free[self.sources.names[-1]] = root
         return Wire(_inverted(made.ravel(), order.ravel()).reshape(shape))
+
+    def constant(self, node: Node, value: Array) -> Wire:
+        """Adds a layer that reads nothing and gives a constant of the ONNX shape of one sample."""
+        order = natural(np.arange(value.size, dtype=np.int64).reshape(value.shape))
+        made = self.add(node, [], _shape(order), bias=value.astype(np.float64).ravel()[order])
+        return Wire(_inverted(made.ravel(), order.ravel()).reshape(value.shape))
 
     def dense(self, node: Node, wire: Array, weight: Array, bias: Array | None) -> Wire:
         """Adds a layer ``weight · x + bias`` for ids ``(n,)``, weight ``(m, n)`` and bias ``(m,)``."""
@@ -204,10 +216,16 @@ class Builder:
         made = edges.windows(self.sources, ids, window, weight)
         return self.add(node, [(0, made)], (*window.out, ids.shape[2]))
 
-    def interpolation(self, node: Node, ids: Array, rows: Array, columns: Array) -> Array:
-        """Adds ``rows @ x @ columns.T`` for each channel of ``(h, w, c)`` ids and returns its ids."""
-        made = edges.separable(self.sources, ids, rows, columns)
-        return self.add(node, [(0, made)], (len(rows), len(columns), ids.shape[2]))
+    def resampled(self, node: Node, wire: Wire, weights: Mapping[int, Array]) -> Wire:
+        """Adds a layer that multiplies each given axis of a wire by its weights ``(out, length)``."""
+        shape = tuple(len(weights[a]) if a in weights else n for a, n in enumerate(wire.shape))
+        check_size(shape)
+        order = natural(np.arange(math.prod(shape), dtype=np.int64).reshape(shape))
+        made = edges.separable(
+            self.sources, wire.ids, weights, _inverted(np.arange(order.size), order.ravel())
+        )
+        ids = self.add(node, [(0, made)], _shape(order))
+        return Wire(_inverted(ids.ravel(), order.ravel()).reshape(shape))
 
     def max_pool(self, node: Node, ids: Array, window: Window) -> Array:
         """Adds a layer of maxima over windows of ``(h, w, c)`` ids and returns its ids, ``(h, w, c)``."""
@@ -221,6 +239,13 @@ class Builder:
         result = self.add(node, [(0, made)], _shape(ids), max_pool=pool, shape=shape)
         return result[..., np.argsort(order, kind="stable")]
 
+    def local_norm(self, node: Node, ids: Array, norm: LocalNorm) -> Array:
+        """Adds a layer that normalises ``(h, w, c)`` ids along their channels, and returns its ids."""
+        if self._reads_swapped(ids):
+            return self.local_norm(node, ids.swapaxes(0, 1), norm).swapaxes(0, 1)
+        made = edges.scale(self.sources, ids, np.ones((1, 1, 1)))
+        return self.add(node, [(0, made)], _shape(ids), function=norm)
+
     def never_negative(self, ids: Array) -> bool:
         """Whether all elements come from layers that end in a ReLU, or from zeros."""
         layer, _ = self.sources.locate(ids)
@@ -230,7 +255,7 @@ class Builder:
     def reserve(self, shape: tuple[int, ...]) -> Wire:
         """Returns a wire of a shape from nowhere: it stands for the result of a refused node."""
         check_size(shape)
-        order = spatial(np.arange(math.prod(shape), dtype=np.int64).reshape(shape))
+        order = natural(np.arange(math.prod(shape), dtype=np.int64).reshape(shape))
         name = self.unique("refused")
         self.graph.add(Layer(name, "Refused", _shape(order)))
         ids = self.sources.add(name, _shape(order)).ravel()
@@ -259,7 +284,7 @@ class Builder:
 
     def _settle_layout(self, wires: list[Array], order: Array, constants: list[Array]) -> None:
         """Asks for a relayout where more constants are one number a channel with the ONNX channels last."""
-        wanted = spatial(np.arange(wires[0].size).reshape(wires[0].shape))
+        wanted = natural(np.arange(wires[0].size).reshape(wires[0].shape))
 
         def along_channels(layout: Array) -> int:
             return sum(compact(_arranged(c, layout)).shape[:2] == (1, 1) for c in constants)
@@ -300,14 +325,14 @@ class Builder:
         return None
 
 
-def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+def common_shape(*shapes: tuple[int, ...], batched: bool = True) -> tuple[int, ...]:
     """Returns the broadcast shape of one sample, or refuses where there is none or the batch is lost."""
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError as error:
         raise Refusal(f"operands of shapes {[list(s) for s in shapes]} do not broadcast") from error
-    if shape[:1] != (1,) or len({len(s) for s in shapes}) > 1:
-        raise Refusal(f"operands of shapes {[list(s) for s in shapes]} would mix samples")
+    if batched and (shape[:1] != (1,) or len({len(s) for s in shapes}) > 1):
+        raise MixesSamples(f"operands of shapes {[list(s) for s in shapes]} would mix samples")
     return shape
 
 
@@ -321,6 +346,11 @@ def compact(array: Array) -> Array:
 def _shape(array: Array) -> Shape:
     h, w, c = array.shape
     return h, w, c
+
+
+def _spread(constant: Array, shape: tuple[int, ...]) -> Array:
+    """Returns a constant broadcast to a shape; one number fits a shape without axes, too."""
+    return np.broadcast_to(constant.reshape(()) if constant.size == 1 else constant, shape)
 
 
 def _arranged(array: Array, order: Array) -> Array:

@@ -54,6 +54,15 @@ class Samples:
         labels = None if self.y is None else self.y[:count]
         return Samples({k: v[:count] for k, v in self.x.items()}, labels)
 
+    def draw(self, count: int, seed: int) -> Samples:
+        """Returns ``count`` samples drawn at random, in the order of the file; all where there are no more.
+
+        The first samples of a file that is sorted by class stand for some of the classes only.
+        """
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        labels = None if self.y is None else self.y[chosen]
+        return Samples({k: v[chosen] for k, v in self.x.items()}, labels)
+
 
 def read_samples(path: Path, ports: Sequence[Port], *, labels: bool = True) -> Samples:
     """Reads the samples of a network's inputs.

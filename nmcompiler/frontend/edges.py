@@ -7,6 +7,7 @@ where the layer has them; otherwise it becomes a list of synapses, which is alwa
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -162,25 +163,28 @@ def windows(sources: Sources, ids: Array, window: Window, weight: Array) -> Edge
     return sparse(sources, np.broadcast_to(rows, read.shape)[used], read[used], factors[used])
 
 
-def separable(sources: Sources, ids: Array, rows: Array, columns: Array) -> Edges:
-    """Returns the synapses of ``rows @ x @ columns.T`` for each channel of ``(h, w, c)`` ids.
+def separable(sources: Sources, ids: Array, weights: Mapping[int, Array], places: Array) -> Edges:
+    """Returns the synapses of a linear map that is a product of one map for each axis.
 
     Args:
         sources: The layers.
-        ids: What is read.
-        rows: ``(rows of the result, h)``.
-        columns: ``(columns of the result, w)``.
+        ids: What is read, of any rank.
+        weights: ``(entries of the result, entries of the axis)`` for each axis that does not stay as it is.
+        places: ``(n,)`` flat position in the layer of each element of the result.
     """
-    y_out, y_in = np.nonzero(rows)
-    x_out, x_in = np.nonzero(columns)
-    channels = ids.shape[2]
-    if len(y_in) * len(x_in) * channels > _MOST_SYNAPSES:
-        raise Refusal(f"takes {len(y_in) * len(x_in) * channels} synapses (at most {_MOST_SYNAPSES})")
-    read = ids[y_in][:, x_in]
-    factors = rows[y_out, y_in][:, None] * columns[x_out, x_in]
-    place = (y_out[:, None] * len(columns) + x_out)[..., None] * channels + np.arange(channels)
+    maps = [np.nonzero(weights[a]) if a in weights else (np.arange(n),) * 2 for a, n in enumerate(ids.shape)]
+    count = math.prod(len(out) for out, _ in maps)
+    if count > _MOST_SYNAPSES:
+        raise Refusal(f"takes {count} synapses (at most {_MOST_SYNAPSES})")
+    shape = [len(weights[a]) if a in weights else n for a, n in enumerate(ids.shape)]
+    read, place, factors = ids, np.zeros((), np.int64), np.ones(())
+    for axis, (out, taken) in enumerate(maps):
+        read = np.take(read, taken, axis=axis)
+        place = place[..., None] * shape[axis] + out
+        factor = weights[axis][out, taken] if axis in weights else np.ones(len(out))
+        factors = factors[..., None] * factor
     used = read != ZERO
-    return sparse(sources, place[used], read[used], np.broadcast_to(factors[..., None], read.shape)[used])
+    return sparse(sources, places[place[used]], read[used], factors[used])
 
 
 def _blocks(channels: Channels, per_group: int, groups: int) -> list[tuple[int, int]]:

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 
 from nmcompiler.errors import InputFileError
-from nmcompiler.frontend.values import Counted, Hosted, Refusal, Value, Wire
+from nmcompiler.frontend.values import Counted, Hosted, MixesSamples, Refusal, Value, Wire
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["Node"]
+__all__ = ["INTEGERS", "Node"]
+
+INTEGERS = frozenset(
+    getattr(onnx.TensorProto, f"{sign}INT{bits}") for sign in ("", "U") for bits in (2, 4, 8, 16, 32, 64)
+)
+"""Element types of whole numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,8 @@ class Node:
         closes: Whether nothing but graph outputs follow.
         batch: Size of the batch dimension that the file declares, None where it is free.
         outputs: Number of outputs that the file names.
+        batched: Whether axis 0 of all tensors is the batch; else every axis is like any other.
+        operand_types: Element types of ``onnx.TensorProto`` by position, 0 where one is not known.
     """
 
     name: str
@@ -40,6 +48,27 @@ class Node:
     closes: bool
     batch: int | None
     outputs: int = 1
+    batched: bool = True
+    operand_types: tuple[int, ...] = ()
+
+    def spare_batch(self, axis: int, reason: str, hint: str = "") -> None:
+        """Refuses for a reason what works along an axis that is the batch."""
+        if self.batched and axis == 0:
+            raise MixesSamples(reason, hint)
+
+    def reshaped(self, wire: Wire, shape: tuple[int, ...]) -> Wire:
+        """Returns a wire in another shape, or refuses where the sizes differ or the batch is lost."""
+        if self.batched and shape[:1] != (1,):
+            raise MixesSamples(
+                f"puts samples and features into one axis (shape {list(shape)} for one sample)",
+                "keep the batch as axis 0",
+            )
+        return wire.reshaped(shape)
+
+    def spare_integers(self, reason: str) -> None:
+        """Refuses what rounds integers, where the first operand holds some."""
+        if self.operand_types and self.operand_types[0] in INTEGERS:
+            raise Refusal(reason, "cast to float in front of it")
 
     def integer(self, name: str, default: int) -> int:
         """Returns an integer attribute."""
@@ -117,10 +146,9 @@ class Node:
         )
 
     def weights(self, slot: int) -> Array:
-        """Returns a constant operand as float32 or float64, or refuses integers."""
+        """Returns a constant operand as float32 or float64, or refuses integers beside real numbers."""
         value = self.constant(slot)
-        if value.dtype.kind in "iub":
-            raise Refusal(
-                "computes with integers, which round or wrap around", "cast to float in front of it"
-            )
+        signals = [t for v, t in zip(self.operands, self.operand_types, strict=True) if isinstance(v, Wire)]
+        if value.dtype.kind in "iub" and not INTEGERS.issuperset(signals):
+            raise Refusal("computes with integers beside floating-point numbers", "cast to float first")
         return value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)

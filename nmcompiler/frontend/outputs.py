@@ -32,13 +32,15 @@ def connect_outputs(
     ports = []
     for name, value in values:
         wire = value.wire if isinstance(value, Hosted) else value
+        node = Node(name, "Output", 0, {}, (), (), True, None, batched=builder.batched)
+        if isinstance(wire, np.ndarray) and not builder.batched and wire.size and wire.dtype.kind in "fiub":
+            wire = builder.constant(node, wire)
         if not isinstance(wire, Wire):
             raise InputFileError(f"{model_name}: output '{name}' does not depend on any input")
         if not wire.ids.size:
             raise InputFileError(f"{model_name}: output '{name}' has no elements")
         layer = _own_layer(builder, wire, taken)
         if layer is None:
-            node = Node(name, "Output", 0, {}, (), (), True, None)
             wire = builder.sum(node, [Term(wire)])
             layer = builder.sources.whole(wire.ids)
         if layer is None:
@@ -46,7 +48,11 @@ def connect_outputs(
         taken.add(builder.sources.names[layer])
         ops = value.ops if isinstance(value, Hosted) else ()
         order = builder.sources.positions(layer, wire.ids.ravel()).astype(np.int64)
-        ports.append(OutputPort(name, wire.shape[1:], builder.sources.names[layer], order, ops))
+        ports.append(
+            OutputPort(
+                name, wire.shape[1 if builder.batched else 0 :], builder.sources.names[layer], order, ops
+            )
+        )
     return tuple(ports)
 
 

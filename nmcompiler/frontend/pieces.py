@@ -57,7 +57,7 @@ def _joined(node: Node, builder: Builder, wire: Wire, other: Wire | Array, sign:
         terms = [Term(wire, 0, plus), Term(other, 1, minus)]
         beyond = builder.sum(node, terms, activation=_RELU)
         return builder.sum(node, [Term(other, 0), Term(beyond, 1, plus)])
-    constant, shape = against_sample(other, wire.shape)
+    constant, shape = against_sample(other, wire.shape, node.batched)
     beyond = builder.sum(node, [Term(wire, 0, plus)], shift=-sign * constant, activation=_RELU, shape=shape)
     if not constant.any():
         return beyond if sign > 0 else builder.sum(node, [Term(beyond, 0, plus)])
@@ -75,7 +75,7 @@ def leaky(node: Node, builder: Builder, wire: Wire, slope: Array) -> Wire:
     """
     if builder.never_negative(wire.ids):
         return wire
-    factor, shape = against_sample(slope, wire.shape)
+    factor, shape = against_sample(slope, wire.shape, node.batched)
     if shape != wire.shape:
         raise Refusal(f"its slope of shape {list(slope.shape)} does not fit {list(wire.shape)}")
     above = builder.sum(node, [Term(wire)], activation=_RELU)

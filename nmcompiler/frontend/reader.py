@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from nmcompiler.errors import InputFileError, RefusedNode, UnsupportedModel
+from nmcompiler.errors import InputFileError, NmcError, RefusedNode, UnsupportedModel
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.constants import fold
-from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.node import INTEGERS, Node
 from nmcompiler.frontend.outputs import connect_outputs
 from nmcompiler.frontend.registry import find
 from nmcompiler.frontend.side_files import with_side_files
 from nmcompiler.frontend.source import Source, parse
-from nmcompiler.frontend.values import Counted, Layout, Refusal, Relayout, Unknown, Value
+from nmcompiler.frontend.values import Counted, Layout, MixesSamples, Refusal, Relayout, Unknown, Value
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 
-__all__ = ["read_model", "read_model_bytes", "read_source"]
+__all__ = ["closing_tensors", "read_model", "read_model_bytes", "read_source"]
 
 
 def read_model(path: Path) -> Model:
@@ -60,14 +60,48 @@ def read_model_bytes(data: bytes, name: str) -> Model:
         UnsupportedModel: Some nodes cannot be compiled; it names all of them.
     """
     source = parse(data, name)
+    if any(entry.is_scalar for entry in source.inputs):
+        return _named(_without_batch(source, name, "an input has no axis at all"), name)
+    mixing: list[str] = []
+    try:
+        return _named(_built(source, name, mixing, batched=True), name)
+    except (UnsupportedModel, InputFileError) as error:
+        if not mixing or any(entry.whole is None for entry in source.inputs):
+            raise
+        first = error
+    try:
+        return _named(_without_batch(source, name, f"{mixing[0]} works across axis 0"), name)
+    except (UnsupportedModel, InputFileError) as error:
+        # Whichever way of reading leaves less to mend is the one to tell of.
+        closer = _count(error) < _count(first)
+        raise (error if closer else first) from None
+
+
+def _named(model: Model, name: str) -> Model:
+    return dataclasses.replace(model, name=Path(name).stem)
+
+
+def _count(error: NmcError) -> int:
+    return len(error.nodes) if isinstance(error, UnsupportedModel) else 1
+
+
+def _without_batch(source: Source, name: str, reason: str) -> Model:
+    """Reads a file of which each input as a whole is one sample, and says so."""
+    model = _built(source, name, [], batched=False)
+    shapes = ", ".join(f"{list(port.shape)} for '{port.name}'" for port in model.inputs)
+    said = f"read without a batch, since {reason}: each sample is one whole input, of the shape {shapes}"
+    return dataclasses.replace(model, warnings=(*model.warnings, said))
+
+
+def _built(source: Source, name: str, mixing: list[str], *, batched: bool) -> Model:
+    """Walks over the nodes until all layouts are settled; ``mixing`` gets the nodes that mix axis 0."""
     pinned: dict[str, Layout] = {}
     while True:
+        mixing.clear()
         try:
-            model = _Walk(source, name, pinned).model()
+            return _Walk(source, name, pinned, mixing, batched=batched).model()
         except Relayout as wish:
             pinned[wish.layer] = wish.layout
-        else:
-            return dataclasses.replace(model, name=Path(name).stem)
 
 
 class _Walk:
@@ -77,33 +111,51 @@ class _Walk:
         source: The file.
         name: Its name, for messages.
         pinned: Layouts found in earlier passes.
+        mixing: Gets the nodes that work across axis 0 where that is the batch.
+        batched: Whether axis 0 is the batch.
     """
 
-    def __init__(self, source: Source, name: str, pinned: Mapping[str, Layout]) -> None:
+    def __init__(
+        self, source: Source, name: str, pinned: Mapping[str, Layout], mixing: list[str], *, batched: bool
+    ) -> None:
         self._source = source
         self._name = name
-        self._builder = Builder(pinned)
+        self._mixing = mixing
+        self._batched = batched
+        self._builder = Builder(pinned, batched=batched)
+        self._types = dict(source.types)
+        self._whole_numbers: list[str] = []
         self._values: dict[str, Value] = dict(source.constants)
         self._refused: list[RefusedNode] = []
-        self._closing = _closing_tensors(source)
+        self._closing = closing_tensors(source)
         self._read = {n for _, node in source.nodes for n in node.input} | set(source.outputs)
 
     def model(self) -> Model:
         """Returns the whole model, its name still empty."""
         inputs = []
         for entry in self._source.inputs:
-            self._values[entry.name], port = self._builder.input(entry.name, entry.shape)
+            shape = entry.shape if self._batched else entry.whole or ()
+            self._values[entry.name], port = self._builder.input(entry.name, shape)
             inputs.append(port)
         for name, proto in self._source.nodes:
             self._visit(name, proto)
         if self._refused:
             raise UnsupportedModel(self._refused, asked=self._name)
         self._check_work()
+        for output in self._source.outputs:
+            if isinstance(self._values[output], np.ndarray | Counted):
+                self._mixing.append(f"output '{output}'")  # constants have no batch
         outputs = connect_outputs(
             self._builder, [(o, self._values[o]) for o in self._source.outputs], self._name
         )
         graph = self._builder.pruned([port.node for port in outputs])
-        return Model("", graph, tuple(inputs), outputs, self._builder.macs)
+        return Model("", graph, tuple(inputs), outputs, self._builder.macs, self._warnings())
+
+    def _warnings(self) -> tuple[str, ...]:
+        if not self._whole_numbers:
+            return ()
+        named = ", ".join(self._whole_numbers[:3]) + (", …" if len(self._whole_numbers) > 3 else "")
+        return (f"integers are computed without limits, where ONNX lets them wrap around: {named}",)
 
     def _visit(self, name: str, proto: onnx.NodeProto) -> None:
         """Sets the values of a node's outputs, or notes why that cannot be."""
@@ -113,6 +165,8 @@ class _Walk:
                 if k >= len(results) and output in self._read:
                     raise Refusal(f"its output {k} ('{output}') is used, and is not computed")
         except Refusal as refusal:
+            if isinstance(refusal, MixesSamples):
+                self._mixing.append(f"{proto.op_type} '{name}'")
             self._refused.append(RefusedNode(name, proto.op_type, refusal.reason, refusal.hint))
             results = tuple(self._stand_in(output) for output in proto.output)
         self._values.update(zip(proto.output, results, strict=False))
@@ -134,11 +188,28 @@ class _Walk:
             operands,
             tuple(proto.input),
             all(output in self._closing for output in proto.output if output),
-            self._source.inputs[0].batch,
+            self._source.inputs[0].batch if self._batched else None,
             len(proto.output),
+            self._batched,
+            self._operand_types(proto, operands),
         )
         result = operator.handler(node, self._builder)
+        self._note_type(name, proto, node.operand_types)
         return result if isinstance(result, tuple) else (result,)
+
+    def _operand_types(self, proto: onnx.NodeProto, operands: tuple[Value | None, ...]) -> tuple[int, ...]:
+        return tuple(
+            self._types.get(n, 0)
+            if not isinstance(v, np.ndarray)
+            else onnx.helper.np_dtype_to_tensor_dtype(v.dtype)
+            for n, v in zip(proto.input, operands, strict=True)
+        )
+
+    def _note_type(self, name: str, proto: onnx.NodeProto, operand_types: tuple[int, ...]) -> None:
+        """Notes arithmetic of integers, and the type of a result that inference does not know."""
+        self._types.setdefault(proto.output[0], operand_types[0] if operand_types else 0)
+        if proto.op_type in _ARITHMETIC and INTEGERS.intersection(operand_types):
+            self._whole_numbers.append(f"{proto.op_type} '{name}'")
 
     def _folded(self, proto: onnx.NodeProto, operands: list[Array | Counted | None]) -> tuple[Value, ...]:
         """Returns the constant results of a node, for one sample and two where that differs."""
@@ -155,8 +226,10 @@ class _Walk:
     def _stand_in(self, output: str) -> Value:
         """Returns a value for the output of a refused node, so that what follows can still be judged."""
         shape = self._source.shapes.get(output)
+        if shape is not None and self._batched:
+            shape = (1, *shape[1:])
         try:
-            return Unknown() if shape is None else self._builder.reserve(shape)
+            return Unknown() if shape is None or 0 in shape else self._builder.reserve(shape)
         except Refusal:
             return Unknown()
 
@@ -166,6 +239,9 @@ class _Walk:
             reason = "moves values or runs on the host, and no layer is left for the chip"
             idle = [(n, p) for n, p in self._source.nodes if p.op_type != "Constant"]
             raise UnsupportedModel([RefusedNode(n, p.op_type, reason) for n, p in idle], asked=self._name)
+
+
+_ARITHMETIC = frozenset({"Abs", "Add", "Gemm", "MatMul", "Mul", "Neg", "Sub"})
 
 
 def _has_subgraph(proto: onnx.NodeProto) -> bool:
@@ -191,7 +267,7 @@ def _list(value: object) -> object:
     return list(value) if isinstance(value, Sequence) else value
 
 
-def _closing_tensors(source: Source) -> set[str]:
+def closing_tensors(source: Source) -> set[str]:
     """Returns the tensors that nothing reads but graph outputs and operators that pass the host's values."""
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for _, node in source.nodes:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from nmcompiler.frontend.forms import Form
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import Refusal, Value
 
 if TYPE_CHECKING:
     from nmcompiler.frontend.builder import Builder
 
-__all__ = ["Handler", "Operator", "find", "operator"]
+__all__ = ["Handler", "Operator", "find", "operator", "operators"]
 
 Handler: TypeAlias = "Callable[[Node, Builder], Value | tuple[Value, ...]]"
 _H = TypeVar("_H", bound=Handler)
@@ -28,23 +29,31 @@ class Operator:
     Attributes:
         handler: Turns the operands of a node into its results, adding layers on the way.
         transparent: Whether a value that stays on the host may pass: host operators and copies.
+        forms: What a node must be; any node of the operator where there are none.
     """
 
     handler: Handler
     transparent: bool = False
+    forms: tuple[Form, ...] = ()
 
 
 _table: dict[tuple[str, str], dict[int, Operator]] = {}
 
 
-def operator(name: str, *, since: int = 1, domain: str = "", transparent: bool = False) -> Callable[[_H], _H]:
+def operator(
+    name: str,
+    *forms: Form,
+    since: int = 1,
+    domain: str = "",
+    transparent: bool = False,
+) -> Callable[[_H], _H]:
     """Registers the decorated handler for an operator from an opset version on."""
 
     def register(handler: _H) -> _H:
         versions = _table.setdefault((domain, name), {})
         if since in versions:
             raise ValueError(f"two handlers for {domain}:{name} since {since}")
-        versions[since] = Operator(handler, transparent)
+        versions[since] = Operator(handler, transparent, forms)
         return handler
 
     return register
@@ -63,6 +72,11 @@ def find(domain: str, name: str, opset: int) -> Operator:
             f"convert the file to opset {max(min(versions), 13)} or newer",
         )
     return versions[max(usable)]
+
+
+def operators() -> Mapping[tuple[str, str], Mapping[int, Operator]]:
+    """Returns the whole table: by domain and name, by the opset version from which on a handler holds."""
+    return _loaded()
 
 
 @functools.cache

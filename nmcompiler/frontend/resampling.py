@@ -6,13 +6,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from nmcompiler.frontend.values import Refusal
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["Axis", "Kernel", "cubic", "interpolated", "linear", "nearest"]
+__all__ = ["CROPS", "Axis", "Kernel", "cubic", "interpolated", "linear", "nearest"]
+
+CROPS = "tf_crop_and_resize"
+"""Coordinates of which a region is resized."""
 
 _HALF = Fraction(1, 2)
 _NEAR = Fraction(1, 10**5)  # runtimes compute places in float32
@@ -27,12 +31,28 @@ class Axis:
         out: Values after.
         scale: Factor between coordinates; ``out / length`` up to rounding.
         coordinates: ONNX's ``coordinate_transformation_mode``.
+        region: Start and end of what is resized, as shares of the axis; None for all of it.
     """
 
     length: int
     out: int
     scale: Fraction
     coordinates: str
+    region: tuple[Fraction, Fraction] | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether every value stays where it is."""
+        return self.scale == 1 and (self.region is None or self.region == (Fraction(0), Fraction(1)))
+
+    @property
+    def outside(self) -> Array:
+        """Which values after lie outside of those before, or a refusal where rounding decides."""
+        last = self.length - 1
+        edges = [x for x in self.places for end in (0, last) if 0 < abs(x - end) <= _NEAR]
+        if edges:
+            raise Refusal("resizes a region of which rounding decides whether it has an end inside the axis")
+        return np.array([not 0 <= x <= last for x in self.places])
 
     @property
     def places(self) -> list[Fraction]:
@@ -58,6 +78,14 @@ class Axis:
         return whole or any(f.denominator == 1 and f.numerator.bit_count() == 1 for f in (up, down))
 
 
+def _cropped(axis: Axis, x: int) -> Fraction:
+    start, stop = axis.region or (Fraction(0), Fraction(1))
+    last = axis.length - 1
+    if axis.out == 1:
+        return (start + stop) / 2 * last
+    return start * last + x * (stop - start) * last / (axis.out - 1)
+
+
 def _half_pixel(axis: Axis, x: int) -> Fraction:
     return (x + _HALF) / axis.scale - _HALF
 
@@ -74,6 +102,7 @@ _COORDINATES: Mapping[str, Callable[[Axis, int], Fraction]] = {
     "tf_half_pixel_for_nn": lambda axis, x: (x + _HALF) / axis.scale,
     "asymmetric": lambda axis, x: x / axis.scale,
     "align_corners": lambda axis, x: Fraction(x * (axis.length - 1), max(axis.out - 1, 1)),
+    CROPS: _cropped,
 }
 
 _ROUNDING: Mapping[str, Callable[[Fraction], int]] = {
@@ -97,12 +126,39 @@ def nearest(axis: Axis, rounding: str) -> list[int]:
         return min(max(rule(place), 0), axis.length - 1)
 
     places = axis.places
-    if not axis.is_exact and any(position(p - _NEAR) != position(p + _NEAR) for p in places):
+    if not axis.is_exact and _doubtful(axis, places, position):
         raise Refusal(
             f"makes {axis.out} of {axis.length}, and for some values rounding decides which they repeat",
             "use a power of two, or coordinates 'asymmetric' with a whole factor",
         )
     return [position(p) for p in places]
+
+
+def _doubtful(axis: Axis, places: list[Fraction], position: Callable[[Fraction], int]) -> bool:
+    """Whether some runtime may find other positions: one that computes in float32, or in float64."""
+    found = [position(p) for p in places]
+    if axis.coordinates not in _ROUNDED or axis.out == 1:
+        return any(position(p - _NEAR) != position(p + _NEAR) for p in places)
+    place = _ROUNDED[axis.coordinates]
+    for kind in (np.float32, np.float64):
+        scale = kind(axis.out) / kind(axis.length) if _is_ratio(axis) else kind(axis.scale)
+        if found != [position(Fraction(float(place(kind, x, scale)))) for x in range(axis.out)]:
+            return True
+    return False
+
+
+def _is_ratio(axis: Axis) -> bool:
+    """Whether a factor comes from sizes, and not from a stored number."""
+    return axis.scale == Fraction(axis.out, axis.length)
+
+
+_ROUNDED: Mapping[str, Callable[[Any, int, Any], Any]] = {
+    "half_pixel": lambda kind, x, scale: (kind(x) + kind(0.5)) / scale - kind(0.5),
+    "asymmetric": lambda kind, x, scale: kind(x) / scale,
+    "pytorch_half_pixel": lambda kind, x, scale: (kind(x) + kind(0.5)) / scale - kind(0.5),
+    "tf_half_pixel_for_nn": lambda kind, x, scale: (kind(x) + kind(0.5)) / scale,
+}
+"""Places as runtimes compute them, in the number type ``kind``."""
 
 
 def interpolated(axis: Axis, kernel: Kernel, *, antialias: bool = False, outside: bool = True) -> Array:

@@ -24,13 +24,22 @@ class SourceInput:
 
     Attributes:
         name: Its name.
-        batch: Size of the first dimension, None where it is free.
+        batch: Size of the first dimension, None where it is free or there is none.
         shape: The other dimensions.
+        is_scalar: Whether there is no dimension at all.
     """
 
     name: str
     batch: int | None
     shape: tuple[int, ...]
+    is_scalar: bool = False
+
+    @property
+    def whole(self) -> tuple[int, ...] | None:
+        """All dimensions, None where the first is free."""
+        if self.is_scalar:
+            return ()
+        return None if self.batch is None else (self.batch, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +51,8 @@ class Source:
         inputs: Graph inputs, initialisers left out.
         constants: Initialisers by name.
         nodes: Nodes that some output depends on, sorted, each with its name.
-        shapes: Inferred shapes by tensor, where every dimension but the first is known; first dimension 1.
+        shapes: Inferred shapes by tensor where all dimensions but the first are known; 0 for a free first.
+        types: Element types of ``onnx.TensorProto`` by tensor, where they are known.
     """
 
     model: onnx.ModelProto
@@ -50,6 +60,7 @@ class Source:
     constants: Mapping[str, Array]
     nodes: tuple[tuple[str, onnx.NodeProto], ...]
     shapes: Mapping[str, tuple[int, ...]]
+    types: Mapping[str, int]
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -93,7 +104,7 @@ def parse(data: bytes, name: str) -> Source:
     nodes = _sorted(live, producers, name)
     known = {i.name for i in inputs} | set(constants)
     _check_operands(nodes, producers, known, name)
-    return Source(model, inputs, constants, nodes, _shapes(model))
+    return Source(model, inputs, constants, nodes, *_inferred(model))
 
 
 def _decode(data: bytes, name: str) -> onnx.ModelProto:
@@ -140,7 +151,9 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
     """Returns a graph input, or an error that names every dimension that is not known."""
     if not value.type.HasField("tensor_type") or value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
         raise InputFileError(f"input '{value.name}' is not a tensor of numbers")
-    if not value.type.tensor_type.HasField("shape") or not value.type.tensor_type.shape.dim:
+    if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim:
+        return SourceInput(value.name, None, (), is_scalar=True)
+    if not value.type.tensor_type.HasField("shape"):
         raise InputFileError(
             f"input '{value.name}' has no known shape",
             hint=f"state it, as in --input-shape {value.name}=1x3x32x32",
@@ -276,15 +289,21 @@ def _slices(node: onnx.NodeProto) -> bool:
     return node.op_type == "Slice" or any(_slices(child) for graph in graphs for child in graph.node)
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Returns what ONNX's shape inference finds; it only serves to go on after a refused node."""
+def _inferred(model: onnx.ModelProto) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Returns the shapes and element types that ONNX's inference finds.
+
+    Shapes only serve to go on after a refused node.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    types = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
     try:
         graph = onnx.shape_inference.infer_shapes(_without_slices(model)).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        return {}
-    shapes = {}
+        return shapes, types
     for value in (*graph.value_info, *graph.output):
+        if value.type.tensor_type.elem_type:
+            types[value.name] = value.type.tensor_type.elem_type
         dims = value.type.tensor_type.shape.dim
         if dims and all(d.dim_value > 0 for d in dims[1:]):
-            shapes[value.name] = (1, *(int(d.dim_value) for d in dims[1:]))
-    return shapes
+            shapes[value.name] = tuple(int(d.dim_value) for d in dims)
+    return shapes, types

@@ -8,28 +8,37 @@ import numpy as np
 
 from nmcompiler.frontend.builder import Builder, Term, common_shape
 from nmcompiler.frontend.node import Node
-from nmcompiler.frontend.values import Refusal, Wire
+from nmcompiler.frontend.values import MixesSamples, Refusal, Wire
 from nmcompiler.ir.kernels import Array
 
 __all__ = ["add_or_subtract", "against_sample", "scaled", "sum_of_all", "with_old_broadcast"]
 
 
-def against_sample(constant: Array, shape: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
+def against_sample(
+    constant: Array, shape: tuple[int, ...], batched: bool = True
+) -> tuple[Array, tuple[int, ...]]:
     """Returns a constant as one sample sees it, and the shape that it and a wire broadcast to.
 
     Args:
         constant: A constant operand.
         shape: ONNX shape of the wire for one sample.
+        batched: Whether axis 0 of the wire is the batch.
     """
     value = constant.astype(np.float64)
+    if not batched:
+        return value, common_shape(shape, value.shape, batched=False)
     if value.ndim == len(shape) and value.shape[0] > 1:
         if not (value == value[:1]).all():
-            raise Refusal(f"the constant of shape {list(value.shape)} differs from sample to sample")
+            raise MixesSamples(f"the constant of shape {list(value.shape)} differs from sample to sample")
         value = value[:1]
     if value.ndim > len(shape):
         if any(n != 1 for n in value.shape[: value.ndim - len(shape) + 1]):
-            raise Refusal(f"the constant of shape {list(value.shape)} mixes samples of shape {list(shape)}")
-        raise Refusal(f"the constant has more axes ({value.ndim}) than the tensor of shape {list(shape)}")
+            raise MixesSamples(
+                f"the constant of shape {list(value.shape)} mixes samples of shape {list(shape)}"
+            )
+        raise MixesSamples(
+            f"the constant has more axes ({value.ndim}) than the tensor of shape {list(shape)}"
+        )
     padded = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
     return padded, common_shape(shape, padded.shape)
 
@@ -37,7 +46,7 @@ def against_sample(constant: Array, shape: tuple[int, ...]) -> tuple[Array, tupl
 def scaled(node: Node, builder: Builder, slot: int, constant: Array) -> Wire:
     """Returns the wire of operand ``slot`` times a constant."""
     wire = node.wire(slot)
-    factor, shape = against_sample(constant, wire.shape)
+    factor, shape = against_sample(constant, wire.shape, node.batched)
     return builder.sum(node, [Term(wire, slot, factor)], shape=shape)
 
 
@@ -49,7 +58,7 @@ def add_or_subtract(node: Node, builder: Builder, sign: float) -> Wire:
         return builder.sum(node, terms)
     slot = 1 if node.is_constant(0) else 0
     wire = node.wire(slot)
-    shift, shape = against_sample(node.weights(1 - slot), wire.shape)
+    shift, shape = against_sample(node.weights(1 - slot), wire.shape, node.batched)
     return builder.sum(
         node, [Term(wire, slot, np.full(1, signs[slot]))], shift=signs[1 - slot] * shift, shape=shape
     )
@@ -59,11 +68,11 @@ def sum_of_all(node: Node, builder: Builder, factor: float) -> Wire:
     """Returns the sum of all operands times a factor: an edge for each wire, a bias for the constants."""
     slots = range(len(node.operands))
     terms = [Term(node.wire(slot), slot, np.full(1, factor)) for slot in slots if not node.is_constant(slot)]
-    shape = common_shape(*(term.wire.shape for term in terms))
+    shape = common_shape(*(term.wire.shape for term in terms), batched=node.batched)
     shift = np.zeros(1)
     for slot in slots:
         if node.is_constant(slot):
-            constant, shape = against_sample(node.weights(slot), shape)
+            constant, shape = against_sample(node.weights(slot), shape, node.batched)
             shift = shift + factor * constant
     return builder.sum(node, terms, shift=shift, shape=shape)
 

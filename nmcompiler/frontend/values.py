@@ -17,6 +17,7 @@ __all__ = [
     "Counted",
     "Hosted",
     "Layout",
+    "MixesSamples",
     "Refusal",
     "Relayout",
     "Unknown",
@@ -45,6 +46,10 @@ class Refusal(Exception):
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+
+
+class MixesSamples(Refusal):
+    """A node that works across axis 0, which is the batch: the file may mean it as an axis like any other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,26 +86,21 @@ class Wire:
     Reshape, Transpose, Concat and the like are plain numpy operations on ``ids`` and make no layer.
 
     Attributes:
-        ids: int64 of the ONNX shape of one sample; axis 0 is the batch and has length 1. An element is the
-            number of a layer's result value, or ``ZERO``.
+        ids: int64 of the ONNX shape of one sample; axis 0 is the batch and has length 1, but where a model
+            is read without a batch. An element is the number of a layer's result value, or ``ZERO``.
     """
 
     ids: Array
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """ONNX shape of one sample, the batch axis of length 1 included."""
+        """ONNX shape of one sample, the batch axis of length 1 included where there is one."""
         return self.ids.shape
 
     def reshaped(self, shape: tuple[int, ...]) -> Wire:
         """Returns the same elements in another shape, or refuses where the sizes differ."""
         if math.prod(shape) != self.ids.size:
             raise Refusal(f"cannot give the shape {list(shape)} to a tensor of shape {list(self.shape)}")
-        if not shape or shape[0] != 1:
-            raise Refusal(
-                f"puts samples and features into one axis (shape {list(shape)} for one sample)",
-                "keep the batch as axis 0",
-            )
         return Wire(self.ids.reshape(shape))
 
 
@@ -141,7 +141,7 @@ class Counted:
         else:
             fits = one.shape[:1] == (1,) and two.shape == (2, *one.shape[1:]) and bool((two == one).all())
         if not fits:
-            raise Refusal("computes with the number of samples", "export the model for a batch of 1")
+            raise MixesSamples("computes with the number of samples", "export the model for a batch of 1")
         return one
 
 

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from nmcompiler.frontend.edges import Window
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import LARGEST_SIZE, Refusal
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["entries", "pad_ends", "whole_window", "window"]
+__all__ = ["WindowAxis", "entries", "pad_ends", "whole_window", "window", "window_axes"]
+
+
+@dataclass(frozen=True)
+class WindowAxis:
+    """Geometry of a sliding window along one axis.
+
+    Attributes:
+        length: Values of the source.
+        size: Taps.
+        stride: Step of the output.
+        padding: Values in front.
+        padding_end: Values behind.
+        dilation: Step of the taps.
+        out: Windows.
+    """
+
+    length: int
+    size: int
+    stride: int
+    padding: int
+    padding_end: int
+    dilation: int
+    out: int
+
+    @property
+    def taps(self) -> Array:
+        """Where each window reads the source, ``(out, size)``; positions outside are in the padding."""
+        start = np.arange(self.out)[:, None] * self.stride - self.padding
+        taps: Array = start + np.arange(self.size) * self.dilation
+        return taps
 
 
 def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
@@ -20,10 +53,18 @@ def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
         shape: ONNX shape of the operand, ``(1, C, L)`` or ``(1, C, H, W)``.
         size: Taps for each spatial axis.
     """
+    if len(shape) not in (3, 4):
+        raise Refusal(f"works on {len(shape) - 2} spatial axes (shape {list(shape)}): 1 to 3 are supported")
+    axes = [(a.size, a.stride, a.padding, a.dilation, a.out) for a in window_axes(node, shape, size)]
+    if len(axes) == 1:
+        axes.insert(0, (1, 1, 0, 1, 1))
+    return Window(*((a, b) for a, b in zip(*axes, strict=True)))
+
+
+def window_axes(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> list[WindowAxis]:
+    """Returns the geometry of a convolution or pool along each spatial axis of ``(1, C, …)``."""
     lengths = shape[2:]
     rank = len(lengths)
-    if rank not in (1, 2):
-        raise Refusal(f"works on {rank} spatial axes (shape {list(shape)}): 1 or 2 are supported")
     strides = entries(node, "strides", rank, 1)
     dilations = entries(node, "dilations", rank, 1)
     if len(size) != rank:
@@ -42,13 +83,11 @@ def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:
             raise Refusal(
                 f"leaves no output: a window of {extent} on {lengths[k]} values, padded by {begin + end}"
             )
-        axes.append((int(size[k]), strides[k], begin, dilations[k], out))
+        axes.append(WindowAxis(lengths[k], int(size[k]), strides[k], begin, end, dilations[k], out))
         area *= lengths[k] + begin + end
     if area > LARGEST_SIZE:
         raise Refusal(f"pads to {area} values a sample: at most {LARGEST_SIZE} are allowed")
-    if rank == 1:
-        axes.insert(0, (1, 1, 0, 1, 1))
-    return Window(*((a, b) for a, b in zip(*axes, strict=True)))
+    return axes
 
 
 def pad_ends(node: Node, shape: tuple[int, ...], used: Window) -> tuple[int, int]:
@@ -81,7 +120,13 @@ def _pads(node: Node, axis: int, rank: int, length: int, extent: int, stride: in
     if mode == "VALID":
         return 0, 0
     if mode in ("SAME_UPPER", "SAME_LOWER"):
-        total = max(0, (-(-length // stride) - 1) * stride + extent - length)
+        total = (-(-length // stride) - 1) * stride + extent - length
+        if total < 0 and node.op.endswith("Pool"):
+            raise Refusal(
+                f"asks for a padding of {total} (auto_pad, and steps longer than its windows)",
+                "state the padding: runtimes do not agree on this one",
+            )
+        total = max(0, total)
         small, large = total // 2, total - total // 2
         return (small, large) if mode == "SAME_UPPER" else (large, small)
     if mode not in ("NOTSET", ""):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.frontend.values import ZERO
+from nmcompiler.frontend.values import ZERO, Refusal
 from nmcompiler.ir.kernels import Array, Shape
 
-__all__ = ["Channels", "Sources", "layouts", "spatial", "unspatial"]
+__all__ = ["Channels", "Sources", "layouts", "natural", "spatial", "unspatial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +96,20 @@ class Sources:
 
 def spatial(array: Array) -> Array:
     """Returns an array of ONNX shape (1, C), (1, C, L) or (1, C, H, W) as ``(h, w, c)``."""
-    if array.ndim not in (3, 4):
-        return array.reshape(1, 1, -1)
-    arranged: Array = array[0].transpose(1, 2, 0) if array.ndim == 4 else array[0].T[None]
-    return arranged
+    if array.ndim in (3, 4) and len(array) != 1:
+        raise Refusal(f"works on {len(array)} images at once (shape {list(array.shape)})")
+    return natural(array) if array.ndim <= 4 else array.reshape(1, 1, -1)
+
+
+def natural(array: Array) -> Array:
+    """Returns an array of any ONNX shape as ``(h, w, c)``, images and depths as further channels."""
+    if array.ndim == 3:
+        return array.transpose(2, 0, 1).reshape(1, array.shape[2], -1)
+    if array.ndim == 4:
+        return array.transpose(2, 3, 0, 1).reshape(*array.shape[2:], -1)
+    if array.ndim == 5:
+        return array.transpose(3, 4, 0, 2, 1).reshape(*array.shape[3:], -1)
+    return array.reshape(1, 1, -1)
 
 
 def layouts(sources: Sources, wires: list[Array]) -> Iterator[Array]:
@@ -117,8 +127,8 @@ def layouts(sources: Sources, wires: list[Array]) -> Iterator[Array]:
             back[sources.positions(index, ids.ravel())] = flat
             yield back.reshape(sources.shapes[index])
     positions = flat.reshape(shape)
-    yield spatial(positions)
-    if len(shape) == 4:
+    yield natural(positions)
+    if len(shape) == 4 and shape[0] == 1:
         yield positions[0]
     elif len(shape) == 3:
         yield positions

@@ -21,35 +21,10 @@ from nmcompiler.frontend.reader import read_model_bytes
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 
-__all__ = ["FrontendBackend", "FrontendRep"]
+__all__ = ["FrontendBackend", "FrontendRep", "choices", "frozen", "named_inputs"]
 
 
 _COMPANION = "nmc.companion"
-_RANK_FREE = frozenset(
-    [
-        "Abs",
-        "Add",
-        "Cast",
-        "Clip",
-        "Div",
-        "Dropout",
-        "Elu",
-        "Exp",
-        "HardSigmoid",
-        "Identity",
-        "LeakyRelu",
-        "Max",
-        "Min",
-        "Mul",
-        "Neg",
-        "Relu",
-        "Sigmoid",
-        "Sub",
-        "Sum",
-        "Tanh",
-    ]
-)
-"""Operators that mean the same with one more axis in front of all operands."""
 
 
 class FrontendRep(BackendRep):
@@ -66,42 +41,25 @@ class FrontendRep(BackendRep):
         """Returns the graph outputs in the types that the file declares.
 
         Args:
-            inputs: ``(N, …)`` for each graph input that is no initialiser. Axis 0 is the batch, as
-                everywhere in the frontend; inputs that the frontend only takes as constants become
-                initialisers. Where all operators are element by element and axis 0 is refused as batch,
-                the inputs are taken as one sample.
+            inputs: One for each graph input that is no initialiser; inputs that the frontend only takes as
+                constants become initialisers. Axis 0 is the batch where the frontend reads it as one; else
+                the inputs are one sample.
             kwargs: Not used; the protocol of ``onnx.backend`` has it.
 
         Raises:
             UnsupportedModel: A node cannot be compiled, whichever inputs are constants.
             InputFileError: The structure of the file is not one the frontend reads.
         """
-        given = {i.name for i in self._model.graph.initializer}
-        names = [i.name for i in self._model.graph.input if i.name not in given]
-        feeds = dict(zip(names, (np.asarray(v) if _is_number(v) else v for v in inputs), strict=False))
+        feeds = named_inputs(self._model, inputs)
         refusals: dict[tuple[str, ...], NmcError] = {}
-        for model, values in self._framings(feeds):
-            for free in _choices(values):
-                try:
-                    answers = _answers(_frozen(model, values, free), {n: values[n] for n in free})
-                except NmcError as error:
-                    refusals.setdefault(free, error)
-                else:
-                    return answers if values is feeds else tuple(a[0] for a in answers)
-        for free, refusal in refusals.items():
-            if len(free) == 1:  # the first input is the data in nearly all cases, and all others are weights
-                raise refusal
-        raise InputFileError("no input of the model is a tensor with a batch axis")
-
-    def _framings(self, feeds: dict[str, Any]) -> Iterator[tuple[onnx.ModelProto, dict[str, Any]]]:
-        """Yields the file as it is and, where that changes nothing, with an axis of one sample in front."""
-        yield self._model, feeds
-        if {node.op_type for node in self._model.graph.node} <= _RANK_FREE:
-            model = onnx.ModelProto()
-            model.CopyFrom(self._model)
-            for value in (*model.graph.input, *model.graph.output):
-                value.type.tensor_type.shape.dim.insert(0, onnx.TensorShapeProto.Dimension(dim_value=1))
-            yield model, {n: v[None] if isinstance(v, np.ndarray) and v.ndim else v for n, v in feeds.items()}
+        for free in choices(feeds):
+            try:
+                return _answers(frozen(self._model, feeds, free), {n: feeds[n] for n in free})
+            except NmcError as error:
+                refusals[free] = error
+        for refusal in (e for free, e in refusals.items() if len(free) <= 1):
+            raise refusal  # the first input is the data in nearly all cases, and all others are weights
+        raise InputFileError("no input of the model is a tensor")
 
 
 class FrontendBackend(Backend):
@@ -134,21 +92,31 @@ class FrontendBackend(Backend):
         return device == "CPU"
 
 
-def _choices(feeds: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yields sets of inputs that may stay free: all where they share a batch axis, then one at a time."""
-    batched = [n for n, v in feeds.items() if isinstance(v, np.ndarray) and v.ndim > 0]
-    # Which of several inputs is a weight is not written anywhere; samples have equal ranks and one batch.
-    alike = len({(feeds[n].ndim, len(feeds[n])) for n in batched}) == 1
-    if len(batched) == len(feeds) > 1 and alike:
-        yield tuple(batched)
-    yield from ((name,) for name in batched)
+def named_inputs(model: onnx.ModelProto, inputs: Sequence[Any]) -> dict[str, Any]:
+    """Returns the inputs of a case by name, numbers as arrays."""
+    given = {i.name for i in model.graph.initializer}
+    names = [i.name for i in model.graph.input if i.name not in given]
+    return dict(zip(names, (np.asarray(v) if _is_number(v) else v for v in inputs), strict=False))
+
+
+def choices(feeds: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yields sets of inputs that may stay free: all of them, then one at a time, then none.
+
+    Which of several inputs is a weight is not written anywhere.
+    """
+    tensors = tuple(n for n, v in feeds.items() if isinstance(v, np.ndarray) and v.size)
+    if len(tensors) == len(feeds) > 1:
+        yield tensors
+    yield from ((name,) for name in tensors)
+    if not feeds:
+        yield ()
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.generic) or np.isscalar(value)
 
 
-def _frozen(model: onnx.ModelProto, feeds: dict[str, Any], free: Sequence[str]) -> bytes:
+def frozen(model: onnx.ModelProto, feeds: dict[str, Any], free: Sequence[str]) -> bytes:
     """Returns the file with the values of all other inputs as initialisers.
 
     A layer of its own from input to output is added: a file that only moves values about is no network
@@ -165,7 +133,7 @@ def _frozen(model: onnx.ModelProto, feeds: dict[str, Any], free: Sequence[str]) 
             graph.initializer.append(numpy_helper.from_array(value, name))
     del graph.input[:]
     ends = [f"{_COMPANION}.{end}" for end in ("x", "y")]
-    shape: list[str | int | None] = ["N", 1, 1, 1]
+    shape = [1, 1, 1, 1]
     port, answer = (onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, shape) for end in ends)
     graph.input.extend([*kept, port])
     graph.output.append(answer)
@@ -175,17 +143,24 @@ def _frozen(model: onnx.ModelProto, feeds: dict[str, Any], free: Sequence[str]) 
     return data
 
 
-def _answers(data: bytes, samples: dict[str, Array]) -> tuple[Array, ...]:
+def _answers(data: bytes, feeds: dict[str, Array]) -> tuple[Array, ...]:
     model = read_model_bytes(data, "model.onnx")
-    count = len(next(iter(samples.values())))
-    companion = np.zeros((count, 1, 1, 1), np.float32)
+    ports = {port.name: port for port in model.inputs}
+    alone = len(ports[f"{_COMPANION}.x"].shape) == 4  # read without a batch: all is one sample
+    # Float64: some cases end in a Softmax of values of 10¹⁰, in which float32 makes noise decide.
+    samples = {n: np.asarray(v[None] if alone else v, np.float64) for n, v in feeds.items()}
+    counts = {len(v) for v in samples.values()} or {1}
+    if len(counts) > 1:
+        raise InputFileError(f"the inputs have different numbers of samples ({sorted(counts)})")
+    companion = np.zeros((counts.pop(), *ports[f"{_COMPANION}.x"].shape))
     outputs = run_float(model, {**samples, f"{_COMPANION}.x": companion}).outputs
     declared = {o.name: o.type.tensor_type.elem_type for o in onnx.load_model_from_string(data).graph.output}
-    return tuple(
+    answers = tuple(
         _finished(model, k, outputs[port.name], declared[port.name])
         for k, port in enumerate(model.outputs)
         if not port.name.startswith(_COMPANION)
     )
+    return tuple(a[0] for a in answers) if alone else answers
 
 
 def _finished(model: Model, k: int, value: Array, elem_type: int) -> Array:

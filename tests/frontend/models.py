@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from nmcompiler.evaluate.float import run_float
+from nmcompiler.evaluate.host import apply_host_ops
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend import read_model_bytes
 from nmcompiler.ir.layers import Model
@@ -30,22 +31,27 @@ def model(
     *,
     outputs: Sequence[str] = ("y",),
     opset: int = 17,
-    batch: int | str = "N",
+    batch: int | str | None = "N",
     extra_inputs: Mapping[str, Sequence[int]] | None = None,
     dtype: int = FLOAT,
+    answers: Sequence[int] = (),
 ) -> bytes:
-    """A file with input ``x`` of ``shape`` without the batch; constants may be lists of floats."""
-    inputs = [helper.make_tensor_value_info("x", dtype, [batch, *shape])]
+    """A file with input ``x`` of ``shape`` without the batch (None: there is none).
+
+    Constants may be lists of floats.
+    """
+    front = [] if batch is None else [batch]
+    inputs = [helper.make_tensor_value_info("x", dtype, [*front, *shape])]
     for name, other in (extra_inputs or {}).items():
-        inputs.append(helper.make_tensor_value_info(name, FLOAT, [batch, *other]))
+        inputs.append(helper.make_tensor_value_info(name, dtype, [*front, *other]))
     tensors = []
     for name, value in (constants or {}).items():
         array = np.asarray(value)
         array = array.astype(np.float32) if array.dtype == np.float64 else array
         tensors.append(numpy_helper.from_array(array, name))
-    graph = helper.make_graph(
-        list(nodes), "g", inputs, [helper.make_tensor_value_info(o, FLOAT, None) for o in outputs], tensors
-    )
+    kinds = answers or [FLOAT] * len(outputs)
+    results = [helper.make_tensor_value_info(o, k, None) for o, k in zip(outputs, kinds, strict=True)]
+    graph = helper.make_graph(list(nodes), "g", inputs, results, tensors)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     data: bytes = made.SerializeToString()
     return data
@@ -60,18 +66,22 @@ def samples(read: Model, count: int = 4, seed: int = 0) -> dict[str, np.ndarray]
     return {p.name: rng.uniform(-1, 1, (count, *p.shape)).astype(np.float32) for p in read.inputs}
 
 
-def agreed(data: bytes, *, count: int = 4) -> Model:
+def whole_numbers(read: Model, count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {p.name: rng.integers(0, 6, (count, *p.shape)) for p in read.inputs}
+
+
+def agreed(data: bytes, *, count: int = 4, draw: Callable[..., dict[str, np.ndarray]] = samples) -> Model:
     """Reads a file, asserts that the layer graph answers as onnxruntime does, and returns it."""
     read = read_model_bytes(data, "net.onnx")
-    fed = samples(read, count)
+    fed = draw(read, count)
     expected = run_onnx(data, fed)
     found = run_float(read, {k: v.astype(np.float64) for k, v in fed.items()}).outputs
     assert list(found) == list(expected)
-    for name, value in expected.items():
-        assert found[name].shape == value.shape
-        np.testing.assert_allclose(
-            found[name], value, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(value).max()))
-        )
+    for port in read.outputs:
+        answer, value = apply_host_ops(port.host_ops, found[port.name]), expected[port.name]
+        assert answer.shape == value.shape
+        np.testing.assert_allclose(answer, value, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(value).max())))
     return read
 
 

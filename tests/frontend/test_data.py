@@ -48,6 +48,21 @@ def test_an_archive_gives_samples_and_labels(path):
     assert len(read.first(None)) == 5
 
 
+def test_samples_are_drawn_from_the_whole_file_with_their_labels(path):
+    y = np.repeat([0, 1, 2], 50)
+    np.savez(path, x=np.arange(150)[:, None, None] + np.zeros((1, 2, 3)), y=y)
+    read = read_samples(path, PORTS)
+    drawn = read.draw(60, seed=0)
+    places = drawn.x["image"][:, 0, 0].astype(int)
+    assert len(set(places.tolist())) == 60
+    assert (np.diff(places) > 0).all()
+    assert np.array_equal(drawn.y, y[places])
+    assert set(drawn.y.tolist()) == {0, 1, 2}
+    assert np.array_equal(read.draw(60, seed=0).x["image"], drawn.x["image"])
+    assert not np.array_equal(read.draw(60, seed=1).x["image"], drawn.x["image"])
+    assert np.array_equal(read.draw(999, seed=0).x["image"], read.x["image"])
+
+
 def test_a_compressed_archive_and_an_array_alone_are_read_too(path, tmp_path):
     np.savez_compressed(path, x=X)
     assert read_samples(path, PORTS).y is None

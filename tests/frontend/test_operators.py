@@ -432,7 +432,7 @@ REFUSED = [
     ("Flatten", ["x"], {"axis": 9}, "does not exist"),
     ("Reshape", ["x", "bad"], {}, "cannot give the shape"),
     ("Concat", ["x", "x"], {"axis": 0}, "joins samples"),
-    ("ReduceMean", ["x"], {"axes": [0]}, "mean over samples"),
+    ("ReduceMean", ["x"], {"axes": [0]}, "takes samples together"),
     ("Cast", ["x"], {"to": 7}, "rounds to INT64"),
     ("Pad", ["x", "bad"], {}, "do not fit"),
     ("Add", ["x", "bad"], {}, "computes with integers"),

@@ -207,7 +207,7 @@ def test_values_between_pixels_are_one_layer_of_weights(options: dict, scales: l
     agreed(model(nodes, (2, 5, 4), {"s": np.array(scales, np.float32)}))
 
 
-ROUND = {**FROM_THE_CORNER, "nearest_mode": "floor"}
+ROUND = {"coordinate_transformation_mode": "half_pixel_symmetric"}
 CORNERS = {"coordinate_transformation_mode": "align_corners"}
 REFUSED = [
     ("Slice", [np.array([0]), np.array([1]), np.array([0])], {}, 17, "out of the batch"),

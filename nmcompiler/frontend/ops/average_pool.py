@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.edges import Window
+from nmcompiler.frontend.images import image_by_image
 from nmcompiler.frontend.node import Node
+from nmcompiler.frontend.reductions import summed
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire
-from nmcompiler.frontend.windows import pad_ends, whole_window, window
+from nmcompiler.frontend.volumes import whole_images, window_means
+from nmcompiler.frontend.windows import pad_ends, whole_window, window, window_axes
 from nmcompiler.frontend.wiring import spatial, unspatial
 from nmcompiler.ir.kernels import Array
 
 
 @operator("AveragePool")
+@image_by_image
 def average_pool(node: Node, builder: Builder) -> Wire:
     """A depthwise convolution where every window counts alike, else synapses with weights of their own."""
     wire = node.wire(0)
+    if len(wire.shape) == 5:
+        axes = window_axes(node, wire.shape, node.integers("kernel_shape") or ())
+        weights = [window_means(axis, node.integer("count_include_pad", 0) == 1) for axis in axes]
+        return builder.resampled(node, wire, dict(enumerate(weights, 2)))
     geometry = window(node, wire.shape, node.integers("kernel_shape") or ())
     ids = spatial(wire.ids)
     ends = pad_ends(node, wire.shape, geometry)
@@ -25,29 +31,25 @@ def average_pool(node: Node, builder: Builder) -> Wire:
     if (counts == 0).any():
         raise Refusal("has windows that lie wholly in the padding")
     if (counts == counts[0, 0]).all():
-        made = mean(node, builder, ids, geometry, int(counts[0, 0]))
+        made = _mean(node, builder, ids, geometry, int(counts[0, 0]))
     else:
         made = builder.weighted_windows(node, ids, geometry, 1.0 / counts)
     return Wire(unspatial(made, len(wire.shape)))
 
 
 @operator("GlobalAveragePool")
+@image_by_image
 def global_average_pool(node: Node, builder: Builder) -> Wire:
     """One depthwise kernel of the size of the whole map."""
     wire = node.wire(0)
-    if len(wire.shape) not in (3, 4):
-        raise Refusal(f"works on a tensor of shape {list(wire.shape)}: 1 or 2 spatial axes are supported")
-    ids = spatial(wire.ids)
-    geometry = whole_window(ids)
-    made = mean(node, builder, ids, geometry, ids.shape[0] * ids.shape[1])
-    return Wire(unspatial(made, len(wire.shape)))
+    ids = whole_images(wire.ids)
+    made = _mean(node, builder, ids, whole_window(ids), ids.shape[0] * ids.shape[1])
+    return Wire(made.reshape(*wire.shape[:2], *(1 for _ in wire.shape[2:])))
 
 
-def mean(node: Node, builder: Builder, ids: Array, geometry: Window, count: int) -> Array:
+def _mean(node: Node, builder: Builder, ids: Array, geometry: Window, count: int) -> Array:
     """Returns the ids of sums over windows of ``(h, w, c)`` ids, each divided by ``count``."""
-    channels = ids.shape[2]
-    weight = np.full((*geometry.size, 1, channels), 1.0 / count)
-    return builder.convolution(node, ids, weight, channels, geometry)
+    return summed(node, builder, ids, geometry, 1.0 / count)
 
 
 def _counts(geometry: Window, shape: tuple[int, ...], ends: tuple[int, int], padded: bool) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder, Term
+from nmcompiler.frontend.forms import FIRST_SIGNAL, INFERENCE
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire
@@ -12,7 +13,7 @@ from nmcompiler.frontend.values import Refusal, Wire
 _WITHOUT_TEST_FLAG = 7  # the opset since which inference is the rule
 
 
-@operator("BatchNormalization")
+@operator("BatchNormalization", FIRST_SIGNAL, INFERENCE)
 def batch_normalization(node: Node, builder: Builder) -> Wire:
     """``y = (x − mean) · gamma / sqrt(var + epsilon) + beta``."""
     if node.integer("training_mode", 0):

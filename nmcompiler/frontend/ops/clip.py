@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.forms import FIRST_SIGNAL
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.pieces import clipped
 from nmcompiler.frontend.registry import operator
@@ -16,13 +17,13 @@ from nmcompiler.frontend.values import Refusal, Wire
 _HUGE = float(np.finfo(np.float32).max)
 
 
-@operator("Clip")
+@operator("Clip", FIRST_SIGNAL)
 def clip_by_attributes(node: Node, builder: Builder) -> Wire:
     """Until opset 10 the bounds are attributes."""
     return _clip(node, builder, node.number("min", -math.inf), node.number("max", math.inf))
 
 
-@operator("Clip", since=11)
+@operator("Clip", FIRST_SIGNAL, since=11)
 def clip_by_operands(node: Node, builder: Builder) -> Wire:
     """From opset 11 on the bounds are operands, either may be left out."""
     return _clip(node, builder, _bound(node, 1, -math.inf), _bound(node, 2, math.inf))

@@ -1,16 +1,27 @@
-"""Softmax, LogSoftmax, ArgMax, Sigmoid and Tanh that end a network: the host does them after the read-out."""
+"""Softmax, ArgMax, ArgMin, Sigmoid and the like that end a network: the host does them after the read-out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from nmcompiler.frontend.builder import Builder
+import numpy as np
+
+from nmcompiler.frontend.builder import Builder, Term
+from nmcompiler.frontend.forms import ENDS
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Hosted, Refusal, Value
 from nmcompiler.ir.layers import HostOp
 
 _WITH_ONE_AXIS = 13  # the opset since which Softmax no longer takes all axes from its own on together
+
+
+@operator("ArgMin", ENDS, transparent=True)
+def arg_min(node: Node, builder: Builder) -> Value:
+    """The place of the largest of all values turned round."""
+    turned = builder.sum(node, [Term(node.wire(0), 0, np.full(1, -1.0))])
+    return _closing(replace(node, op="ArgMax", operands=(turned, *node.operands[1:])), builder)
 
 
 def _closing(node: Node, builder: Builder) -> Value:
@@ -24,6 +35,8 @@ def _closing(node: Node, builder: Builder) -> Value:
     if any(op.op.startswith("ArgMax") for op in before.ops):
         raise Refusal("works on the classes that ArgMax found")
     op = _RULES[node.op](node, len(before.wire.shape))
+    if not node.batched:  # the host has samples in front
+        op = replace(op, axes=tuple(axis + 1 for axis in op.axes))
     return Hosted(before.wire, (*before.ops, op))
 
 
@@ -42,8 +55,9 @@ def _axis(node: Node, default: int, rank: int) -> int:
     axis = node.integer("axis", default)
     if not -rank <= axis < rank:
         raise Refusal(f"has axis {axis}, and its operand has {rank} axes")
-    if axis % rank == 0:
-        raise Refusal("works along axis 0, across the samples of a batch", "use the axis of the classes")
+    node.spare_batch(
+        axis % rank, "works along axis 0, across the samples of a batch", "use the axis of the classes"
+    )
     return axis % rank
 
 
@@ -60,4 +74,4 @@ _RULES: Mapping[str, Callable[[Node, int], HostOp]] = {
 }
 
 for _name in _RULES:
-    operator(_name, transparent=True)(_closing)
+    operator(_name, ENDS, transparent=True)(_closing)

@@ -18,8 +18,7 @@ def concat(node: Node, builder: Builder) -> Wire:
     slots = range(len(node.operands))
     rank = next(len(node.wire(slot).shape) for slot in slots if not node.is_constant(slot))
     axis = axis_of(node.integer("axis", 1), rank)
-    if axis == 0:
-        raise Refusal("joins samples (axis 0)")
+    node.spare_batch(axis, "joins samples (axis 0)")
     parts = [_part(node, slot) for slot in slots]
     try:
         ids, shift = (np.concatenate(arrays, axis=axis) for arrays in zip(*parts, strict=True))
@@ -35,6 +34,6 @@ def _part(node: Node, slot: int) -> tuple[Array, Array]:
         ids = node.wire(slot, empty=True).ids
         return ids, np.zeros(ids.shape)
     value = node.weights(slot)
-    shape = (1, *value.shape[1:])
-    shift, _ = against_sample(value, shape)
+    shape = (1, *value.shape[1:]) if node.batched else value.shape
+    shift, _ = against_sample(value, shape, node.batched)
     return np.full(shape, ZERO, np.int64), shift

@@ -1,18 +1,24 @@
-"""Conv: a convolution over one or two spatial axes."""
+"""Conv: a convolution over one, two or three spatial axes."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.forms import FIRST_SIGNAL
+from nmcompiler.frontend.images import image_by_image
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire
-from nmcompiler.frontend.windows import window
+from nmcompiler.frontend.volumes import volume_convolution
+from nmcompiler.frontend.windows import window, window_axes
 from nmcompiler.frontend.wiring import spatial, unspatial
 
 
-@operator("Conv")
+@operator("Conv", FIRST_SIGNAL)
+@image_by_image
 def conv(node: Node, builder: Builder) -> Wire:
     """Weights ``(O, I / groups, kh, kw)`` become ``(kh, kw, I / groups, O)``."""
     wire, weight = node.wire(0), node.weights(1)
@@ -27,11 +33,15 @@ def conv(node: Node, builder: Builder) -> Wire:
     size = node.integers("kernel_shape")
     if size is not None and size != weight.shape[2:]:
         raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
-    geometry = window(node, wire.shape, weight.shape[2:])
-    kernel = weight.reshape(*weight.shape[:2], *geometry.size).transpose(2, 3, 1, 0)
     bias = node.weights(2).astype(np.float64).ravel() if node.has(2) else None
     if bias is not None and len(bias) != len(weight):
         raise Refusal(f"bias of {len(bias)} values for {len(weight)} channels")
+    if weight.ndim == 5:
+        axes = window_axes(node, wire.shape, weight.shape[2:])
+        builder.macs += math.prod(a.out for a in axes) * weight.size
+        return Wire(volume_convolution(node, builder, wire.ids, weight, groups, axes, bias))
+    geometry = window(node, wire.shape, weight.shape[2:])
+    kernel = weight.reshape(*weight.shape[:2], *geometry.size).transpose(2, 3, 1, 0)
     builder.macs += geometry.out[0] * geometry.out[1] * weight.size
     made = builder.convolution(node, spatial(wire.ids), kernel, groups, geometry, bias)
     return Wire(unspatial(made, len(wire.shape)))

@@ -6,62 +6,72 @@ import numpy as np
 
 from nmcompiler.frontend.builder import Builder, check_size
 from nmcompiler.frontend.edges import Window
+from nmcompiler.frontend.forms import FIRST_SIGNAL
+from nmcompiler.frontend.images import image_by_image
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import ZERO, Refusal, Wire
-from nmcompiler.frontend.windows import entries
+from nmcompiler.frontend.volumes import volume_convolution
+from nmcompiler.frontend.windows import WindowAxis, entries
 from nmcompiler.frontend.wiring import spatial, unspatial
 from nmcompiler.ir.kernels import Array
 
 
-@operator("ConvTranspose")
+@operator("ConvTranspose", FIRST_SIGNAL)
+@image_by_image
 def conv_transpose(node: Node, builder: Builder) -> Wire:
     """Weights ``(I, O / groups, kh, kw)``; ``y[i · stride + k · dilation − pad] += w[k] · x[i]``."""
     wire, weight = node.wire(0), node.weights(1)
     groups = node.integer("group", 1)
     channels = wire.shape[1] if len(wire.shape) > 1 else 0
     fits = weight.ndim == len(wire.shape) and groups >= 1 and len(weight) == channels
-    if weight.ndim not in (3, 4) or not fits or channels % groups:
+    if weight.ndim not in (3, 4, 5) or not fits or channels % groups:
         raise Refusal(
             f"weight of shape {list(weight.shape)} in {groups} group(s) does not fit {list(wire.shape)}"
         )
     size = node.integers("kernel_shape")
     if size is not None and size != weight.shape[2:]:
         raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
-    geometry, strides = _geometry(node, wire.shape[2:], weight.shape[2:])
+    axes, strides = _geometry(node, wire.shape[2:], weight.shape[2:])
     outputs = weight.shape[1] * groups
     bias = node.weights(2).astype(np.float64).ravel() if node.has(2) else None
     if bias is not None and len(bias) != outputs:
         raise Refusal(f"bias of {len(bias)} values for {outputs} channels")
-    check_size((*geometry.out, outputs))
+    check_size((*(a.out for a in axes), outputs))
     builder.macs += wire.ids.size // channels * weight.size
-    kernel = _turned(weight.reshape(*weight.shape[:2], *geometry.size), groups)
-    made = builder.convolution(node, _apart(spatial(wire.ids), strides), kernel, groups, geometry, bias)
+    apart, turned = _apart(wire.ids, strides), _turned(weight, groups)
+    if len(axes) == 3:
+        return Wire(volume_convolution(node, builder, apart, turned, groups, axes, bias))
+    pairs = [(a.size, 1, a.padding, a.dilation, a.out) for a in axes]
+    pairs = pairs if len(axes) == 2 else [(1, 1, 0, 1, 1), *pairs]
+    geometry = Window(*((a, b) for a, b in zip(*pairs, strict=True)))
+    kernel = np.ascontiguousarray(turned.reshape(*turned.shape[:2], *geometry.size).transpose(2, 3, 1, 0))
+    made = builder.convolution(node, spatial(apart), kernel, groups, geometry, bias)
     return Wire(unspatial(made, len(wire.shape)))
 
 
 def _turned(weight: Array, groups: int) -> Array:
-    """Returns ``(kh, kw, I / groups, O)`` of a convolution, from ``(I, O / groups, kh, kw)``."""
-    total, outputs, kh, kw = weight.shape
-    split = weight[..., ::-1, ::-1].reshape(groups, total // groups, outputs, kh, kw)
-    return np.ascontiguousarray(split.transpose(3, 4, 1, 0, 2)).reshape(
-        kh, kw, total // groups, groups * outputs
-    )
+    """Returns the weight ``(O, I / groups, …)`` of a convolution, from ``(I, O / groups, …)``."""
+    total, outputs, *size = weight.shape
+    split = np.flip(weight, tuple(range(2, weight.ndim))).reshape(groups, total // groups, outputs, *size)
+    return split.swapaxes(1, 2).reshape(groups * outputs, total // groups, *size)
 
 
-def _apart(ids: Array, strides: tuple[int, int]) -> Array:
-    """Returns ``(h, w, c)`` ids with ``stride − 1`` zeros between neighbours."""
-    if strides == (1, 1):
+def _apart(ids: Array, strides: tuple[int, ...]) -> Array:
+    """Returns ``(1, C, …)`` ids with ``stride − 1`` zeros between neighbours."""
+    if all(s == 1 for s in strides):
         return ids
-    rows, columns = ((n - 1) * s + 1 for n, s in zip(ids.shape[:2], strides, strict=True))
-    check_size((rows, columns, ids.shape[2]))
-    wide = np.full((rows, columns, ids.shape[2]), ZERO, np.int64)
-    wide[:: strides[0], :: strides[1]] = ids
+    shape = (*ids.shape[:2], *((n - 1) * s + 1 for n, s in zip(ids.shape[2:], strides, strict=True)))
+    check_size(shape)
+    wide = np.full(shape, ZERO, np.int64)
+    wide[(slice(None), slice(None), *(slice(None, None, s) for s in strides))] = ids
     return wide
 
 
-def _geometry(node: Node, lengths: tuple[int, ...], size: tuple[int, ...]) -> tuple[Window, tuple[int, int]]:
-    """Returns the window of the convolution over the values kept apart, and how far apart they are."""
+def _geometry(
+    node: Node, lengths: tuple[int, ...], size: tuple[int, ...]
+) -> tuple[list[WindowAxis], tuple[int, ...]]:
+    """Returns the windows of the convolution over the values kept apart, and how far apart they are."""
     rank = len(lengths)
     strides, dilations = entries(node, "strides", rank, 1), entries(node, "dilations", rank, 1)
     extra = node.integers("output_padding") or (0,) * rank
@@ -76,11 +86,9 @@ def _geometry(node: Node, lengths: tuple[int, ...], size: tuple[int, ...]) -> tu
         begin, out = _cut(node, k, rank, full, lengths[k] * strides[k])
         if out < 1:
             raise Refusal(f"leaves no output of {full} values")
-        axes.append((size[k], 1, extent - 1 - begin, dilations[k], out))
-    if rank == 1:
-        axes.insert(0, (1, 1, 0, 1, 1))
-        strides = (1, *strides)
-    return Window(*((a, b) for a, b in zip(*axes, strict=True))), (strides[0], strides[1])
+        wide = (lengths[k] - 1) * strides[k] + 1
+        axes.append(WindowAxis(wide, size[k], 1, extent - 1 - begin, 0, dilations[k], out))
+    return axes, strides
 
 
 def _cut(node: Node, axis: int, rank: int, full: int, same: int) -> tuple[int, int]:

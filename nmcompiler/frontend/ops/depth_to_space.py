@@ -15,25 +15,25 @@ _INTO_CHANNELS = {"DCR": (0, 3, 5, 1, 2, 4), "CRD": (0, 1, 3, 5, 2, 4)}
 @operator("DepthToSpace")
 def depth_to_space(node: Node, builder: Builder) -> Wire:
     """Channels become blocks of ``blocksize × blocksize`` pixels."""
-    (_, channels, rows, columns), block = _map(node), node.integer("blocksize", 0)
+    (count, channels, rows, columns), block = _map(node), node.integer("blocksize", 0)
     mode = _mode(node)
     if block < 1 or channels % (block * block):
         raise Refusal(f"{channels} channels do not divide into blocks of {block} × {block}")
     depth = channels // (block * block)
-    split = (1, block, block, depth) if mode == "DCR" else (1, depth, block, block)
+    split = (count, block, block, depth) if mode == "DCR" else (count, depth, block, block)
     ids = node.wire(0).ids.reshape(*split, rows, columns).transpose(_OUT_OF_CHANNELS[mode])
-    return Wire(ids.reshape(1, depth, rows * block, columns * block))
+    return Wire(ids.reshape(count, depth, rows * block, columns * block))
 
 
 @operator("SpaceToDepth")
 def space_to_depth(node: Node, builder: Builder) -> Wire:
     """Blocks of ``blocksize × blocksize`` pixels become channels; until opset 27 always as DCR."""
-    (_, channels, rows, columns), block = _map(node), node.integer("blocksize", 0)
+    (count, channels, rows, columns), block = _map(node), node.integer("blocksize", 0)
     if block < 1 or rows % block or columns % block:
         raise Refusal(f"{rows} × {columns} pixels do not divide into blocks of {block} × {block}")
-    ids = node.wire(0).ids.reshape(1, channels, rows // block, block, columns // block, block)
-    order = _INTO_CHANNELS[_mode(node)]
-    return Wire(ids.transpose(order).reshape(1, channels * block * block, rows // block, columns // block))
+    ids = node.wire(0).ids.reshape(count, channels, rows // block, block, columns // block, block)
+    shape = (count, channels * block * block, rows // block, columns // block)
+    return Wire(ids.transpose(_INTO_CHANNELS[_mode(node)]).reshape(shape))
 
 
 def _mode(node: Node) -> str:

@@ -19,6 +19,5 @@ def flatten(node: Node, builder: Builder) -> Wire:
     if not -rank <= axis <= rank:
         raise Refusal(f"axis {axis} does not exist in a tensor of rank {rank}")
     axis += rank if axis < 0 else 0
-    if axis == 0:
-        raise Refusal("axis=0 joins the samples with their features", "use axis=1")
-    return wire.reshaped((math.prod(wire.shape[:axis]), math.prod(wire.shape[axis:])))
+    node.spare_batch(axis, "axis=0 joins the samples with their features", "use axis=1")
+    return node.reshaped(wire, (math.prod(wire.shape[:axis]), math.prod(wire.shape[axis:])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.forms import FIRST_SIGNAL
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.pieces import leaky
 from nmcompiler.frontend.registry import operator
@@ -17,13 +18,13 @@ def leaky_relu(node: Node, builder: Builder) -> Wire:
     return leaky(node, builder, node.wire(0), np.array(node.number("alpha", 0.01)))
 
 
-@operator("PRelu", since=7)
+@operator("PRelu", FIRST_SIGNAL, since=7)
 def parametric_relu(node: Node, builder: Builder) -> Wire:
     """A constant slope, broadcast to the operand."""
     return leaky(node, builder, node.wire(0), node.weights(1))
 
 
-@operator("PRelu")
+@operator("PRelu", FIRST_SIGNAL)
 def parametric_relu_by_channel(node: Node, builder: Builder) -> Wire:
     """Until opset 6 the slope is one number, or one for each channel."""
     wire, slope = node.wire(0), node.weights(1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.forms import ONE_FACTOR
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.sums import scaled, with_old_broadcast
 from nmcompiler.frontend.values import Refusal, Wire
 
 
-@operator("Mul", since=7)
+@operator("Mul", ONE_FACTOR, since=7)
 def mul(node: Node, builder: Builder) -> Wire:
     """The constant may stand on either side."""
     for slot in (0, 1):
@@ -20,7 +21,7 @@ def mul(node: Node, builder: Builder) -> Wire:
     )
 
 
-@operator("Mul")
+@operator("Mul", ONE_FACTOR)
 def mul_along_an_axis(node: Node, builder: Builder) -> Wire:
     """Until opset 6 an attribute says where the second operand stands."""
     return mul(with_old_broadcast(node), builder)

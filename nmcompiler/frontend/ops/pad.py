@@ -6,22 +6,23 @@ import numpy as np
 
 from nmcompiler.frontend.builder import Builder, Term, check_size
 from nmcompiler.frontend.edges import Window
+from nmcompiler.frontend.forms import FIRST_SIGNAL
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import ZERO, Refusal, Wire, axis_of, integers
-from nmcompiler.frontend.wiring import spatial, unspatial
+from nmcompiler.frontend.wiring import natural
 from nmcompiler.ir.kernels import Array
 
 _COPIES = ("edge", "reflect", "wrap")
 
 
-@operator("Pad", since=2)
+@operator("Pad", FIRST_SIGNAL, since=2)
 def pad_by_attributes(node: Node, builder: Builder) -> Wire:
     """Until opset 10 amounts and value are attributes."""
     return _pad(node, builder, node.integers("pads") or (), node.number("value", 0.0), None)
 
 
-@operator("Pad", since=11)
+@operator("Pad", FIRST_SIGNAL, since=11)
 def pad_by_operands(node: Node, builder: Builder) -> Wire:
     """From opset 11 on they are operands, from 18 on the axes too."""
     value = float(node.weights(2).ravel()[0]) if node.has(2) and node.weights(2).size else 0.0
@@ -39,8 +40,8 @@ def _pad(
     before = dict(zip(chosen, amounts[: len(chosen)], strict=True))
     after = dict(zip(chosen, amounts[len(chosen) :], strict=True))
     widths = [(before.get(a, 0), after.get(a, 0)) for a in range(ids.ndim)]
-    if widths[0] != (0, 0):
-        raise Refusal("pads the batch (axis 0)")
+    if widths and widths[0] != (0, 0):
+        node.spare_batch(0, "pads the batch (axis 0)")
     check_size([n + max(b, 0) + max(e, 0) for n, (b, e) in zip(ids.shape, widths, strict=True)])
     cropped = ids[
         tuple(slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(ids.shape, widths, strict=True))
@@ -57,10 +58,13 @@ def _pad(
 
 def _copied(node: Node, builder: Builder, wire: Wire) -> Wire:
     """Returns the values of a layer of copies, with zeros where the wire has them: one kernel, no list."""
-    ids = spatial(wire.ids)
+    ids = natural(wire.ids)
     window = Window((1, 1), (1, 1), (0, 0), (1, 1), ids.shape[:2])
     copies = builder.convolution(node, ids, np.ones((1, 1, 1, ids.shape[2])), ids.shape[2], window)
-    return Wire(unspatial(copies, len(wire.shape)).reshape(wire.shape))
+    order = natural(np.arange(wire.ids.size).reshape(wire.shape)).ravel()
+    back = np.empty_like(wire.ids.ravel())
+    back[order] = copies.ravel()
+    return Wire(back.reshape(wire.shape))
 
 
 def _padded(node: Node, ids: Array, widths: list[tuple[int, int]]) -> Array:
@@ -71,6 +75,7 @@ def _padded(node: Node, ids: Array, widths: list[tuple[int, int]]) -> Array:
         raise Refusal(f"mode '{mode}' does not exist")
     if mode == "edge":
         return np.pad(ids, widths, mode="edge")
-    if any(max(width) >= n for n, width in zip(ids.shape[1:], widths[1:], strict=True)):
+    longest = [n - 1 if mode == "reflect" else n for n in ids.shape]
+    if any(max(width) > most for most, width in zip(longest, widths, strict=True) if max(width)):
         raise Refusal(f"{mode} copies more than there is")
     return np.pad(ids, widths, mode="reflect" if mode == "reflect" else "wrap")

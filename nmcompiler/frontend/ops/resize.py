@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
-from nmcompiler.frontend.builder import Builder, check_size
+from nmcompiler.frontend.builder import Builder, Term, check_size
+from nmcompiler.frontend.forms import FIRST_SIGNAL
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
-from nmcompiler.frontend.resampling import Axis, cubic, interpolated, linear, nearest
-from nmcompiler.frontend.values import Refusal, Wire, axis_of, integers
-from nmcompiler.frontend.wiring import spatial, unspatial
+from nmcompiler.frontend.resampling import CROPS, Axis, cubic, interpolated, linear, nearest
+from nmcompiler.frontend.values import ZERO, Refusal, Wire, axis_of, integers
 from nmcompiler.ir.kernels import Array
 
 _LONGEST = 1 << 16  # values of one axis; where each one comes from is computed exactly, which takes time
 
 
-@operator("Upsample", since=7)
+@operator("Upsample", FIRST_SIGNAL, since=7)
 def upsample_by_attribute(node: Node, builder: Builder) -> Wire:
     """In opset 7 and 8 the factors are an attribute."""
     scales = node.attributes.get("scales")
@@ -28,14 +29,14 @@ def upsample_by_attribute(node: Node, builder: Builder) -> Wire:
     return _old(node, builder, np.asarray(scales))
 
 
-@operator("Upsample", since=9)
-@operator("Resize", since=10)
+@operator("Upsample", FIRST_SIGNAL, since=9)
+@operator("Resize", FIRST_SIGNAL, since=10)
 def resize_by_factors(node: Node, builder: Builder) -> Wire:
     """They are the second operand."""
     return _old(node, builder, node.constant(1))
 
 
-@operator("Resize", since=11)
+@operator("Resize", FIRST_SIGNAL, since=11)
 def resize(node: Node, builder: Builder) -> Wire:
     """From opset 11 on there are sizes, too, and a choice of coordinates and of rounding."""
     shape = node.wire(0).shape
@@ -48,7 +49,21 @@ def resize(node: Node, builder: Builder) -> Wire:
         axes = _from_factors(shape, chosen, node.constant(2), coordinates)
     else:
         raise Refusal("has neither factors nor sizes")
+    if coordinates == CROPS:
+        axes = _cropped(node, axes)
     return _resampled(node, builder, axes, node.text("nearest_mode", "round_prefer_floor"))
+
+
+def _cropped(node: Node, axes: Mapping[int, Axis]) -> dict[int, Axis]:
+    """Returns axes of which only a region is resized: operand 1 has all starts, then all ends."""
+    ends = node.constant(1).ravel() if node.has(1) else np.zeros(0)
+    if ends.size != 2 * len(axes) or ends.dtype.kind != "f":
+        raise Refusal(f"its region of {ends.size} values does not fit {len(axes)} axes")
+    starts, stops = ([Fraction(float(v)) for v in half] for half in np.split(ends, 2))
+    return {
+        a: replace(axis, region=(start, stop))
+        for (a, axis), start, stop in zip(axes.items(), starts, stops, strict=True)
+    }
 
 
 def _old(node: Node, builder: Builder, scales: Array) -> Wire:
@@ -77,7 +92,8 @@ def _from_sizes(
         raise Refusal(f"its sizes {list(sizes)} do not fit {len(chosen)} axes")
     if policy not in ("stretch", "not_larger", "not_smaller"):
         raise Refusal(f"keep_aspect_ratio_policy '{policy}' does not exist")
-    wanted = {a: 1 if a == 0 and n == node.batch else n for a, n in zip(chosen, sizes, strict=True)}
+    baked = node.batch if node.batched else None
+    wanted = {a: 1 if a == 0 and n == baked else n for a, n in zip(chosen, sizes, strict=True)}
     scales = {a: Fraction(n, shape[a]) for a, n in wanted.items()}
     if policy == "stretch":
         return {a: Axis(shape[a], n, scales[a], coordinates) for a, n in wanted.items()}
@@ -90,9 +106,9 @@ def _from_sizes(
 def _resampled(node: Node, builder: Builder, axes: Mapping[int, Axis], rounding: str) -> Wire:
     """Returns the wire with the given axes resized."""
     ids = node.wire(0).ids
-    changed = {a: axis for a, axis in axes.items() if axis.scale != 1}
-    if 0 in changed:
-        raise Refusal("resizes the batch (axis 0)")
+    changed = {a: axis for a, axis in axes.items() if not axis.is_kept}
+    if changed:
+        node.spare_batch(min(changed), "resizes the batch (axis 0)")
     check_size([axes[a].out if a in axes else n for a, n in enumerate(ids.shape)])
     for a, axis in changed.items():
         if not 1 <= axis.out <= _LONGEST:
@@ -101,23 +117,34 @@ def _resampled(node: Node, builder: Builder, axes: Mapping[int, Axis], rounding:
     if mode == "nearest":
         for a, axis in changed.items():
             ids = np.take(ids, nearest(axis, rounding), axis=a)
-        return Wire(ids)
-    if ids.ndim not in (3, 4) or 1 in changed:
-        raise Refusal(f"mode '{mode}' works on axes {sorted(changed)}: 1 or 2 spatial axes are supported")
-    height = axes.get(2, _kept(ids.shape[2])) if ids.ndim == 4 else _kept(1)
-    width = axes.get(ids.ndim - 1, _kept(ids.shape[-1]))
-    rows, columns = (_weights(node, axis, mode) for axis in (height, width))
-    return Wire(unspatial(builder.interpolation(node, spatial(ids), rows, columns), ids.ndim))
+        resized = Wire(np.where(_outside(changed, ids.shape), ZERO, ids))
+    else:
+        node.spare_integers("rounds what it computes between integers")
+        weights = {a: _weights(node, axis, mode) for a, axis in changed.items()}
+        resized = builder.resampled(node, node.wire(0), weights)
+    outside = _outside(changed, resized.shape)
+    value = node.number("extrapolation_value", 0.0)
+    if not outside.any() or value == 0:
+        return resized
+    return builder.sum(node, [Term(resized)], shift=value * outside)
 
 
-def _kept(length: int) -> Axis:
-    return Axis(length, length, Fraction(1), "asymmetric")
+def _outside(axes: Mapping[int, Axis], shape: tuple[int, ...]) -> Array:
+    """Returns which values lie outside of the operand along some axis, broadcastable to their shape."""
+    outside = np.zeros((1,) * len(shape), np.bool_)
+    for a, axis in axes.items():
+        if axis.region is not None:
+            outside = outside | axis.outside.reshape((-1, *(1 for _ in shape[a + 1 :])))
+    return outside
 
 
 def _weights(node: Node, axis: Axis, mode: str) -> Array:
     check_size((axis.out, axis.length))
-    if axis.scale == 1:
-        return np.eye(axis.length)
+    weights = _interpolated(node, axis, mode)
+    return weights if axis.region is None else np.where(axis.outside[:, None], 0.0, weights)
+
+
+def _interpolated(node: Node, axis: Axis, mode: str) -> Array:
     antialias = node.integer("antialias", 0) == 1
     if mode in ("linear", "bilinear"):
         return interpolated(axis, linear(), antialias=antialias)

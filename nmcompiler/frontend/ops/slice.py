@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder
+from nmcompiler.frontend.forms import FIRST_SIGNAL
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
-from nmcompiler.frontend.values import Refusal, Wire, axis_of, integers
+from nmcompiler.frontend.values import MixesSamples, Refusal, Wire, axis_of, integers
 
 _TO_THE_END = 2**31 - 1  # writers spell 'to the end' as the largest number of some type
 
 
-@operator("Slice")
+@operator("Slice", FIRST_SIGNAL)
 def slice_by_attributes(node: Node, builder: Builder) -> Wire:
     """Until opset 9 the bounds are attributes, and every step is 1."""
     return _slice(
@@ -20,7 +21,7 @@ def slice_by_attributes(node: Node, builder: Builder) -> Wire:
     )
 
 
-@operator("Slice", since=10)
+@operator("Slice", FIRST_SIGNAL, since=10)
 def slice_by_operands(node: Node, builder: Builder) -> Wire:
     """From opset 10 on they are operands."""
     axes, steps = (integers(node.constant(k)) if node.has(k) else None for k in (3, 4))
@@ -45,7 +46,7 @@ def _slice(
         axis = axis_of(stated, ids.ndim)
         if step == 0:
             raise Refusal("has a step of 0")
-        if axis == 0:
+        if node.batched and axis == 0:
             _check_whole_batch(start, end, step, node.batch)
             continue
         taken = _positions(start, end, step, ids.shape[axis])
@@ -58,7 +59,7 @@ def _slice(
 def _check_whole_batch(start: int, end: int, step: int, batch: int | None) -> None:
     whole = end >= (_TO_THE_END if batch is None else batch)
     if start != 0 or step != 1 or not whole:
-        raise Refusal("takes samples out of the batch (axis 0)")
+        raise MixesSamples("takes samples out of the batch (axis 0)")
 
 
 def _positions(start: int, end: int, step: int, length: int) -> range:

@@ -15,6 +15,6 @@ def transpose(node: Node, builder: Builder) -> Wire:
     order = node.integers("perm") or tuple(reversed(range(ids.ndim)))
     if sorted(order) != list(range(ids.ndim)):
         raise Refusal(f"perm {list(order)} does not fit a tensor of rank {ids.ndim}")
-    if order[0] != 0:
-        raise Refusal(f"perm {list(order)} moves the batch out of axis 0")
+    if order and order[0] != 0:
+        node.spare_batch(0, f"perm {list(order)} moves the batch out of axis 0")
     return Wire(ids.transpose(order))

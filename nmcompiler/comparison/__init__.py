@@ -1,0 +1,22 @@
+"""One network on many chips, in many spike codes and sizes: what each of them would be."""
+
+from __future__ import annotations
+
+from nmcompiler.comparison.cases import Case, Sizes, cases
+from nmcompiler.comparison.journal import Journal
+from nmcompiler.comparison.measure import Subject, comparison_facts, measured, read_subject
+from nmcompiler.comparison.pareto import Criterion, criteria, mark_best
+
+__all__ = [
+    "Case",
+    "Criterion",
+    "Journal",
+    "Sizes",
+    "Subject",
+    "cases",
+    "comparison_facts",
+    "criteria",
+    "mark_best",
+    "measured",
+    "read_subject",
+]

@@ -14,10 +14,11 @@ the same for every code::
 - ``boundary``: 1 in the first step of every window but the first, else 0.
 - ``minimum``, ``maximum``: range of the registers. A register that would leave it is clipped once a step,
   and every clipped register counts one saturation.
-- ``aux`` (n,) int64: free state of the code, zero at the start of a sample.
+- ``aux`` (n,) int64: free state of the code, zero at the start of a sample. In a code that ``streams`` it is
+  the value as sent so far, and stays from frame to frame of a stream.
 - ``out`` (n,) int32: receives the value that each neuron sends in this step, 0 for none.
 - ``step``: steps since the block's ``fire_start``; ``fire`` is called only while ``0 <= step < steps``,
-  and never for a read-out. ``steps``: how many steps the block fires for.
+  and never for a read-out without levels. ``steps``: how many steps the block fires for.
 - ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign, 2 where a spike may be taken back.
 - ``above``: 1 on chips that fire on v > θ, where membranes start one higher; 0 for v ≥ θ.
 """
@@ -49,6 +50,8 @@ class Coding:
         title: One line for people.
         exact: Whether its result equals the golden network bit for bit.
         windowed: Whether a window can be executed in one pass with multiplier q.
+        streams: Whether samples can be run as the frames of one stream, in which neurons send only changes.
+        divides: Whether firing divides by θ, which must then be at least 1.
         integrate: What a step does to the registers of a block; see the module's docstring.
         fire: What a block sends in a step of its firing; see the module's docstring.
         input_encodings: How inputs may enter, the preferred one first; each must also be in the target's.
@@ -58,6 +61,8 @@ class Coding:
     title: ClassVar[str]
     exact: ClassVar[bool]
     windowed: ClassVar[bool]
+    streams: ClassVar[bool] = False
+    divides: ClassVar[bool] = False
     input_encodings: ClassVar[tuple[str, ...]]
     integrate: ClassVar[StepFunction]
     fire: ClassVar[StepFunction]
@@ -94,6 +99,16 @@ class Coding:
         }
         return Spiking(network, self.name, schedule, neurons, input_encoding)
 
+    def payload_bits(self, levels: int, signed: bool, *, changes: bool = False) -> int:
+        """Returns the bits of the value that an event carries, its sign included; 0 for unit spikes.
+
+        Args:
+            levels: L of the population.
+            signed: Whether its values carry a sign.
+            changes: Whether events carry changes of the value, as on a stream.
+        """
+        return 0
+
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns the closed form: entry q is the number of spikes that stand for the value q ≤ levels."""
         raise NotImplementedError
@@ -120,12 +135,13 @@ def windowed_schedule(coding: Coding, network: Network) -> Schedule:
     """Returns the schedule of a code with windows: every population fires at the end of its window.
 
     A window is as long as its longest population. Right-aligned firing lets spikes of different L meet in
-    the first step of the next window. A read-out takes one step: it is read after the last delivery.
+    the first step of the next window. A read-out without levels takes one step: it is read after the last
+    delivery.
     """
     depth = depths(network)
 
     def steps(population: Population) -> int:
-        return 1 if population.role == "readout" else coding.steps(population.levels)
+        return coding.steps(population.levels) if population.sends else 1
 
     lengths = [0] * (max(depth.values(), default=0) + 1)
     for population in network.graph:
@@ -137,7 +153,7 @@ def windowed_schedule(coding: Coding, network: Network) -> Schedule:
     for population in network.graph:
         window = depth[population.name]
         end = starts[window] + lengths[window]
-        fire_start = starts[window] if population.role == "readout" else end - steps(population)
+        fire_start = end - steps(population) if population.sends else starts[window]
         slots[population.name] = Slot(
             window, fire_start, steps(population), population.levels, population.signed
         )

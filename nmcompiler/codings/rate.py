@@ -6,10 +6,10 @@ import numpy as np
 
 from nmcompiler.codings.base import Coding, IntArray, depths
 from nmcompiler.ir.bounds import accumulator_bound
-from nmcompiler.ir.network import Network
+from nmcompiler.ir.network import Network, Population
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters
-from nmcompiler.target.model import Target
+from nmcompiler.target.model import BiasFormat, Target
 
 __all__ = ["Rate"]
 
@@ -25,6 +25,12 @@ class Rate(Coding):
     take back a spike: it sends −1 while v < 0 and it has sent more than it took back (``signed`` = 2).
     A population of depth d is active in the steps d … d + T − 1, and skips are delayed by the depth
     difference: then the chip equals the same network executed layer by layer.
+
+    With ``settle`` = k, a hidden population first integrates for k steps without firing. Spikes that arrive
+    unevenly then even out before they are answered, which matters most where no spike can be taken back: a
+    neuron that fires in error never makes up for it (Hao et al., "Reducing ANN-SNN conversion error through
+    residual membrane potential", 2023, wait likewise). Each layer takes k steps more; from k = T − 1 on it
+    fires with all its arrivals before it, as in ``rate-sync``. The currents of these steps stand in v₀.
     """
 
     name = "rate"
@@ -34,39 +40,60 @@ class Rate(Coding):
     input_encodings = ("current", "spikes")
     most_fraction_bits = 8
 
+    def __init__(self, settle: int = 0) -> None:
+        """Takes how many steps a hidden population integrates before it may fire."""
+        self.settle = settle
+
     def steps(self, levels: int) -> int:
         """Returns ``levels``, which is T in this code."""
         return levels
 
     def schedule(self, network: Network, *, timesteps: int | None = None) -> Schedule:
-        """Returns T active steps for every population, starting at its depth."""
+        """Returns T active steps for every population, starting ``settle`` steps after its first arrivals."""
         if timesteps is None:
-            timesteps = max(p.levels for p in network.graph if p.role != "readout")
+            timesteps = max(p.levels for p in network.graph if p.sends)
+        arrival: dict[str, int] = {}
+        start: dict[str, int] = {}
+        for p in network.graph:
+            arrival[p.name] = 1 + max((start[s] for s in network.graph.predecessors(p.name)), default=-1)
+            start[p.name] = arrival[p.name] + (self.settle if p.fires else 0)
         depth = depths(network)
         slots = {
-            p.name: Slot(depth[p.name], depth[p.name], timesteps, p.levels, p.signed) for p in network.graph
+            p.name: Slot(depth[p.name], start[p.name], timesteps, p.levels, p.signed) for p in network.graph
         }
         delays = {
-            (e.source, e.target): depth[e.target] - depth[e.source]
+            (e.source, e.target): arrival[e.target] - start[e.source]
             for e in network.graph.edges()
-            if depth[e.target] - depth[e.source] > 1
+            if arrival[e.target] - start[e.source] > 1
         }
-        return Schedule(self.name, (0,), max(depth.values()) + timesteps, slots, delays)
+        return Schedule(self.name, (0,), max(s.fire_end for s in slots.values()), slots, delays)
 
     def neurons(self, network: Network, name: str, slot: Slot, target: Target) -> NeuronParameters:
-        """Returns thresholds and a bias current with f fractional bits, as many as the membrane has room for.
+        """Returns thresholds and a bias current with f fractional bits, as many as the chip has room for.
 
-        The current of a step is ``round(bias · 2^f / T)``; weights and thresholds count 2^f likewise.
+        The current of a step is ``bias · 2^f / (T + settle)``, rounded to what the chip can hold; weights
+        and thresholds count 2^f likewise.
         """
         population = network.graph.node(name)
-        room = target.membrane_max // max(1, accumulator_bound(network, name))
-        shift = min(self.most_fraction_bits, max(0, room.bit_length() - 1))
+        fires = population.fires
+        waited = self.settle if fires else 0
+        steps = slot.steps + waited
+        shift = self._fraction_bits(network, population, steps, target)
         theta = population.theta << shift
-        current = (2 * (population.bias << shift) + slot.steps) // (2 * slot.steps)
-        start = theta // 2 if population.role != "readout" else np.zeros_like(theta)
-        takes_back = population.role == "hidden" and target.signed_spikes
-        signed = 1 if population.signed else 2 if takes_back else 0
+        current = _held(population.bias << shift, steps, target.bias)
+        start = theta // 2 + waited * current if fires else np.zeros_like(theta)
+        signed = 1 if population.signed else 2 if fires and target.signed_spikes else 0
         return NeuronParameters(theta, start, current, shift, signed)
+
+    def _fraction_bits(self, network: Network, population: Population, steps: int, target: Target) -> int:
+        room = target.membrane_max // max(1, accumulator_bound(network, population.name))
+        if population.fires:
+            most = (1 << target.threshold.bits) - 1
+            room = min(room, most // max(1, int(population.theta.max())))
+        if target.bias is not None and population.bias.any():
+            largest = -(-int(np.abs(population.bias).max()) // steps)
+            room = min(room, _largest(target.bias) // max(1, largest))
+        return min(self.most_fraction_bits, max(0, room.bit_length() - 1))
 
     def spikes_per_value(self, levels: int) -> IntArray:
         """Returns q: the spikes that a value takes when none is sent and taken back."""
@@ -136,3 +163,23 @@ class Rate(Coding):
                 v[i] += th
                 out[i] = -1
             aux[i] += out[i]
+
+
+def _largest(bias: BiasFormat) -> int:
+    return ((1 << bias.mantissa_bits - 1) - 1) << bias.exponent_max
+
+
+def _held(total: IntArray, steps: int, bias: BiasFormat | None) -> IntArray:
+    """Returns the nearest ``mantissa · 2**exponent`` to ``total / steps``, int64."""
+    unit = np.ones_like(total)
+    if bias is not None:
+        most = (1 << bias.mantissa_bits - 1) - 1
+        for _ in range(bias.exponent_max):
+            unit = np.where(np.abs(_nearest(total, steps * unit)) > most, 2 * unit, unit)
+    held: IntArray = unit * _nearest(total, steps * unit)
+    return held
+
+
+def _nearest(total: IntArray, parts: IntArray) -> IntArray:
+    quotient: IntArray = (2 * total + parts) // (2 * parts)
+    return quotient

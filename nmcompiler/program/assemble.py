@@ -126,6 +126,7 @@ def _outputs(spiking: Spiking) -> tuple[ProgramOutput, ...]:
             np.asarray(port.order, np.int64),
             float(graph.node(port.node).scale[0]),
             port.host_ops,
+            None if port.off is None else np.asarray(port.off, np.int64),
         )
         for port in spiking.network.outputs
     )

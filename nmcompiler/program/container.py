@@ -11,7 +11,7 @@ import numpy as np
 
 from nmcompiler.errors import InputFileError, TargetFileError
 from nmcompiler.ir.kernels import Array
-from nmcompiler.ir.layers import HostOp
+from nmcompiler.ir.layers import HOST_CASTS, HostOp
 from nmcompiler.program.golden import golden_from, golden_members
 from nmcompiler.program.layout import ARRAYS, Names, Program, ProgramInput, ProgramOutput
 from nmcompiler.program.members import (
@@ -36,7 +36,7 @@ _NAMES = "names/names.json"
 _SOURCE = "source/model.onnx"
 _HOST_OPS = {  # whether it has axes
     **dict.fromkeys(("Softmax", "LogSoftmax", "ArgMax", "ArgMaxLast"), True),
-    **dict.fromkeys(("Sigmoid", "Tanh"), False),
+    **dict.fromkeys(("Sigmoid", "Tanh", *HOST_CASTS), False),
 }
 _ENCODINGS = ("spikes", "current", "graded", "host")
 _REPORT: Mapping[str, type | tuple[type, ...]] = {
@@ -105,6 +105,8 @@ def _members(program: Program, include_source: bool) -> Iterator[tuple[str, byte
         yield f"io/input{k}/offset.npy", array_bytes(port.offset.astype("<f8"))
     for k, output in enumerate(program.outputs):
         yield f"io/output{k}/order.npy", array_bytes(output.order.astype("<i8"))
+        if output.off is not None:
+            yield f"io/output{k}/off.npy", array_bytes(output.off.astype("<i8"))
     if program.names is not None:
         names = program.names
         document = {
@@ -241,6 +243,7 @@ def _input(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> Pr
 
 
 def _output(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> ProgramOutput:
+    off = f"io/output{k}/off.npy"
     return ProgramOutput(
         name=str(entry["name"]),
         shape=tuple(_whole(side) for side in entry["shape"]),
@@ -248,6 +251,7 @@ def _output(k: int, entry: Mapping[str, Any], members: Mapping[str, bytes]) -> P
         order=_table(members, f"io/output{k}/order.npy", "<i8"),
         scale=float(entry["scale"]),
         host_ops=tuple(_host_op(op, len(entry["shape"])) for op in entry["host_ops"]),
+        off=_table(members, off, "<i8") if off in members else None,
     )
 
 

@@ -51,6 +51,7 @@ def golden_members(spiking: Spiking) -> dict[str, bytes]:
                 "shape": list(p.shape),
                 "node": p.node,
                 "order": arrays.add(p.order),
+                "off": None if p.off is None else arrays.add(p.off),
                 "host_ops": [asdict(op) for op in p.host_ops],
             }
             for p in spiking.network.outputs
@@ -204,6 +205,7 @@ class _Reader:
                     graph.node(p["node"]).name,
                     self._ints(p["order"]),
                     tuple(HostOp(h["op"], tuple(h["axes"]), h["keeps_axis"]) for h in p["host_ops"]),
+                    None if p.get("off") is None else self._ints(p["off"]),
                 )
                 for p in document["outputs"]
             ),

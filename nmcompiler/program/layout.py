@@ -130,9 +130,10 @@ class ProgramInput:
 
 @dataclass(frozen=True, eq=False)
 class ProgramOutput:
-    """How the host turns read-out membranes into results.
+    """How the host turns what it reads from the chip into results.
 
-    ``y[j] = scale · membrane[order[j]]``, membranes in the flat order of the read-out population.
+    ``y[j] = scale · (r[order[j]] − r[off[j]])``, r in the flat order of the read-out population: its
+    membranes, or the values that it sends where it has levels.
 
     Attributes:
         name: Name of the ONNX output.
@@ -141,6 +142,7 @@ class ProgramOutput:
         order: ``(n,)`` int64.
         scale: One for all outputs.
         host_ops: What the host computes from that value, in order, to get the ONNX output.
+        off: ``(n,)`` int64: the off halves; None where a value has no halves, and nothing is subtracted.
     """
 
     name: str
@@ -149,6 +151,12 @@ class ProgramOutput:
     order: IntArray
     scale: float
     host_ops: tuple[HostOp, ...] = ()
+    off: IntArray | None = None
+
+    def read(self, results: IntArray) -> IntArray:
+        """Returns whole numbers ``(N, n)`` of the output from the results ``(N, size)`` of its population."""
+        read = results[:, self.order]
+        return read if self.off is None else read - results[:, self.off]
 
 
 @dataclass(frozen=True)
@@ -196,6 +204,12 @@ class Program:
     golden: Spiking | None = None
     source: bytes | None = None
     extra: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def output_levels(self) -> int | None:
+        """Largest value of the outputs; None where they are read from membranes."""
+        read = np.isin(self.column("population"), [port.population for port in self.outputs])
+        return int(self.column("levels")[read].max(initial=0)) or None
 
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """Returns one column of ``blocks``."""

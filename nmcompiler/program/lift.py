@@ -213,11 +213,18 @@ def _port_differences(program: Program, spiking: Spiking) -> Iterator[str]:
         same = (
             (out.name, out.shape, out.population) == (wanted.name, tuple(wanted.shape), numbers[wanted.node])
             and np.array_equal(out.order, wanted.order)
-            and bool((node.scale == out.scale).all())
+            and np.array_equal(_or_none(out.off), _or_none(wanted.off))
+            and bool((np.abs(node.scale) == abs(out.scale)).all())
+            and out.scale == node.scale[0]
             and out.host_ops == tuple(wanted.host_ops)
         )
         if not same:
             yield f"output '{wanted.name}' differs from the network's in name, shape, population or tables"
+
+
+def _or_none(order: Array | None) -> Array:
+    """Returns an order, an empty one where there is none."""
+    return np.zeros(0, np.int64) if order is None else order
 
 
 class _Comparison:

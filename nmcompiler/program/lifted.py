@@ -29,7 +29,7 @@ class LiftedPopulation:
         number: Its number.
         shape: ``(height, width, channels)``, from its boxes.
         is_input: Whether the host feeds it.
-        levels: Largest value L; 0 for a read-out.
+        levels: Largest value L; 0 for a read-out that is read from its membrane.
         signed: 0, 1 or 2 as in the program format.
         window: When it fires.
         fire_start: When it fires.
@@ -55,7 +55,7 @@ class LiftedPopulation:
 
     @property
     def bias(self) -> Array:
-        """Bias of each neuron in codes without current: ``v0 − ⌊θ/2⌋``, ``v0`` for read-outs."""
+        """Bias of each neuron in codes without current: ``v0 − ⌊θ/2⌋``, ``v0`` where it has no levels."""
         bias: Array = self.v0 - self.theta // 2 if self.levels else self.v0
         return bias
 

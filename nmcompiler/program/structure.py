@@ -183,10 +183,15 @@ def _ports(program: Program) -> Iterator[str]:
         yield from _order(port.name, port.order, int(n[rows[0]]), _size(port.shape))
     for output in program.outputs:
         rows = population == output.population
-        if not rows.any() or program.column("levels")[rows].any():
+        levels = program.column("levels")[rows]
+        if not rows.any() or (kind[rows] == BlockKind.INPUT).any() or (levels != levels[0]).any():
             yield f"output '{output.name}' reads no read-out"
         yield from _shape(output.name, output.shape, int(n[rows].sum()))
-        yield from _order(output.name, output.order, _size(output.shape), int(n[rows].sum()))
+        for order in (output.order, output.off):
+            if order is not None:
+                yield from _order(output.name, order, _size(output.shape), int(n[rows].sum()))
+        if output.off is not None and not levels.all():
+            yield f"output '{output.name}' has off halves, and reads membranes"
         if not np.isfinite(output.scale):
             yield f"output '{output.name}' has a scale that is not finite"
     fed = {port.population for port in program.inputs}

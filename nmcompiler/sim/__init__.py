@@ -4,5 +4,6 @@ from nmcompiler.sim.certificate import Certificate, certificate
 from nmcompiler.sim.engine import Simulator
 from nmcompiler.sim.ports import decode, encode
 from nmcompiler.sim.result import Record, RunResult
+from nmcompiler.sim.stream import Stream
 
-__all__ = ["Certificate", "Record", "RunResult", "Simulator", "certificate", "decode", "encode"]
+__all__ = ["Certificate", "Record", "RunResult", "Simulator", "Stream", "certificate", "decode", "encode"]

@@ -4,7 +4,11 @@ Let ``low`` and ``high`` of a neuron be the sums, over its synapses, of the smal
 (≥ 0) that each can bring: weight · L, or −weight · L where the source is signed (SEMANTICS §3). In a
 windowed code, what has arrived by any step lies between them, in whatever order and in whatever digits it
 comes: a membrane integrates within ``v0 + low … v0 + high``, a dendrite within ``low … high``. Firing only
-moves a membrane towards ``0 … θ``, or turns it over to at most ``(L + 1)·θ − 1``.
+moves a membrane towards ``0 … θ``, or turns it over to at most ``(L + 1)·θ − 1``, or leaves it.
+
+In ``ttfs`` a spike that stands for q counts once in each of q steps, so by any step it has counted k times,
+0 ≤ k ≤ q: weight · k lies between what the synapse can bring at least and at most, and the sum over the
+synapses between ``low`` and ``high``. The slope holds each spike at most once, and once ≤ L times.
 
 In ``rate`` a source brings at most its peak in each of its steps. A membrane that fired stands between 0
 and θ, and what arrives afterwards is again at most the sum: ``min(v0, 0) + low … max(v0, θ) + high``.

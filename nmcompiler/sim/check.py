@@ -94,7 +94,9 @@ def _check_ports(program: Program) -> None:
         require(_inside(port.order, 0, flat), f"input '{port.name}' reads outside its samples")
     for out in program.outputs:
         size = int(n[population == out.population].sum())
-        require(_inside(out.order, 0, size), f"output '{out.name}' reads outside its population")
+        for order in (out.order, out.off):
+            inside = order is None or _inside(order, 0, size)
+            require(inside, f"output '{out.name}' reads outside its population")
     fed = {p.population for p in program.inputs}
     require(fed == set(population[kind == BlockKind.INPUT].tolist()), "an input population has no port")
 

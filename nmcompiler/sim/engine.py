@@ -20,6 +20,7 @@ from nmcompiler.sim.literal import run_literally
 from nmcompiler.sim.load import Loaded, load
 from nmcompiler.sim.ports import as_samples, encode
 from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
+from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Store, TileCounters
 from nmcompiler.sim.windowed import Windows, prepare, run_windowed
 
@@ -28,6 +29,7 @@ __all__ = ["Simulator"]
 # A tile is long enough to share the cost of a call, short enough to stay in the cache and for Ctrl-C.
 _TILE_SAMPLES = 25
 _TILE_NEURONS = 500_000
+_TILE_STEPS = 16
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
@@ -55,6 +57,7 @@ class Simulator:
         progress: Progress = silent,
         literal: bool = False,
         check: bool = True,
+        stream: Stream | bool = False,
     ) -> RunResult:
         """Runs samples; the result does not depend on the number of threads.
 
@@ -65,13 +68,17 @@ class Simulator:
             progress: Told how far the run is, between tiles of samples, by the thread that called.
             literal: Run everything step by step.
             check: Compare both paths on the first samples; only later parts of one run may leave it out.
+            stream: Run the samples as consecutive frames of one stream, one after the other: neurons send
+                only what changes. A stream of ``start_stream`` goes on from run to run.
 
         Raises:
             InputFileError: Where the samples do not suit the program, or the program is damaged.
             NotVerified: Where the two paths differ.
+            UsageError: Where code or chip cannot run a stream.
         """
         if threads < 1:
             raise UsageError(f"a run with {threads} threads", allowed="1 or more")
+        frames = self.start_stream() if stream is True else stream or None
         start, compiled = time.perf_counter(), compile_seconds()
         record = record or Record()
         encoded = encode(self.program, as_samples(self.program, x))
@@ -79,9 +86,10 @@ class Simulator:
         windowed = not literal and not record.trains and self.certificate.windowed
         checked = min(samples, _CHECKED_SAMPLES) if check else 0
         if windowed and checked:
-            self._check_first(encoded, checked)
+            self._check_first(encoded, checked, frames)
         store = Store(self._loaded, samples, record)
-        run_tile = self._runner(windowed, encoded, store)
+        run_tile = self._runner(windowed, encoded, store, frames)
+        threads = threads if frames is None else 1
         counters = list(_tiles(run_tile, self._tile_samples, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
@@ -105,6 +113,10 @@ class Simulator:
             wall_seconds=time.perf_counter() - start,
         )
 
+    def start_stream(self) -> Stream:
+        """Returns a stream before its first frame, or raises ``UsageError`` where there can be none."""
+        return Stream.start(self._loaded)
+
     @cached_property
     def certificate(self) -> Certificate:
         """Which blocks cannot saturate."""
@@ -124,23 +136,28 @@ class Simulator:
 
     @property
     def _tile_samples(self) -> int:
-        return max(1, min(_TILE_SAMPLES, _TILE_NEURONS // self._loaded.neurons))
+        # The literal path holds what inputs send in all of their steps.
+        trains = sum(b.n * b.slot.steps for b in self._loaded.blocks if b.is_input)
+        return max(1, min(_TILE_SAMPLES, _TILE_NEURONS // max(self._loaded.neurons, trains // _TILE_STEPS)))
 
-    def _runner(self, windowed: bool, encoded: Sequence[Int64Array], store: Store) -> _RunTile:
+    def _runner(
+        self, windowed: bool, encoded: Sequence[Int64Array], store: Store, stream: Stream | None
+    ) -> _RunTile:
         # Looked up here, not in the threads that run the tiles.
         if windowed:
             windows = self._windows
-            return lambda rows: run_windowed(windows, encoded, rows, store)
+            return lambda rows: run_windowed(windows, encoded, rows, store, stream)
         loaded = self._loaded
-        return lambda rows: run_literally(loaded, encoded, rows, store)
+        return lambda rows: run_literally(loaded, encoded, rows, store, stream)
 
-    def _check_first(self, encoded: Sequence[Int64Array], samples: int) -> None:
+    def _check_first(self, encoded: Sequence[Int64Array], samples: int, stream: Stream | None) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""
         rows = slice(0, samples)
         record = Record(values=True, membranes=True)
         stores = [Store(self._loaded, samples, record) for _ in range(2)]
-        literal = run_literally(self._loaded, encoded, rows, stores[0])
-        windowed = run_windowed(self._windows, encoded, rows, stores[1])
+        first, second = (None if stream is None else stream.copy() for _ in range(2))
+        literal = run_literally(self._loaded, encoded, rows, stores[0], first)
+        windowed = run_windowed(self._windows, encoded, rows, stores[1], second)
         differing = _difference(stores[0], stores[1], literal, windowed)
         if differing:
             raise NotVerified(

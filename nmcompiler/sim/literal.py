@@ -10,12 +10,19 @@ from nmcompiler.sim import kernels
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
+from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
 
 __all__ = ["run_literally"]
 
 
-def run_literally(loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
+def run_literally(
+    loaded: Loaded,
+    encoded: Sequence[Int64Array],
+    rows: slice,
+    store: Store,
+    stream: Stream | None = None,
+) -> TileCounters:
     """Runs a tile of samples and keeps what the store wants.
 
     Args:
@@ -23,8 +30,22 @@ def run_literally(loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, st
         encoded: Values of the input neurons, ``(N, n)`` for each port.
         rows: The samples of the tile.
         store: Receives values, membranes and trains.
+        stream: Where the samples are frames of a stream: how far it is; moved on.
     """
-    tile = _Tile(loaded, encoded, rows, store)
+    if stream is None:
+        return _run(_Tile(loaded, encoded, rows, store))
+    counts, saturations = np.zeros(loaded.neurons, np.int64), 0
+    for row in range(rows.start, rows.stop):
+        tile = _Tile(loaded, encoded, slice(row, row + 1), store, stream)
+        counted = _run(tile)
+        tile.leave(stream)
+        counts += counted.counts
+        saturations += counted.saturations
+    return TileCounters(counts, saturations)
+
+
+def _run(tile: _Tile) -> TileCounters:
+    loaded = tile.loaded
     for t in range(loaded.program.total_steps):
         for block in loaded.blocks:
             if not block.is_input:
@@ -37,9 +58,16 @@ def run_literally(loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, st
 
 
 class _Tile:
-    """Registers of all blocks for S samples, and what is on its way between them."""
+    """Registers of all blocks for S samples, or one frame of a stream, and what is on its way."""
 
-    def __init__(self, loaded: Loaded, encoded: Sequence[Int64Array], rows: slice, store: Store) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        encoded: Sequence[Int64Array],
+        rows: slice,
+        store: Store,
+        stream: Stream | None = None,
+    ) -> None:
         self.loaded = loaded
         self.rows = rows
         self.store = store
@@ -51,6 +79,8 @@ class _Tile:
         ring = loaded.longest_delay
         self._sent = np.zeros((ring, total), np.int32)
         self._alive = np.zeros((ring, len(loaded.blocks)), np.uint8)
+        self._senders: list[set[int]] = [set() for _ in range(ring)]  # those that are alive
+        self._range = loaded.minimum, loaded.maximum
         self._arrivals = Arrivals(loaded, self.samples)
         self._touched = [False] * len(loaded.blocks)
 
@@ -66,10 +96,16 @@ class _Tile:
             v.reshape(-1, block.n)[:] = v0
         # A step that changed nothing changes nothing when it is repeated: the modes in which that is known.
         self._at_rest: list[set[tuple[int, int]]] = [set() for _ in blocks]
-        self._trains = {
-            index: loaded.coding.encode(q, blocks[index].slot)
-            for index, q in input_values(loaded, encoded, rows).items()
-        }
+        inputs = input_values(loaded, encoded, rows)
+        self._values_of: list[Array] | None = None
+        if stream is not None:
+            self._values_of = views(stream.values.copy(), blocks, 1)
+            for v, left in zip(self._v_of, views(stream.v, blocks, 1), strict=True):
+                v[:] = left
+            for aux, value in zip(self._aux_of, self._values_of, strict=True):
+                aux[:] = value
+            inputs = {index: q - self._values_of[index] for index, q in inputs.items()}
+        self._trains = {index: loaded.coding.encode(q, blocks[index].slot) for index, q in inputs.items()}
         self._integrate, self._fire = jit(loaded.coding.integrate), jit(loaded.coding.fire)
         self._count = jit(kernels.count_sent)
 
@@ -77,7 +113,7 @@ class _Tile:
         """The arrivals of every neuron are the sum over all values whose travel ends now."""
         for group in self.loaded.groups[block.index]:
             slot = (t - group.delay) % len(self._sent)
-            if self._alive[slot, group.sources].any():
+            if not group.sources.isdisjoint(self._senders[slot]):
                 sums = self._arrivals_of[block.index]
                 self._arrivals.add(group, self._sent[slot], self._alive[slot], sums)
                 self._touched[block.index] = True
@@ -99,8 +135,7 @@ class _Tile:
             block.n,
             active,
             boundary,
-            self.loaded.minimum,
-            self.loaded.maximum,
+            *self._range,
         )
         self.saturations += clipped
         if before is None:
@@ -125,9 +160,9 @@ class _Tile:
         now = t % len(self._sent)
         sent = self._sent_of[now][b]
         if not 0 <= j < slot.steps or block.is_readout:
-            if self._alive[now, b]:
+            if b in self._senders[now]:
                 sent[:] = 0
-                self._alive[now, b] = 0
+                self._mark(now, b, False)
             return
         if block.is_input:
             sent[:] = self._trains[b][j].reshape(-1)
@@ -145,11 +180,26 @@ class _Tile:
                 block.signed,
                 self.loaded.above,
             )
-        self._alive[now, b] = self._count(sent, self._counts_of[b], self.samples) > 0
-        if self._alive[now, b]:
+        fired = self._count(sent, self._counts_of[b], self.samples) > 0
+        self._mark(now, b, fired)
+        if fired:
+            if self._values_of is not None:
+                self._values_of[b] += sent
             self.store.add_sent(
                 block, self.rows, t, sent.reshape(-1, block.n), int(self.loaded.step_weights[b][j])
             )
+
+    def _mark(self, now: int, block: int, alive: bool) -> None:
+        self._alive[now, block] = alive
+        (self._senders[now].add if alive else self._senders[now].discard)(block)
+
+    def leave(self, stream: Stream) -> None:
+        """Hands the registers over to the next frame, and keeps the values that neurons now stand for."""
+        assert self._values_of is not None
+        for block, v, value in zip(self.loaded.blocks, self._v_of, self._values_of, strict=True):
+            mine = slice(block.gid0, block.gid0 + block.n)
+            stream.v[mine], stream.values[mine] = v, value
+            self.store.put_values(block, self.rows, value[None])
 
 
 def _same(before: tuple[Array, Array], after: tuple[Array, Array]) -> bool:

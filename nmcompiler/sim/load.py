@@ -44,12 +44,12 @@ class Block:
 
     @property
     def levels(self) -> int:
-        """Largest value, 0 for a read-out."""
+        """Largest value, 0 for a read-out that is read from its membrane."""
         return self.slot.levels
 
     @property
     def is_readout(self) -> bool:
-        """Whether its membrane is a result."""
+        """Whether its membrane is the result, and it sends nothing."""
         return not self.is_input and self.levels == 0
 
     @property
@@ -75,7 +75,7 @@ class LinkGroup:
     """
 
     delay: int
-    sources: Int64Array
+    sources: frozenset[int]
     resting: Array
     moving: Array
 
@@ -222,6 +222,9 @@ def _check_range(code: Coding, blocks: tuple[Block, ...], theta: Int64Array) -> 
         mine = [theta[b.gid0 : b.gid0 + b.n] for b in blocks if (b.slot.steps, b.levels) == (steps, levels)]
         largest = max(int(np.abs(t).max()) for t in mine)
         require(largest * widest < 2**62, f"a threshold of {largest} in a block of {levels} levels")
+    if code.divides:
+        firing = [theta[b.gid0 : b.gid0 + b.n] for b in blocks if not (b.is_input or b.is_readout)]
+        require(all(bool((t >= 1).all()) for t in firing), "a neuron has a threshold below 1")
 
 
 def _groups(links: Array, total_steps: int) -> tuple[LinkGroup, ...]:
@@ -231,7 +234,7 @@ def _groups(links: Array, total_steps: int) -> tuple[LinkGroup, ...]:
             break
         mine = links[links[:, kernels.DELAY] == delay]
         moves = mine[:, kernels.TARGET_STRIDE] != 0
-        sources = np.unique(mine[:, kernels.SOURCE]).astype(np.int64)
+        sources = frozenset(mine[:, kernels.SOURCE].tolist())
         groups.append(LinkGroup(delay, sources, mine[~moves], mine[moves]))
     return tuple(groups)
 

@@ -1,4 +1,4 @@
-"""The host's side: samples become values of input neurons, read-out membranes become results."""
+"""The host's side: samples become values of input neurons, what read-outs hold or send becomes results."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def _input_block(program: Program, population: int) -> int:
 def decode(program: Program, outputs: Sequence[Int64Array]) -> tuple[npt.NDArray[np.float32], ...]:
     """Returns the results in the units of the network, ``(N, *shape)`` for each output port.
 
-    ``y = scale · membrane[order]``, computed in float64.
+    ``y = scale · (r[order] − r[off])``, computed in float64.
 
     Args:
         program: The program.
         outputs: ``RunResult.outputs``.
     """
     return tuple(
-        (port.scale * membranes[:, port.order]).astype(np.float32).reshape(len(membranes), *port.shape)
-        for port, membranes in zip(program.outputs, outputs, strict=True)
+        (port.scale * port.read(results)).astype(np.float32).reshape(len(results), *port.shape)
+        for port, results in zip(program.outputs, outputs, strict=True)
     )

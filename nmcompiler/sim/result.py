@@ -38,10 +38,11 @@ class RunResult:
     channel) of its population.
 
     Attributes:
-        outputs: Per output port ``(N, n)`` int64: membranes of its read-out population.
-        values: Per population ``(N, size)`` int32, zero for read-outs; None where not recorded.
-        membranes: Per population ``(N, size)`` int64 at firing, for read-outs the result, zero for inputs;
-            None where not recorded.
+        outputs: Per output port ``(N, size)`` int64: membranes of its read-out population, or its values
+            where it has levels.
+        values: Per population ``(N, size)`` int32, zero for those without levels; None where not recorded.
+        membranes: Per population ``(N, size)`` int64 at firing, for read-outs without levels the result,
+            zero for inputs; None where not recorded.
         trains: Per population ``(N, total steps, size)`` int32; None where not recorded.
         spikes: ``(populations,)`` int64: events sent, all samples together.
         spikes_per_neuron: ``(neurons,)`` int64, in the order of global numbers.

@@ -34,19 +34,32 @@ class Store:
     def __init__(self, loaded: Loaded, samples: int, record: Record) -> None:
         sizes = loaded.population_sizes
         steps = loaded.program.total_steps
-        read = {o.population for o in loaded.program.outputs}
-        self._values = [np.zeros((samples, n), np.int32) for n in sizes] if record.values else None
+        self._read = [o.population for o in loaded.program.outputs]
+        sent = {b.population for b in loaded.blocks if not b.is_readout}.intersection(self._read)
+        self._values = {
+            k: np.zeros((samples, n), np.int32) for k, n in enumerate(sizes) if record.values or k in sent
+        }
+        self._by_spikes = sent
         self._trains = [np.zeros((samples, steps, n), np.int32) for n in sizes] if record.trains else None
         self._membranes = {
-            k: np.zeros((samples, n), np.int64) for k, n in enumerate(sizes) if record.membranes or k in read
+            k: np.zeros((samples, n), np.int64)
+            for k, n in enumerate(sizes)
+            if record.membranes or (k in self._read and k not in sent)
         }
         self._record = record
-        self.outputs = tuple(self._membranes[o.population] for o in loaded.program.outputs)
+
+    @property
+    def outputs(self) -> tuple[Int64Array, ...]:
+        """``RunResult.outputs``."""
+        return tuple(
+            self._values[k].astype(np.int64) if k in self._by_spikes else self._membranes[k]
+            for k in self._read
+        )
 
     @property
     def values(self) -> tuple[Int32Array, ...] | None:
         """``RunResult.values``."""
-        return None if self._values is None else tuple(self._values)
+        return tuple(self._values.values()) if self._record.values else None
 
     @property
     def trains(self) -> tuple[Int32Array, ...] | None:
@@ -60,12 +73,12 @@ class Store:
 
     def put_values(self, block: Block, rows: slice, values: Array) -> None:
         """Keeps the values ``(S, n)`` of a block."""
-        if self._values is not None:
+        if block.population in self._values:
             self._values[block.population][rows, block.positions] = values
 
     def add_sent(self, block: Block, rows: slice, step: int, sent: Array, weight: int) -> None:
         """Adds what a block sent in one step, ``(S, n)``, to its values, and keeps it."""
-        if self._values is not None:
+        if block.population in self._values:
             self._values[block.population][rows, block.positions] += sent * np.int32(weight)
         if self._trains is not None:
             self._trains[block.population][rows, step, block.positions] = sent

@@ -17,6 +17,7 @@ from nmcompiler.sim.certificate import Bounds
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
+from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
 
 __all__ = ["Windows", "prepare", "run_windowed"]
@@ -69,8 +70,18 @@ def prepare(loaded: Loaded, reach: Sequence[Bounds]) -> Windows:
     return Windows(loaded, tuple(passes))
 
 
-def run_windowed(windows: Windows, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
-    """Runs a tile of samples and keeps what the store wants; arguments as in ``run_literally``."""
+def run_windowed(
+    windows: Windows,
+    encoded: Sequence[Int64Array],
+    rows: slice,
+    store: Store,
+    stream: Stream | None = None,
+) -> TileCounters:
+    """Runs a tile of samples and keeps what the store wants; arguments as in ``run_literally``.
+
+    A frame of a stream has the values and membranes that it has alone: only the events are fewer, one for
+    each value that is another than in the frame before.
+    """
     loaded = windows.loaded
     samples = rows.stop - rows.start
     values = np.zeros(samples * loaded.neurons, np.int32)
@@ -90,9 +101,15 @@ def run_windowed(windows: Windows, encoded: Sequence[Int64Array], rows: slice, s
             if store.wants_membranes(block):
                 membranes = acc.reshape(samples, -1).astype(np.int64) - loaded.above
                 store.put_membranes(block, rows, membranes)
+            if stream is not None:
+                stream.v[block.gid0 : block.gid0 + block.n] = acc[-block.n :]
             if block.is_readout:
                 continue
             jit(kernels.quantise)(acc, work.theta, loaded.above, block.lowest, block.levels, mine, samples)
-        jit(kernels.tally)(mine, work.spikes, counts_of[block.index], samples)
+        if stream is None:
+            jit(kernels.tally)(mine, work.spikes, counts_of[block.index], samples)
+        else:
+            changes = stream.send(block, mine.reshape(samples, -1))
+            counts_of[block.index][:] = np.count_nonzero(changes, axis=0)
         store.put_values(block, rows, mine.reshape(samples, -1))
     return TileCounters(counts, 0)

@@ -16,6 +16,7 @@ __all__ = [
     "InputEncoding",
     "Limits",
     "Mesh",
+    "Readout",
     "Target",
     "ThresholdFormat",
 ]
@@ -23,6 +24,7 @@ __all__ = [
 Evidence: TypeAlias = Literal["measured", "simulated", "derived", "vendor", "scaled", "modelled"]
 FigureKind: TypeAlias = Literal["marginal", "average"]
 InputEncoding: TypeAlias = Literal["spikes", "current", "graded", "host"]
+Readout: TypeAlias = Literal["membrane", "spikes"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,11 @@ class Target:
         fires_when: ``ge``: v ≥ θ; ``gt``: v > θ.
         reset: What a spike does to the membrane.
         signed_spikes: Whether a spike carries a sign.
+        graded_payload_bits: Bits of the value that an event can carry, its sign included; None where events
+            are unit spikes.
         input_encodings: How samples can enter, the preferred one first.
+        readout: What can be read of the last neurons, the preferred way first: their membranes, or the spikes
+            that they send.
         step_us: Duration of one step in microseconds, where known.
         figures: Published figures of time, energy and power, by key with the unit as ending:
             ``energy_per_synop_pj``, ``energy_per_neuron_update_active_pj``,
@@ -153,7 +159,9 @@ class Target:
     fires_when: Literal["ge", "gt"] = "ge"
     reset: Literal["subtract", "zero"] = "subtract"
     signed_spikes: bool = False
+    graded_payload_bits: int | None = None
     input_encodings: tuple[InputEncoding, ...] = ("spikes",)
+    readout: tuple[Readout, ...] = ("membrane",)
     step_us: Figure | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -98,10 +98,15 @@ def _check(target: Target, where: str) -> None:
         (bool(target.codings), "codings is empty"),
         (bool(target.input_encodings), "input_encodings is empty"),
         (bool(target.core_types), "core_types is empty"),
+        (bool(target.readout), "readout is empty (allowed: membrane, spikes; left out: membrane)"),
         (cells >= target.cores_per_chip, f"mesh has {cells} places for {target.cores_per_chip} cores"),
         (2 <= target.weight_bits <= 16, f"weight_bits is {target.weight_bits} (allowed: 2 to 16)"),
         (8 <= target.membrane_bits <= 48, f"membrane_bits is {target.membrane_bits} (allowed: 8 to 48)"),
         (1 <= target.threshold.bits <= 40, f"threshold.bits is {target.threshold.bits} (allowed: 1 to 40)"),
+        (
+            target.graded_payload_bits is None or 1 <= target.graded_payload_bits <= 32,
+            f"graded_payload_bits is {target.graded_payload_bits} (allowed: 1 to 32, or left out)",
+        ),
         (target.max_chips >= 1, f"max_chips is {target.max_chips} (allowed: 1 or more)"),
         (min(target.mesh.rows, target.mesh.columns) >= 1, "mesh has no rows or no columns"),
         (

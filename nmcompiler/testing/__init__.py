@@ -5,6 +5,7 @@ from nmcompiler.testing.conformance import BackendConformance
 from nmcompiler.testing.mutations import MUTATIONS, Mutation, mutations
 from nmcompiler.testing.networks import evaluate_naively, random_network, random_samples
 from nmcompiler.testing.programs import random_cores, random_program
+from nmcompiler.testing.streams import random_stream
 from nmcompiler.testing.suited import suited_network
 from nmcompiler.testing.targets import boundless_target, tiny_target
 
@@ -21,6 +22,7 @@ __all__ = [
     "random_network",
     "random_program",
     "random_samples",
+    "random_stream",
     "suited_network",
     "tiny_target",
 ]

@@ -28,7 +28,7 @@ _INNER_SHARE = 0.3
 _MAX_SIDE = 7
 
 
-def random_network(seed: int, *, levels: int | None = None) -> Network:
+def random_network(seed: int, *, levels: int | None = None, output_levels: int = 0) -> Network:
     """Returns a random integer network; equal seeds give equal networks.
 
     At least 30 % of its activations on random inputs lie strictly between their bounds (populations of
@@ -37,9 +37,10 @@ def random_network(seed: int, *, levels: int | None = None) -> Network:
     Args:
         seed: Any whole number.
         levels: L of every hidden population; None draws one for each.
+        output_levels: L of the read-outs, which then send their values; 0 leaves them their accumulators.
     """
     for attempt in range(100):
-        builder = Builder(np.random.default_rng([seed, attempt]), levels)
+        builder = Builder(np.random.default_rng([seed, attempt]), levels, output_levels=output_levels)
         _grow(builder)
         if builder.inner_share() >= _INNER_SHARE:
             return builder.network(f"random-{seed}")
@@ -65,7 +66,7 @@ def random_samples(network: Network, seed: int, count: int) -> dict[str, Array]:
 
 
 def evaluate_naively(network: Network, inputs: dict[str, Array]) -> dict[str, Array]:
-    """Returns the values of every population, ``(N, h, w, c)`` int64; read-outs give accumulators.
+    """Returns the values of every population, ``(N, h, w, c)`` int64; without levels, accumulators.
 
     ``inputs`` holds the integers of the input populations, by name.
     """
@@ -76,9 +77,7 @@ def evaluate_naively(network: Network, inputs: dict[str, Array]) -> dict[str, Ar
             continue
         terms = [(e.source, e.payload.kernel) for e in network.graph.in_edges(population.name)]
         accumulator = _accumulate(terms, values, population.shape) + population.bias
-        values[population.name] = (
-            accumulator if population.role == "readout" else _quantise(population, accumulator)
-        )
+        values[population.name] = _quantise(population, accumulator) if population.sends else accumulator
     return values
 
 
@@ -131,6 +130,7 @@ class Builder:
         rng: Source of every choice.
         levels: L of every hidden population, or None.
         unit_theta: Share of populations whose threshold is 1 whatever arrives.
+        output_levels: L of the read-outs; 0 where they are read from membranes.
         graph: What has grown so far.
         values: ``(N, h, w, c)`` of every population so far.
     """
@@ -138,6 +138,7 @@ class Builder:
     rng: np.random.Generator
     levels: int | None = None
     unit_theta: float = 0.08
+    output_levels: int = 0
     graph: PopulationGraph = field(default_factory=Graph)
     values: dict[str, Array] = field(default_factory=dict)
 
@@ -192,9 +193,15 @@ class Builder:
     def readout(self, shape: Shape, terms: Sequence[Term]) -> str:
         """Adds a read-out and returns its name."""
         bias = self.rng.integers(-50, 51, (1, 1, shape[2]))
-        one = np.ones((1, 1, 1), np.int64)
-        population = self._population(f"out{len(self.graph)}", shape, "readout", bias, one, 0, False, "Gemm")
-        self.values[population.name] = _accumulate(terms, self.values, shape) + bias
+        theta = np.ones((1, 1, 1), np.int64)
+        accumulator = _accumulate(terms, self.values, shape) + bias
+        levels, signed = self.output_levels, False
+        if levels:
+            signed = bool(self.rng.random() < 0.8)
+            theta = self._theta(accumulator, levels, signed)
+        name = f"out{len(self.graph)}"
+        population = self._population(name, shape, "readout", bias, theta, levels, signed, "Gemm")
+        self.values[name] = _quantise(population, accumulator) if levels else accumulator
         self._connect(population, terms)
         return population.name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nmcompiler.target.model import BiasFormat, CoreType, InputEncoding, Limits, Mesh, Target, ThresholdFormat
+from nmcompiler.target.model import BiasFormat, CoreType, InputEncoding, Limits, Mesh, Readout, Target, ThresholdFormat
 
 __all__ = ["boundless_target", "tiny_target"]
 
@@ -21,15 +21,17 @@ def tiny_target(
     columns: int = 16,
     cores: int | None = None,
     max_chips: int = 1,
-    codings: tuple[str, ...] = ("phase", "rate-sync", "rate"),
+    codings: tuple[str, ...] = ("phase", "rate-sync", "ttfs", "graded", "rate"),
     weight_bits: int = 8,
     weight_sharing: bool = True,
     threshold: ThresholdFormat | None = None,
     bias: BiasFormat | None = None,
     membrane_bits: int = 24,
     signed_spikes: bool = True,
+    graded_payload_bits: int | None = 16,
     fires_when: str = "ge",
-    input_encodings: tuple[InputEncoding, ...] = ("spikes", "current"),
+    input_encodings: tuple[InputEncoding, ...] = ("spikes", "current", "graded"),
+    readout: tuple[Readout, ...] = ("membrane", "spikes"),
 ) -> Target:
     """Returns a chip whose small cores force a network onto many of them.
 
@@ -53,8 +55,10 @@ def tiny_target(
         bias: Format of biases; None allows plain integers of 24 bits.
         membrane_bits: Bits of the registers.
         signed_spikes: Whether spikes carry a sign.
+        graded_payload_bits: Bits of the value of an event; None for unit spikes.
         fires_when: ``ge`` or ``gt``.
         input_encodings: How samples can enter.
+        readout: What outputs can be read from, the preferred way first.
     """
     limits = Limits(
         neurons, input_axons, output_axons, synapse_bits, state_bits, thresholds, fan_in, destinations
@@ -74,7 +78,9 @@ def tiny_target(
         membrane_bits=membrane_bits,
         fires_when="gt" if fires_when == "gt" else "ge",
         signed_spikes=signed_spikes,
+        graded_payload_bits=graded_payload_bits,
         input_encodings=input_encodings,
+        readout=readout,
     )
 
 

@@ -109,6 +109,61 @@ def test_a_rate_neuron_keeps_what_it_has_not_sent(inputs, theta):
     assert v[0] == theta // 2 + sum(inputs) - theta * total
 
 
+def test_ttfs_counts_an_arrival_in_every_step_until_the_window_ends():
+    code = coding("ttfs")
+    v, slope, current = np.array([5]), np.zeros(1, np.int64), np.zeros(1, np.int64)
+    for arrival, boundary in ((3, 0), (0, 0), (1, 1), (0, 0)):
+        code.integrate(np.array([arrival]), v, slope, current, 1, 0, boundary, -HUGE, HUGE)
+    assert v[0] == 5 + 3 * 3 + 1
+    assert slope[0] == 0
+
+
+@given(
+    membranes=st.lists(st.integers(-300, 300), min_size=1, max_size=20),
+    theta=st.integers(1, 25),
+    signed=st.integers(0, 1),
+)
+def test_a_ttfs_neuron_never_sends_twice(membranes, theta, signed):
+    """Not even where its membrane moves while it may fire."""
+    aux, out, sent, steps = np.zeros(1, np.int64), np.zeros(1, np.int32), [], len(membranes)
+    for step, v in enumerate(membranes):
+        coding("ttfs").fire(np.array([v]), aux, out, np.array([theta]), 1, step, steps, steps, signed, 0)
+        sent.append(int(out[0]))
+    assert np.count_nonzero(sent) <= 1
+
+
+@given(
+    membranes=st.lists(st.integers(-300, 300), min_size=1, max_size=20),
+    theta=st.integers(1, 25),
+    signed=st.integers(0, 1),
+    above=st.integers(0, 1),
+)
+def test_what_a_graded_neuron_has_sent_adds_up_to_its_value(membranes, theta, signed, above):
+    aux, out, total = np.zeros(1, np.int64), np.zeros(1, np.int32), 0
+    for v in membranes:
+        membrane = np.array([v + above])
+        coding("graded").fire(membrane, aux, out, np.array([theta]), 1, 0, 1, 7, signed, above)
+        total += int(out[0])
+        assert total == expected(v, theta, 7, signed)
+        assert membrane[0] == v + above
+
+
+@pytest.mark.parametrize("levels", [1, 7, 8, 15, 255])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_payload_holds_every_value_and_every_change_and_no_bit_is_spare(levels, signed):
+    code, lowest = coding("graded"), -levels if signed else 0
+    for changes, low, high in ((False, lowest, levels), (True, lowest - levels, levels - lowest)):
+        bits = code.payload_bits(levels, signed, changes=changes)
+        magnitude = bits - (low < 0)
+        assert 2**magnitude > high >= 2 ** (magnitude - 1)
+
+
+@pytest.mark.parametrize("name", sorted(set(CODINGS) - {"graded"}))
+def test_the_spikes_of_other_codes_carry_no_value(name):
+    assert coding(name).payload_bits(255, signed=True) == 0
+    assert not coding(name).streams
+
+
 def test_phase_weighs_early_arrivals_more_and_adds_them_at_the_boundary():
     code = coding("phase")
     v, dendrite, current = np.array([5]), np.zeros(1, np.int64), np.zeros(1, np.int64)
@@ -122,7 +177,7 @@ def test_phase_weighs_early_arrivals_more_and_adds_them_at_the_boundary():
 def test_registers_saturate_once_a_step_and_are_counted(name):
     v, dendrite, current = np.array([120, 0]), np.zeros(2, np.int64), np.zeros(1, np.int64)
     count = coding(name).integrate(np.array([1000, 3]), v, dendrite, current, 1, 1, 0, -128, 127)
-    assert count == 1
+    assert count == (2 if name == "ttfs" else 1)  # its slope clips, and so does the membrane that it joins
     assert max(v.max(), dendrite.max()) == 127
 
 

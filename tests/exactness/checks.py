@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from nmcompiler.codings import CODINGS
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.sim import Record, Simulator
 
+WINDOWED = ("phase", "rate-sync", "ttfs", "graded")
+CODES = (*WINDOWED, "rate")
+assert set(CODES) == set(CODINGS), "a new code is tried like the others"
 EVERYTHING = Record(values=True, membranes=True)
 
 
@@ -17,14 +21,14 @@ def mismatches(program, spiking, samples, **options):
     count = len(next(iter(samples.values())))
     wrong = {"outputs": 0, "activations": 0, "membranes": 0, "spikes": 0}
     for port, read in zip(program.outputs, result.outputs, strict=True):
-        wrong["outputs"] += int((read != golden.outputs[port.name].reshape(count, -1)).sum())
+        wrong["outputs"] += int((port.read(read) != golden.outputs[port.name].reshape(count, -1)).sum())
     for number, name in enumerate(spiking.network.graph.names()):
         population = spiking.network.graph.node(name)
         if population.role != "input":
             wrong["membranes"] += int(
                 (result.membranes[number] != golden.membranes[name].reshape(count, -1)).sum()
             )
-        if population.role != "readout":
+        if population.sends:
             values = golden.values[name].reshape(count, -1)
             wrong["activations"] += int((result.values[number] != values).sum())
             wrong["spikes"] += abs(int(result.spikes[number]) - closed_form(program.coding, values))
@@ -34,6 +38,8 @@ def mismatches(program, spiking, samples, **options):
 def closed_form(code, values):
     """Spikes that a population must send for its values (SEMANTICS, last column of the table of codes)."""
     magnitude = np.abs(values.astype(np.int64))
+    if code in ("ttfs", "graded"):
+        return int(np.count_nonzero(magnitude))
     return int(np.bitwise_count(magnitude).sum() if code == "phase" else magnitude.sum())
 
 

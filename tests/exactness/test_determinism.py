@@ -15,6 +15,8 @@ from nmcompiler.frontend.data import Samples
 from nmcompiler.testing import tiny_target
 from nmcompiler.testing.random_onnx import random_onnx, random_samples
 
+from .checks import CODES
+
 MAKE = """
 import hashlib, sys
 from pathlib import Path
@@ -23,7 +25,7 @@ from nmcompiler.testing import tiny_target
 from nmcompiler.testing.random_onnx import random_onnx, random_samples
 
 for seed in (1, 4):
-    for code in ("phase", "rate-sync", "rate"):
+    for code in ("phase", "rate-sync", "ttfs", "graded", "rate"):
         model = random_onnx(seed)
         calibration = random_samples(model, 24, seed)
         source = model.SerializeToString(deterministic=True)
@@ -47,7 +49,7 @@ def made_in_a_fresh_process(folder, hash_seed, threads):
 def test_programs_are_equal_byte_for_byte_in_any_process(tmp_path):
     first = made_in_a_fresh_process(tmp_path / "a", hash_seed=1, threads=1)
     second = made_in_a_fresh_process(tmp_path / "b", hash_seed=4242, threads=2)
-    assert len(first) == 6
+    assert len(first) == 10
     assert first == second
 
 
@@ -69,10 +71,10 @@ def spikes_of(program, samples, **options):
     return outputs, {name: run.facts[name] for name in kept}, run.facts["hops_per_sample"]
 
 
-@pytest.mark.parametrize("code", ["phase", "rate-sync", "rate"])
+@pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("seed", [1, 4])
 def test_placement_changes_hops_and_no_spike(seed, code):
-    programs = [compiled(seed, code, placement) for placement in (0, 1)]
+    programs = [compiled(seed, code, placement) for placement in (0, 2)]
     samples = Samples(random_samples(random_onnx(seed), 5, seed + 2), None)
     runs = [spikes_of(program, samples) for program in programs]
     assert all(run[:2] == runs[0][:2] for run in runs)
@@ -80,7 +82,7 @@ def test_placement_changes_hops_and_no_spike(seed, code):
     assert len(places) > 1  # else nothing was compared
 
 
-@pytest.mark.parametrize("code", ["phase", "rate-sync", "rate"])
+@pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("literal", [False, True])
 def test_threads_and_batches_change_no_spike_and_no_counter(code, literal):
     program = compiled(4, code)

@@ -23,10 +23,10 @@ from nmcompiler.testing import (
 from nmcompiler.testing.chain import placed_program
 from nmcompiler.testing.networks import evaluate_naively, inner_share
 
-from .checks import counters, mismatches, nothing_wrong
+from .checks import CODES, WINDOWED, counters, mismatches, nothing_wrong
 
-WINDOWED = ("phase", "rate-sync")
-DECLARING = sorted(name for name, (_, t) in targets().items() if set(WINDOWED) <= set(t.codings))
+DECLARING = sorted((name, code) for name, (_, t) in targets().items() for code in {*t.codings} & {*WINDOWED})
+FIRST_SEED = {"phase": 1000, "rate-sync": 0, "ttfs": 2000, "graded": 3000}
 
 
 def tiny(seed):
@@ -43,7 +43,7 @@ def tiny(seed):
 @pytest.mark.parametrize("code", WINDOWED)
 @pytest.mark.parametrize("seed", range(100))
 def test_a_random_network_is_exact_on_many_cores(seed, code):
-    network = random_network(seed + (1000 if code == "phase" else 0))
+    network = random_network(seed + FIRST_SEED[code])
     program, spiking = placed_program(network, tiny(seed), code, seed=seed)
     samples = random_samples(spiking.network, seed, 12)
     assert check_lift(program, spiking).ok
@@ -53,6 +53,8 @@ def test_a_random_network_is_exact_on_many_cores(seed, code):
     assert nothing_wrong(wrong)
     assert counters(two) == counters(literal)
     assert literal.saturations == 0
+    if code == "ttfs":
+        assert literal.spikes_per_neuron.max() <= 12  # one a sample
 
 
 def test_random_networks_keep_their_activations_inside():
@@ -67,8 +69,7 @@ def test_random_networks_keep_their_activations_inside():
     assert np.mean(np.array(shares) >= 0.3) >= 0.9
 
 
-@pytest.mark.parametrize("target", DECLARING)
-@pytest.mark.parametrize("code", WINDOWED)
+@pytest.mark.parametrize(("target", "code"), DECLARING)
 @pytest.mark.parametrize("seed", range(10))
 def test_a_random_network_is_exact_on_every_target_that_declares_the_code(seed, code, target):
     program, spiking = placed_program(random_network(seed), targets()[target][1], code)
@@ -96,7 +97,7 @@ def test_an_adversarial_network_is_exact(kind, code, fires_when, signed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), code=st.sampled_from(["phase", "rate-sync", "rate"]))
+@given(seed=st.integers(0, 10**6), code=st.sampled_from(CODES))
 def test_cores_and_placement_change_no_spike(seed, code):
     network = random_network(seed, levels=7)
     steps = 300 if code == "rate" else None

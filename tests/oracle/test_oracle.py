@@ -1,145 +1,16 @@
 """Tiny programs, written by hand as the document says, with answers computed by hand."""
 
-import hashlib
 import json
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from . import oracle
-
-COLUMNS = [
-    "kind", "core", "population", "gid0", "n", "y0", "x0", "c0", "height", "width", "channels", "levels",
-    "signed", "window", "fire_start", "steps", "param0", "param_n", "weight0", "weight_n", "run0", "run_n",
-    "shift",
-]  # fmt: skip
-
-
-@dataclass
-class Draft:
-    """The plain content of a program file."""
-
-    coding: str
-    blocks: list[dict[str, int]]
-    runs: list[tuple[int, ...]]
-    segments: list[tuple[int, int, int]]
-    weights: list[int]
-    theta: list[int]
-    v0: list[int]
-    routes: list[tuple[int, ...]]
-    window_starts: list[int]
-    total_steps: int
-    inputs: list[dict[str, Any]]
-    outputs: list[dict[str, Any]]
-    patterns: list[int] = field(default_factory=lambda: [0, 1])
-    current: list[int] | None = None
-    cores: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)])
-    fires_when: str = "ge"
-    membrane_bits: int = 24
-    version: int = 1
-
-    def run(self, path: Path, x: list[Any]) -> oracle.OracleResult:
-        """Write, read and run it on samples of its first port."""
-        file = write(path / "program.nmc", self)
-        return oracle.run(oracle.read(file), {self.inputs[0]["name"]: np.array(x, dtype=np.float64)})
-
-
-def block(gid0: int, shape: tuple[int, int, int], population: int, **columns: int) -> dict[str, int]:
-    """A row of `blocks`; what is not said is 0, but one parameter and core 0."""
-    height, width, channels = shape
-    row = dict.fromkeys(COLUMNS, 0) | {
-        "kind": 1, "population": population, "gid0": gid0, "n": height * width * channels,
-        "height": height, "width": width, "channels": channels, "param_n": 1,
-    }  # fmt: skip
-    return row | columns
-
-
-def source(n: int, levels: int, steps: int, signed: int = 0) -> dict[str, int]:
-    """An input block with n channels."""
-    return block(0, (1, 1, n), 0, kind=0, core=-1, levels=levels, steps=steps, signed=signed)
-
-
-def port_in(shape: list[int], **more: Any) -> dict[str, Any]:
-    """An input port whose values are integers already."""
-    n = int(np.prod(shape))
-    return {
-        "name": "x", "shape": shape, "population": 0, "encoding": "spikes",
-        "order": list(range(n)), "scale": [1.0] * n, "offset": [0.0] * n,
-    } | more  # fmt: skip
-
-
-def port_out(shape: list[int], population: int, **more: Any) -> dict[str, Any]:
-    """An output port."""
-    order = list(range(int(np.prod(shape))))
-    return {
-        "name": "y", "shape": shape, "population": population, "scale": 1.0, "host_ops": [], "order": order,
-    } | more  # fmt: skip
-
-
-def write(path: Path, draft: Draft) -> Path:
-    """Write a draft as a `.nmc` file."""
-    current = draft.current if draft.current is not None else [0] * len(draft.theta)
-    tables: dict[str, np.ndarray[Any, Any]] = {
-        "cores": np.array(draft.cores, dtype="<i4").reshape(-1, 3),
-        "blocks": np.array([[b[c] for c in COLUMNS] for b in draft.blocks], dtype="<i8").reshape(-1, 23),
-        "runs": np.array(draft.runs, dtype="<i4").reshape(-1, 7),
-        "patterns": np.array(draft.patterns, dtype="<i4"),
-        "segments": np.array(draft.segments, dtype="<i4").reshape(-1, 3),
-        "weights": np.array(draft.weights, dtype="<i2"),
-        "theta": np.array(draft.theta, dtype="<i8"),
-        "v0": np.array(draft.v0, dtype="<i8"),
-        "current": np.array(current, dtype="<i8"),
-        "routes": np.array(draft.routes, dtype="<i4").reshape(-1, 5),
-    }
-    members = {f"arrays/{name}.npy": array for name, array in tables.items()}
-    for k, port in enumerate(draft.inputs):
-        members[f"io/input{k}/order.npy"] = np.array(port["order"], dtype="<i8")
-        members[f"io/input{k}/scale.npy"] = np.array(port["scale"], dtype="<f8")
-        members[f"io/input{k}/offset.npy"] = np.array(port["offset"], dtype="<f8")
-    for k, port in enumerate(draft.outputs):
-        members[f"io/output{k}/order.npy"] = np.array(port["order"], dtype="<i8")
-    data = {name: npy(path, array) for name, array in members.items()}
-    data["golden/network.json"] = b"{}"
-    pack(path, manifest(draft, data), data)
-    return path
-
-
-def npy(path: Path, array: np.ndarray[Any, Any]) -> bytes:
-    """The bytes of an `.npy` file."""
-    scratch = path.with_suffix(".npy")
-    np.save(scratch, array)
-    return scratch.read_bytes()
-
-
-def manifest(draft: Draft, data: dict[str, bytes]) -> dict[str, Any]:
-    tables = ("order", "scale", "offset")
-    return {
-        "format": "nmcompiler.program",
-        "version": draft.version,
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in data.items()},
-        "coding": draft.coding,
-        "fires_when": draft.fires_when,
-        "membrane_bits": draft.membrane_bits,
-        "window_starts": draft.window_starts,
-        "total_steps": draft.total_steps,
-        "inputs": [{k: v for k, v in port.items() if k not in tables} for port in draft.inputs],
-        "outputs": [{k: v for k, v in port.items() if k != "order"} for port in draft.outputs],
-        "target": {"name": "toy", "mesh": {"rows": 2, "columns": 2}},
-        "report": {},
-    }
-
-
-def pack(path: Path, header: dict[str, Any], data: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in {"manifest.json": json.dumps(header, sort_keys=True).encode(), **data}.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
-
+from .drafts import Draft, block, narrow, pack, port_in, port_out, signed_ties, source, write
 
 # ------------------------------------------------------------------------------------------- phase
 
@@ -237,33 +108,7 @@ def test_a_skip_over_a_window_counts_once(tmp_path: Path) -> None:
 # ------------------------------------------------------------------- signed populations, ties, `gt`
 
 
-def signed_ties(coding: str, fires_when: str = "ge") -> Draft:
-    """A signed input, six signed neurons with θ = 4 and L = 2, a read-out that adds them up."""
-    above = 1 if fires_when == "gt" else 0
-    return Draft(
-        coding=coding,
-        blocks=[
-            source(1, levels=2, steps=2, signed=1),
-            block(1, (1, 1, 6), 1, levels=2, signed=1, window=1, fire_start=2, steps=2, weight_n=6, run_n=1),
-            block(7, (1, 1, 1), 2, window=2, fire_start=4, steps=1, param0=1, weight0=6, weight_n=1,
-                  run0=1, run_n=1),
-        ],
-        runs=[(0, 1, 0, 0, 0, 0, 0), (1, 6, 1, 0, 0, 0, 0)],
-        patterns=[0, 1, 2],
-        segments=[(0, 0, 6), (0, 0, 1)],
-        weights=[2, 1, -2, -3, -6, -7, 1],
-        theta=[4, 1],
-        v0=[2 + above, 0 + above],
-        routes=[(0, 1, 0, 0, 1), (1, 6, 0, 1, 1)],
-        window_starts=[0, 2, 4],
-        total_steps=5,
-        inputs=[port_in([1])],
-        outputs=[port_out([1], 2)],
-        fires_when=fires_when,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("coding", ["rate-sync", "phase"])
+@pytest.mark.parametrize("coding", ["rate-sync", "phase", "ttfs", "graded"])
 @pytest.mark.parametrize("fires_when", ["ge", "gt"])
 def test_signed_values_round_ties_as_floor_does(tmp_path: Path, coding: str, fires_when: str) -> None:
     result = signed_ties(coding, fires_when).run(tmp_path, [[1], [-1], [2]])
@@ -277,14 +122,16 @@ def test_signed_values_round_ties_as_floor_does(tmp_path: Path, coding: str, fir
     ]  # fmt: skip
     assert result.values[1].tolist() == [[1, 0, 0, -1, -1, -2], [0, 0, 1, 1, 2, 2], [1, 1, -1, -1, -2, -2]]
     assert result.results[0].tolist() == [[-3], [6], [-4]]
-    # rate-sync sends |q| spikes, phase one for every set bit (1 = 01, 2 = 10).
-    spikes = {"rate-sync": [[1, 5, 0], [1, 6, 0], [2, 8, 0]], "phase": [[1, 4, 0], [1, 4, 0], [1, 6, 0]]}
-    assert [c.spikes_per_block for c in result.per_sample] == spikes[coding]
-    assert [c.synops for c in result.per_sample] == [6 * s[0] + s[1] for s in spikes[coding]]
+    # rate-sync sends |q| spikes, phase one for every set bit (1 = 01, 2 = 10), the others one where q ≠ 0.
+    once = [[1, 4, 0], [1, 4, 0], [1, 6, 0]]
+    spikes = [[1, 5, 0], [1, 6, 0], [2, 8, 0]] if coding == "rate-sync" else once
+    assert [c.spikes_per_block for c in result.per_sample] == spikes
+    assert [c.synops for c in result.per_sample] == [6 * fed + hidden for fed, hidden, _ in spikes]
 
 
-def test_gt_does_not_fire_when_the_membrane_equals_the_threshold(tmp_path: Path) -> None:
-    draft = signed_ties("rate-sync", "gt")
+@pytest.mark.parametrize("coding", ["rate-sync", "ttfs", "graded"])
+def test_gt_does_not_fire_when_the_membrane_equals_the_threshold(tmp_path: Path, coding: str) -> None:
+    draft = signed_ties(coding, "gt")
     draft.v0 = [2, 1]  # one too low on purpose: every neuron decides as if acc were one lower
     # q = 1: v = 4, 3, 0, −1, −4, −5 and above = 1. 4 ≥ 4 + 1 is false; 0 < 1 takes θ: floor((v − 1) / 4).
     result = draft.run(tmp_path, [[1]])
@@ -423,29 +270,6 @@ def test_negative_inputs_of_rate_send_negative_spikes(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------- saturation
 
 
-def narrow(coding: str, steps: int, weights: list[int], v0: list[int]) -> Draft:
-    """One input with L = 3 straight into read-outs with membranes of 6 bits (−32 … 31)."""
-    n = len(weights)
-    return Draft(
-        coding=coding,
-        blocks=[
-            source(1, levels=3, steps=steps),
-            block(1, (1, 1, n), 1, window=1, fire_start=steps, steps=1, weight_n=n, run_n=1, param_n=n),
-        ],
-        runs=[(0, 1, 0, 0, 0, 0, 0)],
-        segments=[(0, 0, n)],
-        weights=weights,
-        theta=[1] * n,
-        v0=v0,
-        routes=[(0, 1, 0, 0, 1)],
-        window_starts=[0, steps],
-        total_steps=steps + 1,
-        inputs=[port_in([1])],
-        outputs=[port_out([n], 1)],
-        membrane_bits=6,
-    )
-
-
 def test_a_membrane_of_six_bits_saturates_and_counts(tmp_path: Path) -> None:
     result = narrow("rate-sync", 3, [20, -20, 10, 10], [0, 0, 1, 0]).run(tmp_path, [[3]])
     # 20, 40 → 31, 51 → 31; −20, −40 → −32, −52 → −32; 11, 21, 31 just fits; 10, 20, 30.
@@ -567,8 +391,10 @@ def test_a_synapse_outside_its_block_is_refused(tmp_path: Path) -> None:
 def test_the_command_line_prints_outputs_and_counters(tmp_path: Path) -> None:
     file = write(tmp_path / "program.nmc", dense_phase())
     np.savez(tmp_path / "data.npz", x=np.array([[3, 1], [0, 3]], dtype=np.float32))
-    command = [sys.executable, oracle.__file__, str(file), str(tmp_path / "data.npz")]
-    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-m", oracle.__name__, str(file), str(tmp_path / "data.npz")]
+    root = Path(oracle.__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    printed = json.loads(done.stdout)
     assert printed["outputs"] == {"y": [[0.5], [2.5]]}
     assert printed["counters"] == {
         "spikes": 9, "spikes_per_block": [5, 4, 0], "synops": 14, "hops": 0, "saturations": 0,

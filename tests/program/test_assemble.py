@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmcompiler.codings import coding
+from nmcompiler.codings import CODINGS, coding
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.program.assemble import assemble, boundless_cores
@@ -16,7 +16,7 @@ from nmcompiler.testing import ADVERSARIAL, adversarial_network, random_network,
 from nmcompiler.testing.networks import Builder
 from nmcompiler.testing.programs import random_cores, random_program
 
-CODES = ("phase", "rate-sync", "rate")
+CODES = tuple(CODINGS)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmcompiler.codings import CODINGS
 from nmcompiler.evaluate.linear import apply
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 from nmcompiler.program import lifted
@@ -11,7 +12,7 @@ from nmcompiler.program.lift import check_lift, difference, lift
 from nmcompiler.testing import mutations
 from nmcompiler.testing.programs import random_program
 
-CODES = ("phase", "rate-sync", "rate")
+CODES = tuple(CODINGS)
 
 
 def matrix(kernel: Kernel, source: Shape, target: Shape, chosen: Array) -> Array:
@@ -40,7 +41,7 @@ def test_expand_is_the_matrix_of_the_linear_map(kernel: Kernel, source: Shape, t
 
 @pytest.mark.parametrize("seed", range(12))
 def test_lift_sees_every_mutation_that_is_not_an_equivalent_program(seed: int) -> None:
-    program = random_program(seed, CODES[seed % 3])
+    program = random_program(seed, CODES[seed % len(CODES)])
     assert program.golden is not None
     for mutation in mutations(program, seed, each=2):
         report = check_lift(mutation.program, program.golden)

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from nmcompiler.backend import BackendBase
+from nmcompiler.codings import CODINGS
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind
 from nmcompiler.program.usage import block_facts, core_usage, fan_out
 from nmcompiler.target.model import RESOURCES, Limits
 from nmcompiler.testing import random_network, random_program, tiny_target
 from nmcompiler.testing.chain import placed_program
 
-CODES = ("phase", "rate-sync", "rate")
+CODES = tuple(CODINGS)
 
 
 def blocks_of(program):
@@ -144,7 +145,9 @@ def test_the_usage_of_cores_is_what_loops_count(seed, code):
 @pytest.mark.parametrize("sharing", [True, False])
 @pytest.mark.parametrize("seed", range(20))
 def test_the_mapper_claims_what_the_program_uses(seed, sharing):
-    program, cores = placed(seed, CODES[seed % 3], weight_sharing=sharing, signed_spikes=seed % 2 == 0)
+    program, cores = placed(
+        seed, CODES[seed % len(CODES)], weight_sharing=sharing, signed_spikes=seed % 2 == 0
+    )
     claimed = [{usage.resource: usage.used for usage in core.usage} for core in cores.cores]
     assert as_rows(core_usage(program)) == claimed
     limits = core_usage(program).limits

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.program.layout import ARRAYS, BLOCK_COLUMNS, Program, ProgramInput, ProgramOutput
+from nmcompiler.target import InputEncoding
 from nmcompiler.testing import tiny_target
 
 
@@ -22,7 +23,8 @@ def program(coding: str, **changes: Any) -> Program:
 
     Weights are [[3, 1], [-2, 2]] from the inputs (rows) and [[1], [2]] to the read-out.
     """
-    steps = 2 if coding == "phase" else 3
+    steps = {"phase": 2, "graded": 1}.get(coding, 3)
+    encoding: InputEncoding = "graded" if coding == "graded" else "spikes"
     arrays: dict[str, Any] = {
         "cores": [(0, 0, 1), (0, 2, 3)],
         "blocks": [
@@ -49,7 +51,7 @@ def program(coding: str, **changes: Any) -> Program:
         "membrane_bits": 24,
         "window_starts": (0, steps, 2 * steps),
         "total_steps": 2 * steps + 1,
-        "inputs": (ProgramInput("x", (2,), 0, np.arange(2), np.ones(1), np.zeros(1), "spikes"),),
+        "inputs": (ProgramInput("x", (2,), 0, np.arange(2), np.ones(1), np.zeros(1), encoding),),
         "outputs": (ProgramOutput("y", (1,), 2, np.arange(1), 0.5),),
         "target": tiny_target(),
     } | {k: v for k, v in changes.items() if k not in ARRAYS}

@@ -18,14 +18,16 @@ class Reference:
     saturations: int = 0
 
 
-def run(program: Program, q: list[dict[int, int]]) -> Reference:
-    """Runs samples; ``q`` holds the values of the input neurons of each, by gid."""
+def run(program: Program, q: list[dict[int, int]], stream: bool = False) -> Reference:
+    """Runs samples, or frames of one stream; ``q`` holds the values of the input neurons of each, by gid."""
     result = Reference()
     blocks = [dict(zip(BLOCK_COLUMNS, row, strict=True)) for row in program.arrays["blocks"].tolist()]
     wires = _wires(program, blocks)
     hops = _hops(program, blocks)
+    state = None
     for sample in q:
-        _run_sample(program, blocks, wires, hops, sample, result)
+        left = _run_sample(program, blocks, wires, hops, sample, result, state)
+        state = left if stream else None
     return result
 
 
@@ -72,7 +74,7 @@ def _hops(program, blocks):
     return {gid: len(taken) for gid, taken in links.items()}
 
 
-def _run_sample(program, blocks, wires, hops, q, result):
+def _run_sample(program, blocks, wires, hops, q, result, state):
     highest = 2 ** (program.membrane_bits - 1) - 1
     above = int(program.fires_when == "gt")
     coding = program.coding
@@ -91,6 +93,10 @@ def _run_sample(program, blocks, wires, hops, q, result):
         for i in range(b["n"]):
             if b["kind"]:
                 v[b["gid0"] + i] = parameter("v0", b, i)
+    before = defaultdict(int)
+    if state is not None:
+        v, before = state
+        total, values = defaultdict(int, before), defaultdict(int, before)
     for t in range(program.total_steps):
         for b in blocks:
             j = t - b["fire_start"]
@@ -104,6 +110,11 @@ def _run_sample(program, blocks, wires, hops, q, result):
                         if t and t in program.window_starts:
                             v[gid] = saturate(v[gid] + dendrite[gid])
                             dendrite[gid] = 0
+                    elif coding == "ttfs":
+                        dendrite[gid] = saturate(dendrite[gid] + a)
+                        v[gid] = saturate(v[gid] + dendrite[gid])
+                        if t and t in program.window_starts:
+                            dendrite[gid] = 0
                     else:
                         bias = parameter("current", b, i) if coding == "rate" and active else 0
                         v[gid] = saturate(v[gid] + a + bias)
@@ -111,11 +122,11 @@ def _run_sample(program, blocks, wires, hops, q, result):
                         membranes[gid] = v[gid] - above
                 sent = 0
                 if active and b["kind"] == 0:
-                    sent = _encoded(coding, q[gid], j, b["steps"])
+                    sent = _encoded(coding, q[gid] - before[gid], j, b["steps"])
                 elif active and b["levels"]:
                     sent = _fired(coding, v, sign, total, gid, b, parameter("theta", b, i), j, above)
                 total[gid] += sent
-                values[gid] += sent * (2 ** (b["steps"] - 1 - j) if coding == "phase" else 1)
+                values[gid] += sent * _weight(coding, b["steps"], j)
                 if sent:
                     result.spikes += 1
                     result.synops += len(wires[gid])
@@ -124,6 +135,11 @@ def _run_sample(program, blocks, wires, hops, q, result):
                         arrivals[t + delay][target] += weight * sent
     result.values.append(values)
     result.membranes.append(membranes)
+    return v, total
+
+
+def _weight(coding, steps, j):
+    return {"phase": 2 ** (steps - 1 - j), "ttfs": steps - j}.get(coding, 1)
 
 
 def _encoded(coding, q, j, steps):
@@ -132,6 +148,10 @@ def _encoded(coding, q, j, steps):
         return s * (abs(q) >> (steps - 1 - j) & 1)
     if coding == "rate-sync":
         return s if j < abs(q) else 0
+    if coding == "ttfs":
+        return s if steps - j == abs(q) else 0
+    if coding == "graded":
+        return q if j == 0 else 0
     half = steps // 2
     return s * ((half + (j + 1) * abs(q)) // steps - (half + j * abs(q)) // steps)
 
@@ -149,6 +169,16 @@ def _fired(coding, v, sign, total, gid, b, theta, j, above):
             return 0
         v[gid] -= digit
         return sign[gid]
+    if coding == "ttfs":
+        m = b["steps"] - j
+        if total[gid]:
+            return 0
+        if v[gid] >= m * theta + above:
+            return 1
+        return -1 if b["signed"] == 1 and -(v[gid] - above) + theta - 1 >= m * theta else 0
+    if coding == "graded":
+        lowest = -b["levels"] if b["signed"] == 1 else 0
+        return max(lowest, min(b["levels"], (v[gid] - above) // theta)) - total[gid]
     if v[gid] >= theta + above:
         v[gid] -= theta
         return 1

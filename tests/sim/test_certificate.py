@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmcompiler.codings import coding
+from nmcompiler.codings import CODINGS, coding
 from nmcompiler.program.assemble import assemble, boundless_cores
 from nmcompiler.sim import Simulator, certificate
 from nmcompiler.testing import boundless_target
@@ -15,7 +15,7 @@ from nmcompiler.testing.networks import random_network, random_samples
 
 from .handmade import program, with_column
 
-WINDOWED = ("phase", "rate-sync")
+WINDOWED = tuple(name for name, code in CODINGS.items() if code.windowed)
 # In `program`, v0 = 2, θ = 4: membranes of neuron 0 lie within 2 − 6 … 2 + 9, of neuron 1 within 2 … 11;
 # the read-out within −1 … 8.
 
@@ -51,16 +51,17 @@ def test_signed_sources_count_in_both_directions():
 @pytest.mark.parametrize(
     ("row", "columns"),
     [
-        (1, {"fire_start": 1}),  # before everything has arrived
-        (1, {"steps": 1}),  # too short for its values
-        (0, {"steps": 1}),
+        (1, {"fire_start": -1}),  # before everything has arrived
+        (1, {"steps": -1}),  # too short for its values
+        (0, {"steps": -1}),
         (0, {"fire_start": 20}),  # outside the sample
         (1, {"signed": 2}),
-        (2, {"fire_start": 3}),
+        (2, {"fire_start": -1}),
     ],
 )
 def test_programs_that_are_out_of_time_are_not_proved(name, row, columns):
-    made = with_column(program(name), row, **columns)
+    made = program(name)
+    made = with_column(made, row, **{c: int(made.column(c)[row]) + d for c, d in columns.items()})
     assert not certificate(made).windowed
     assert not Simulator(made).run([[3, 1]]).windowed
 
@@ -69,6 +70,14 @@ def test_a_phase_that_starts_early_is_not_proved():
     """Its digits would double once more before the window ends."""
     made = program("phase", window_starts=(0, 3, 5), total_steps=6)
     late = with_column(with_column(made, 1, fire_start=3), 2, fire_start=5)
+    assert not certificate(late).windowed
+    assert certificate(with_column(late, 0, fire_start=1)).windowed
+
+
+def test_a_ttfs_that_starts_early_is_not_proved():
+    """Its spikes would count once more before the window ends, and those of the step before not at all."""
+    made = program("ttfs", window_starts=(0, 4, 7), total_steps=8)
+    late = with_column(with_column(made, 1, fire_start=4), 2, fire_start=7)
     assert not certificate(late).windowed
     assert certificate(with_column(late, 0, fire_start=1)).windowed
 

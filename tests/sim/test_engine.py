@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmcompiler.codings import coding
+from nmcompiler.codings import CODINGS, coding
 from nmcompiler.errors import InputFileError, NotVerified, UsageError
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.ir.cores import Traffic
@@ -25,7 +25,7 @@ from . import reference
 from .handmade import block, program, with_column
 
 ALL = Record(values=True, membranes=True)
-WINDOWED = ("phase", "rate-sync")
+WINDOWED = tuple(name for name, code in CODINGS.items() if code.windowed)
 
 
 def by_gid(made: Program, result: RunResult, sample: int, membranes: bool) -> dict[int, int]:
@@ -303,10 +303,10 @@ def test_an_interrupt_ends_a_run_between_tiles(monkeypatch):
     begun = []
     true = engine_module.run_literally
 
-    def counted(loaded, encoded, rows, store):
+    def counted(loaded, encoded, rows, store, stream):
         begun.append(rows)
         time.sleep(0.002)
-        return true(loaded, encoded, rows, store)
+        return true(loaded, encoded, rows, store, stream)
 
     monkeypatch.setattr(engine_module, "run_literally", counted)
 
@@ -325,8 +325,8 @@ def test_a_difference_between_the_paths_is_an_error(monkeypatch):
     made = program("phase")
     true = engine_module.run_windowed
 
-    def wrong(windows, encoded, rows, store):
-        counters = true(windows, encoded, rows, store)
+    def wrong(windows, encoded, rows, store, stream):
+        counters = true(windows, encoded, rows, store, stream)
         return replace(counters, counts=counters.counts + 1)
 
     monkeypatch.setattr(engine_module, "run_windowed", wrong)

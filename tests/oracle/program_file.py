@@ -1,0 +1,205 @@
+"""Reading a `.nmc` file into Python lists, with zipfile, json and numpy alone."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .block import BLOCK_COLUMNS, Block, require
+from .wiring import Wiring, wire
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FORMAT = "nmcompiler.program"
+VERSION = 1
+CODINGS = ("phase", "rate-sync", "ttfs", "graded", "rate")
+
+# name → (dtype, shape), None standing for any length.
+TABLES: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "cores": ("<i4", (None, 3)),
+    "blocks": ("<i8", (None, BLOCK_COLUMNS)),
+    "runs": ("<i4", (None, 7)),
+    "patterns": ("<i4", (None,)),
+    "segments": ("<i4", (None, 3)),
+    "weights": ("<i2", (None,)),
+    "theta": ("<i8", (None,)),
+    "v0": ("<i8", (None,)),
+    "current": ("<i8", (None,)),
+    "routes": ("<i4", (None, 5)),
+}
+
+
+@dataclass(frozen=True)
+class InputPort:
+    """An input port with its tables."""
+
+    name: str
+    shape: tuple[int, ...]
+    population: int
+    encoding: str
+    order: list[int]
+    scale: Array
+    offset: Array
+
+
+@dataclass(frozen=True)
+class OutputPort:
+    """An output port with its tables; `off` is None where nothing is subtracted."""
+
+    name: str
+    shape: tuple[int, ...]
+    population: int
+    scale: float
+    order: list[int]
+    off: list[int] | None
+
+
+@dataclass(frozen=True)
+class OracleProgram:
+    """A program file as Python lists."""
+
+    coding: str
+    above: int  # 1 for `fires_when` = `gt`, else 0
+    lowest: int
+    highest: int
+    window_starts: frozenset[int]
+    total_steps: int
+    mesh_columns: int | None
+    cores: list[list[int]]
+    blocks: list[Block]
+    runs: list[list[int]]
+    patterns: list[int]
+    segments: list[list[int]]
+    weights: list[int]
+    theta: list[int]
+    v0: list[int]
+    current: list[int]
+    routes: list[list[int]]
+    inputs: list[InputPort]
+    outputs: list[OutputPort]
+    wiring: Wiring
+
+    @property
+    def neurons(self) -> int:
+        return sum(block.n for block in self.blocks)
+
+    def population(self, number: int) -> list[Block]:
+        return [block for block in self.blocks if block.population == number]
+
+
+def read(path: str | Path) -> OracleProgram:
+    """Read a program file; ValueError where it is damaged or breaks the document."""
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json").decode("utf-8"))
+        require(manifest["format"] == FORMAT, f"not a program file: format {manifest['format']!r}")
+        require(manifest["version"] <= VERSION, f"version {manifest['version']} is newer than {VERSION}")
+        require(manifest["coding"] in CODINGS, f"unknown coding {manifest['coding']!r}")
+        require(manifest["fires_when"] in ("ge", "gt"), f"unknown fires_when {manifest['fires_when']!r}")
+        _check_sums(archive, manifest["sha256"])
+        tables = {name: _read_table(archive, name) for name in TABLES}
+        inputs = [_read_input(archive, k, port) for k, port in enumerate(manifest["inputs"])]
+        outputs = [_read_output(archive, k, port) for k, port in enumerate(manifest["outputs"])]
+    blocks = [Block(*row) for row in tables["blocks"]]
+    mesh = manifest["target"].get("mesh", {})
+    mesh_columns = mesh.get("columns")
+    bits = manifest["membrane_bits"]
+    _check_blocks(blocks)
+    _check_thresholds(manifest["coding"], blocks, tables["theta"])
+    return OracleProgram(
+        coding=manifest["coding"],
+        above=1 if manifest["fires_when"] == "gt" else 0,
+        lowest=-(2 ** (bits - 1)),
+        highest=2 ** (bits - 1) - 1,
+        window_starts=frozenset(manifest["window_starts"]),
+        total_steps=manifest["total_steps"],
+        mesh_columns=mesh_columns,
+        cores=tables["cores"],
+        blocks=blocks,
+        runs=tables["runs"],
+        patterns=tables["patterns"],
+        segments=tables["segments"],
+        weights=tables["weights"],
+        theta=tables["theta"],
+        v0=tables["v0"],
+        current=tables["current"],
+        routes=tables["routes"],
+        inputs=inputs,
+        outputs=outputs,
+        wiring=wire(tables, blocks, mesh_columns),
+    )
+
+
+def _needed(name: str) -> bool:
+    return name.startswith(("arrays/", "io/"))
+
+
+def _check_sums(archive: zipfile.ZipFile, sums: dict[str, str]) -> None:
+    present = set(archive.namelist())
+    for name in present:
+        require(name in sums or not _needed(name), f"{name} has no sum")
+    for name, expected in sums.items():
+        if name not in present:
+            require(not _needed(name), f"{name} is missing")
+            continue
+        require(hashlib.sha256(archive.read(name)).hexdigest() == expected, f"{name} does not match its sum")
+
+
+def _load(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(name) as handle:
+        array: Array = np.load(handle, allow_pickle=False)
+    return array
+
+
+def _read_table(archive: zipfile.ZipFile, name: str) -> Any:
+    dtype, shape = TABLES[name]
+    array = _load(archive, f"arrays/{name}.npy")
+    require(array.dtype == np.dtype(dtype), f"{name} has dtype {array.dtype}")
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    require(fits, f"{name} has shape {array.shape}")
+    return array.tolist()
+
+
+def _read_input(archive: zipfile.ZipFile, k: int, port: dict[str, Any]) -> InputPort:
+    return InputPort(
+        name=port["name"],
+        shape=tuple(port["shape"]),
+        population=port["population"],
+        encoding=port["encoding"],
+        order=_load(archive, f"io/input{k}/order.npy").tolist(),
+        scale=_load(archive, f"io/input{k}/scale.npy").astype(np.float64),
+        offset=_load(archive, f"io/input{k}/offset.npy").astype(np.float64),
+    )
+
+
+def _read_output(archive: zipfile.ZipFile, k: int, port: dict[str, Any]) -> OutputPort:
+    off = f"io/output{k}/off.npy"
+    return OutputPort(
+        name=port["name"],
+        shape=tuple(port["shape"]),
+        population=port["population"],
+        scale=float(port["scale"]),
+        order=_load(archive, f"io/output{k}/order.npy").tolist(),
+        off=_load(archive, off).tolist() if off in archive.namelist() else None,
+    )
+
+
+def _check_blocks(blocks: list[Block]) -> None:
+    gid = 0
+    for block in blocks:
+        require(block.gid0 == gid, f"gid0 is {block.gid0} where {gid} neurons stand before it")
+        require(block.n == block.height * block.width * block.channels, "a block's n differs from its box")
+        require(block.shift >= 0, "a block has a negative shift")
+        gid += block.n
+
+
+def _check_thresholds(coding: str, blocks: list[Block], theta: list[int]) -> None:
+    """`graded` divides by θ."""
+    if coding == "graded":
+        for block in blocks:
+            used = theta[block.param0 : block.param0 + block.param_n]
+            silent = block.is_input or block.is_readout
+            require(silent or min(used) >= 1, "a graded block that fires has a threshold below 1")

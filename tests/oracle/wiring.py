@@ -1,0 +1,97 @@
+"""What one event of every neuron reaches: routes, axons, runs and the links of the mesh."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from .block import Block, require
+
+Synapse = tuple[int, int]  # (number of the neuron, weight · 2^shift)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What one event of a neuron does, by number of the neuron; made once from routes, runs and cores."""
+
+    targets: list[list[tuple[int, list[Synapse]]]]  # (delay, synapses of the axon) of every route
+    synops: list[int]
+    hops: list[int]
+
+
+def wire(tables: dict[str, Any], blocks: list[Block], mesh_columns: int | None) -> Wiring:
+    """The wiring of the tables; ValueError where a synapse or a route leads out of its bounds."""
+    axons = _axons(tables, blocks)
+    neurons = sum(block.n for block in blocks)
+    targets: list[list[tuple[int, list[Synapse]]]] = [[] for _ in range(neurons)]
+    cores: list[set[int]] = [set() for _ in range(neurons)]
+    for gid0, n, core, axon0, delay in tables["routes"]:
+        require(gid0 >= 0 and gid0 + n <= neurons, "a route starts outside the neurons")
+        require(delay >= 1, "a route has no delay")
+        for j in range(n):
+            targets[gid0 + j].append((delay, axons[core, axon0 + j]))
+            cores[gid0 + j].add(core)
+    return Wiring(
+        targets=targets,
+        synops=[sum(len(synapses) for _, synapses in routes) for routes in targets],
+        hops=_hops(tables["cores"], blocks, cores, mesh_columns),
+    )
+
+
+def _axons(tables: dict[str, Any], blocks: list[Block]) -> dict[tuple[int, int], list[Synapse]]:
+    """The synapses of every (core, axon)."""
+    axons: dict[tuple[int, int], list[Synapse]] = defaultdict(list)
+    for block in blocks:
+        for run in tables["runs"][block.run0 : block.run0 + block.run_n]:
+            axon0, n, pattern, target0, weight0, weight_stride, target_stride = run
+            rows = range(tables["patterns"][pattern], tables["patterns"][pattern + 1])
+            for j in range(n):
+                synapses = axons[block.core, axon0 + j]
+                for weight, target, length in [tables["segments"][row] for row in rows]:
+                    for i in range(length):
+                        at = weight0 + j * weight_stride + weight + i
+                        to = target0 + j * target_stride + target + i
+                        require(0 <= at < block.weight_n, "a synapse reads a weight of another block")
+                        require(0 <= to < block.n, "a synapse leads to a neuron outside its block")
+                        value = tables["weights"][block.weight0 + at] * 2**block.shift
+                        synapses.append((block.gid0 + to, value))
+    return axons
+
+
+def _hops(
+    cores: list[list[int]], blocks: list[Block], destinations: list[set[int]], mesh_columns: int | None
+) -> list[int]:
+    """Links that one event of every neuron takes."""
+    hops: list[int] = []
+    for block in blocks:
+        start = (0, 0) if block.is_input else _position(cores[block.core], mesh_columns)
+        for gid in range(block.gid0, block.gid0 + block.n):
+            links: set[tuple[int, int, int, int]] = set()
+            for core in destinations[gid]:
+                links |= _links(start, _position(cores[core], mesh_columns))
+            hops.append(len(links))
+    return hops
+
+
+def _position(core: list[int], mesh_columns: int | None) -> tuple[int, int]:
+    """Row and column on the common mesh."""
+    chip, row, column = core
+    if chip == 0:
+        return row, column
+    if mesh_columns is None:
+        raise ValueError("several chips, but the target has no mesh.columns")
+    return row, chip * mesh_columns + column
+
+
+def _links(start: tuple[int, int], end: tuple[int, int]) -> set[tuple[int, int, int, int]]:
+    """The links of one route: first the column changes, then the row."""
+    row, column = start
+    links: set[tuple[int, int, int, int]] = set()
+    while column != end[1]:
+        following = column + (1 if end[1] > column else -1)
+        links.add((row, column, row, following))
+        column = following
+    while row != end[0]:
+        following = row + (1 if end[0] > row else -1)
+        links.add((row, column, following, column))
+        row = following
+    return links

@@ -17,6 +17,7 @@ __all__ = ["backends_text", "check_text", "target_text", "targets_facts", "targe
 
 Facts = Mapping[str, Any]
 
+_READ_FROM = {"membrane": "membranes", "spikes": "spikes"}
 _UNITS = {"pj": "pJ", "nj": "nJ", "uj": "µJ", "us": "µs", "ns": "ns", "ms": "ms", "mw": "mW", "uw": "µW"}
 
 
@@ -42,6 +43,7 @@ def _target_facts(backend: str, target: Target) -> dict[str, Any]:
         "backend": backend,
         "codings": list(target.codings),
         "input_encodings": list(target.input_encodings),
+        "readout": list(target.readout),
         "cores": target.cores_per_chip,
         "max_chips": target.max_chips,
         "core_types": [{"count": t.count, "limits": asdict(t.limits)} for t in target.core_types],
@@ -89,6 +91,7 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
     yield "backend", target["backend"]
     yield "codes", ", ".join(target["codings"])
     yield "samples enter as", ", ".join(target["input_encodings"])
+    yield "outputs are read from", ", ".join(_READ_FROM[way] for way in target["readout"])
     mesh = chip["mesh"]
     yield (
         "cores",
@@ -106,7 +109,9 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
         f"{chip['membrane_bits']} bits; fire when v {relation} θ, reset by "
         + {"subtract": "subtraction", "zero": "setting to zero"}[chip["reset"]],
     )
-    yield "spikes", "carry a sign" if chip["signed_spikes"] else "carry no sign"
+    payload = chip.get("graded_payload_bits")
+    carried = "" if payload is None else f", and values of {payload} bits with their sign in graded events"
+    yield "spikes", ("carry a sign" if chip["signed_spikes"] else "carry no sign") + carried
     yield "an input axon is", f"one {chip['axon_unit']}"
 
 

@@ -39,9 +39,11 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
     kind = program.column("kind")
     placed = kind != BlockKind.INPUT
     ends = (*program.window_starts[1:], program.total_steps)
-    hidden = placed & (program.column("levels") > 0)
+    read = np.isin(program.column("population"), [port.population for port in program.outputs])
+    hidden = placed & (program.column("levels") > 0) & ~read
     levels = program.column("levels")
     cores = program.arrays["cores"]
+    layers = _layers(program, facts)
     return {
         "schema": "nmcompiler.compile/1",
         "model": report.pop("model", None),
@@ -49,8 +51,10 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
         "coding": program.coding,
         "levels": report.pop("levels", int(levels[hidden].max(initial=0))),
         "input_levels": report.pop("input_levels", int(levels[~placed].max(initial=0))),
+        "output_levels": program.output_levels,
         "input_encoding": program.inputs[0].encoding if program.inputs else None,
         "timesteps": int(max(e - s for s, e in zip(program.window_starts, ends, strict=True))),
+        "settle": report.pop("settle", None),
         "windows": len(program.window_starts),
         "weight_bits": report.pop("weight_bits", program.target.weight_bits),
         "chips": int(cores[:, 0].max(initial=-1)) + 1,
@@ -62,7 +66,8 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
         "neurons": int(program.column("n")[placed].sum()),
         "synapses": int(facts.synapses.sum()),
         "placement": report.pop("placement", None),
-        "layers": _layers(program, facts),
+        "layers": layers,
+        "ladder": _ladder(layers),
         "limits": [
             {"core": core, "resource": name, "used": used, "limit": limit}
             for core, name, used, limit in usage.rows()
@@ -104,6 +109,13 @@ def _layers(program: Program, facts: BlockFacts) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _ladder(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the loss ladder as far as it is known at compile: the layers on the calibration samples."""
+    keys = ("name", "op", "onnx_nodes", "sqnr_db", "saturated_share", "silent_channels")
+    rows = [{key: layer[key] for key in keys} for layer in layers if layer["sqnr_db"] is not None]
+    return {"stages": [], "samples": None, "layers": rows, "skipped": None}
 
 
 def _static_check(program: Program, proof: LiftReport | None) -> dict[str, Any] | None:

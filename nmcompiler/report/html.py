@@ -106,6 +106,8 @@ def _summary(facts: Facts) -> str:
         ("weights", f"{facts['weight_bits']} bits"),
     )
     levels = f"{facts['levels']}; input {facts['input_levels']} ({facts['input_encoding']})"
+    if facts["output_levels"] is not None:
+        levels += f"; output {facts['output_levels']}"
     terms = ((term, _said(said)) for term, said in summary(facts))
     warnings = (("warning", sentence) for sentence in facts["warnings"])
     return _terms((*target, ("levels", levels), *terms, *warnings))

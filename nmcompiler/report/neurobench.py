@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nmcompiler.codings import coding
 from nmcompiler.ir.kernels import Array
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import block_facts, fan_out
@@ -23,9 +24,9 @@ def neurobench(program: Program, spikes: Array, samples: int) -> dict[str, Any]:
     - ``footprint_bytes``: stored weights and the registers of the neurons.
     - ``connection_sparsity``: share of synapses whose weight is 0.
     - ``activation_sparsity``: share of (neuron, step of its firing) pairs without a spike.
-    - ``synaptic_operations``: an operation whose input is an analog value counts as a MAC, one whose input
-      is a spike as an AC; operations on zero weights are not effective. ``Dense`` counts every synapse in
-      every step in which its source may fire.
+    - ``synaptic_operations``: an operation whose input is an analog value, or an event that carries a value
+      above 1, counts as a MAC, one whose input is a spike as an AC; operations on zero weights are not
+      effective. ``Dense`` counts every synapse in every step in which its source may fire.
 
     Args:
         program: The program.
@@ -37,8 +38,11 @@ def neurobench(program: Program, spikes: Array, samples: int) -> dict[str, Any]:
     placed = kind != BlockKind.INPUT
     firing = np.repeat(placed & (levels > 0), n)
     possible = int((n * steps)[placed & (levels > 0)].sum()) * samples
-    graded = {p.population for p in program.inputs if p.encoding in ("current", "graded")}
-    analog = np.repeat(np.isin(program.column("population"), list(graded)), n)
+    currents = {p.population for p in program.inputs if p.encoding == "current"}
+    values = np.isin(program.column("population"), list(currents))
+    if coding(program.coding).payload_bits(1, signed=False):
+        values |= levels > 1
+    analog = np.repeat(values, n)
     reached, not_zero = fan_out(program)
     effective = spikes * not_zero
     bits = int(facts.stored_weights.sum()) * program.target.weight_bits

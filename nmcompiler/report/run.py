@@ -24,6 +24,7 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.report.energy import Events, energy, latency_us
+from nmcompiler.report.ladder import ladder, stages
 from nmcompiler.report.neurobench import neurobench
 from nmcompiler.sim import Record, RunResult, Simulator
 
@@ -79,9 +80,9 @@ class _Tally:
         self.integer_outputs.append(tuple(decoded[p.name] for p in program.outputs))
         if not exact:
             return
-        for port, membranes in zip(program.outputs, result.outputs, strict=True):
-            expected = golden.outputs[port.name].reshape(len(membranes), -1)
-            self.mismatched["outputs"] += int((membranes[:, port.order] != expected).sum())
+        for port, read in zip(program.outputs, result.outputs, strict=True):
+            expected = golden.outputs[port.name].reshape(len(read), -1)
+            self.mismatched["outputs"] += int((port.read(read) != expected).sum())
         names = program.golden.network.graph.names()
         for number, name in enumerate(names):
             population = program.golden.network.graph.node(name)
@@ -90,7 +91,7 @@ class _Tally:
             count = len(result.membranes[number])
             reached = golden.membranes[name].reshape(count, -1)
             self.mismatched["membranes"] += int((result.membranes[number] != reached).sum())
-            if population.role == "hidden":
+            if population.fires:
                 values = golden.values[name].reshape(count, -1)
                 self.mismatched["activations"] += int((result.values[number] != values).sum())
 
@@ -103,10 +104,15 @@ def run_facts(
     threads: int,
     batch: int,
     literal: bool,
+    stream: bool = False,
+    reference: Mapping[str, Array] | None = None,
+    layers: bool = False,
     progress: Progress,
 ) -> RunOutcome:
-    """Executes a program on samples and returns what was measured.
+    """Executes a program on samples, or on the frames of one stream, and returns what was measured.
 
+    ``reference`` holds what onnxruntime answers by output name, where it was asked already; with ``layers``
+    the layers are compared with floating point on the first samples.
     Where the program carries its golden network and the code is exact, every output, activation and
     membrane of every sample is compared with it.
     """
@@ -114,16 +120,21 @@ def run_facts(
     tally = _Tally()
     exact = program.golden is not None and coding(program.coding).exact
     record = Record(values=exact, membranes=exact)
+    frames = simulator.start_stream() if stream else False
     with one_blas_thread(), ThreadPoolExecutor(1, thread_name_prefix="golden") as judge:
         for x in _batches(samples, batch, progress):
             golden = judge.submit(_golden, program, x, exact)  # while the chip is simulated
             start = time.perf_counter()
             first = not tally.outputs
-            result = simulator.run(x, record=record, threads=threads, literal=literal, check=first)
+            result = simulator.run(
+                x, record=record, threads=threads, literal=literal, check=first, stream=frames
+            )
             tally.add(result, time.perf_counter() - start)
             tally.compare(program, result, golden.result(), exact)
     outputs = _decode(program, tally.outputs)
-    facts = _facts(program, samples, tally, outputs, exact)
+    facts = _facts(program, samples, tally, outputs, exact, reference)
+    facts["stream"] = stream
+    facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
     results = {
         p.name: apply_host_ops(p.host_ops, y).astype(np.float32)
@@ -147,12 +158,19 @@ def _batches(samples: Samples, batch: int, progress: Progress) -> Iterator[Mappi
 
 
 def _decode(program: Program, batches: list[tuple[Array, ...]]) -> list[Array]:
-    """Returns ``(N, *shape)`` float64 for each output port."""
+    """Returns ``(N, *shape)`` float64 for each output port; weights into a membrane may count 2^shift."""
     outputs = []
     for k, port in enumerate(program.outputs):
         raw = np.concatenate([b[k] for b in batches])
-        outputs.append((raw[:, port.order] * port.scale).reshape(-1, *port.shape))
+        unit = port.scale / 2.0 ** _shift(program, port.population)
+        outputs.append((port.read(raw) * unit).reshape(-1, *port.shape))
     return outputs
+
+
+def _shift(program: Program, population: int) -> int:
+    """Returns the fractional bits of what is read: values that were sent have none."""
+    mine = int(np.argmax(program.column("population") == population))
+    return 0 if program.column("levels")[mine] else int(program.column("shift")[mine])
 
 
 def _facts(
@@ -161,6 +179,7 @@ def _facts(
     tally: _Tally,
     outputs: list[Array],
     exact: bool,
+    answers: Mapping[str, Array] | None,
 ) -> dict[str, Any]:
     count = len(samples)
     assert tally.spikes is not None
@@ -177,7 +196,7 @@ def _facts(
         steps=program.total_steps,
         chips=chips,
     )
-    chip, integer, reference = _answers(program, samples, outputs, tally)
+    chip, integer, reference = _answers(program, samples, outputs, tally, answers)
     return {
         "schema": "nmcompiler.run/1",
         "samples": count,
@@ -189,11 +208,14 @@ def _facts(
         "agreement": {
             "integer_float": _agreement(integer, reference),
             "chip_integer": _agreement(chip, integer),
+            "chip_float": _agreement(chip, reference),
         },
         **{f"mismatched_{what}": n if exact else None for what, n in tally.mismatched.items()},
         "spikes_per_neuron": spikes / max(1, neurons),
         "synops_per_sample": events.synops,
         "hops_per_sample": events.hops,
+        "output_levels": program.output_levels,
+        "tied_answers": _ties(outputs),
         "latency_steps": program.total_steps,
         "saturations": tally.saturations,
         "literal_samples": tally.literal_samples,
@@ -208,7 +230,11 @@ def _facts(
 
 
 def _answers(
-    program: Program, samples: Samples, outputs: list[Array], tally: _Tally
+    program: Program,
+    samples: Samples,
+    outputs: list[Array],
+    tally: _Tally,
+    answers: Mapping[str, Array] | None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Returns the classes that chip, integer network and float network give, from the first output."""
     if not program.outputs or int(np.prod(program.outputs[0].shape)) < 2:
@@ -216,9 +242,11 @@ def _answers(
     integer = reference = None
     if tally.integer_outputs:
         integer = _classes(np.concatenate([b[0] for b in tally.integer_outputs]))
-    if program.source is not None:
+    if answers is None and program.source is not None:
+        answers = run_onnx(program.source, samples.x)
+    if answers is not None:
         port = program.outputs[0]
-        given = run_onnx(program.source, samples.x)[port.name]
+        given = answers[port.name]
         if any(op.op.startswith("ArgMax") for op in port.host_ops):
             # One class for each sample; a class for each position is no answer that labels could judge.
             reference = given.reshape(-1) if given.size == len(given) else None
@@ -229,6 +257,14 @@ def _answers(
 
 def _classes(y: Array) -> Array:
     return np.asarray(y.reshape(len(y), -1).argmax(axis=1))
+
+
+def _ties(outputs: list[Array]) -> int | None:
+    """Returns in how many samples several of the first output's values are the largest."""
+    if not outputs or int(np.prod(outputs[0].shape[1:])) < 2:
+        return None
+    y = outputs[0].reshape(len(outputs[0]), -1)
+    return int(((y == y.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
 
 
 def _accuracy(classes: Array | None, labels: Array | None) -> float | None:

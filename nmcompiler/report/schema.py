@@ -10,7 +10,17 @@ from nmcompiler.errors import UsageError, nearest
 
 __all__ = ["SCHEMAS", "load_schema"]
 
-SCHEMAS: tuple[str, ...] = ("backends", "check", "compile", "demo", "inspect", "run", "targets")
+SCHEMAS: tuple[str, ...] = (
+    "backends",
+    "check",
+    "compare",
+    "compile",
+    "debug",
+    "demo",
+    "inspect",
+    "run",
+    "targets",
+)
 """Names of the commands whose objects have a schema."""
 
 

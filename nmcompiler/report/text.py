@@ -141,10 +141,16 @@ def _title(facts: Facts) -> Text:
     text.append(f" on {facts['target']}, code {facts['coding']}\n")
     text.append(
         f"levels {facts['levels']}, input levels {facts['input_levels']} ({facts['input_encoding']}), "
-        f"weights of {facts['weight_bits']} bits",
+        f"{_output_levels(facts)}weights of {facts['weight_bits']} bits",
         "dim",
     )
     return text
+
+
+def _output_levels(facts: Facts) -> str:
+    """Returns the levels of outputs that are read from spikes, with a comma; nothing for membranes."""
+    levels = facts["output_levels"]
+    return "" if levels is None else f"output levels {levels}, "
 
 
 def _layers(facts: Facts) -> Table:
@@ -290,7 +296,8 @@ def _warned(facts: Facts) -> Iterator[RenderableType]:
 def _answers(facts: Facts) -> Iterator[RenderableType]:
     accuracy = facts["accuracy"]
     known = any(value is not None for value in accuracy.values())
-    yield Text(f"{number(facts['samples'])} samples" + ("" if known else ", no labels"), "bold")
+    what = "frames of one stream" if facts.get("stream") else "samples"
+    yield Text(f"{number(facts['samples'])} {what}" + ("" if known else ", no labels"), "bold")
     if known:
         made = table("accuracy", ">float", ">integer", ">chip")
         made.add_row("", *(percent(accuracy[key]) for key in ("float", "integer", "chip")))
@@ -318,6 +325,8 @@ def _proof_of_run(facts: Facts) -> Iterator[tuple[str, str | Text]]:
                 "bold red" if any(wrong) else "green",
             ),
         )
+    if facts["tied_answers"]:
+        yield "ties", f"in {number(facts['tied_answers'])} samples several outputs are the largest"
     yield "saturations", number(facts["saturations"])
     yield "step by step", f"{number(facts['literal_samples'])} of {number(facts['samples'])} samples"
 

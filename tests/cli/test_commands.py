@@ -93,6 +93,20 @@ def test_run_step_by_step_counts_every_sample(nmc: Any, program: Path, labelled:
     assert facts["literal_samples"] == 3
 
 
+def test_run_of_a_stream_is_for_graded_programs(
+    nmc: Any, program: Path, inputs: Path, tmp_path: Path
+) -> None:
+    data = inputs / "few.npz"
+    answer = nmc("run", program, "--input", data, "--stream")
+    assert answer.code == 2
+    assert "'phase' cannot run a stream" in answer.err
+    compile_it = ("compile", inputs / "net.onnx", "--target", CHIP, "--coding", "graded")
+    assert nmc(*compile_it, "--calibration", data, "-o", tmp_path / "g.nmc").code == 0
+    facts = json.loads(nmc("run", tmp_path / "g.nmc", "--input", data, "--stream", "--json").out)
+    assert facts["stream"] is True
+    assert facts["mismatched_activations"] == 0
+
+
 def test_run_prints_text(nmc: Any, program: Path, labelled: Path) -> None:
     answer = nmc("run", program, "--input", labelled)
     assert answer.code == 0

@@ -11,7 +11,7 @@ import pytest
 from nmcompiler.cli import targets as targets_command
 from nmcompiler.errors import BackendFault, DoesNotFit, NotVerified
 
-COMMANDS = ("demo", "check", "compile", "inspect", "run", "targets", "backends")
+COMMANDS = ("demo", "check", "compile", "inspect", "run", "compare", "targets", "backends")
 
 
 def test_help_lists_every_command(nmc: Any) -> None:
@@ -57,7 +57,7 @@ def test_the_package_is_a_module_that_runs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("compil",), "there is no command 'compil'; did you mean 'compile'?"),
+        (("compil",), "there is no command 'compil'; did you mean 'compile' or 'compare'?"),
         (("compile", "--levls", "3"), "nmc compile: there is no option '--levls'; did you mean '--levels'"),
         (("--jsn",), "nmc: there is no option '--jsn'"),
         (("inspect",), "nmc inspect: missing argument 'PROGRAM.nmc'; see nmc inspect --help"),

@@ -48,7 +48,7 @@ def test_a_chip_without_figures_says_so() -> None:
 
 def test_the_list_of_targets_names_cores_and_codes() -> None:
     said = words(targets_text(targets_facts({"tiny": ("digital", tiny_target())})))
-    assert "tiny A tiny chip for tests 256 ≤ 1 phase, rate-sync, rate" in said
+    assert "tiny A tiny chip for tests 256 ≤ 1 phase, rate-sync, ttfs, graded, rate" in said
 
 
 def test_a_faulty_backend_is_shown_with_the_reason() -> None:

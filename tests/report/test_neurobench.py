@@ -16,11 +16,11 @@ HIDDEN = np.array([[2, 0], [-1, 3], [0, 1]])  # two of six weights are 0
 READ = np.array([[1, 0, 1], [0, 0, 1]])  # three of six
 
 
-def network():
+def network(levels=7):
     """Two inputs of 3 levels, three hidden neurons of 7 levels, two read-outs."""
     builder = Builder(np.random.default_rng(0), unit_theta=0.0)
     source = builder.input((1, 1, 2), 3, False)
-    hidden = builder.hidden((1, 1, 3), [(source, Dense(HIDDEN))], "Gemm", levels=7, signed=False)
+    hidden = builder.hidden((1, 1, 3), [(source, Dense(HIDDEN))], "Gemm", levels=levels, signed=False)
     builder.readout((1, 1, 2), [(hidden, Dense(READ))])
     return builder.network("hand")
 
@@ -51,6 +51,15 @@ def test_what_reads_analog_inputs_are_multiplications():
     figures = neurobench(program("rate", "current", timesteps=7), np.array([4, 1, 3, 0, 5, 0, 0]), 1)
     assert figures["synaptic_operations"]["Effective_MACs"] == 4 * 2 + 1 * 2
     assert figures["synaptic_operations"]["Effective_ACs"] == 3 * 1 + 5 * 2
+
+
+@pytest.mark.parametrize(("levels", "multiplied"), [(7, 4 * 2 + 1 * 2 + 3 * 1 + 5 * 2), (1, 4 * 2 + 1 * 2)])
+def test_what_reads_values_above_one_are_multiplications(levels, multiplied):
+    """In ``graded`` those of every population, but of one whose only value is 1."""
+    made, _ = placed_program(network(levels), tiny_target(), "graded")
+    figures = neurobench(made, np.array([4, 1, 3, 0, 5, 0, 0]), 1)
+    assert figures["synaptic_operations"]["Effective_MACs"] == multiplied
+    assert figures["synaptic_operations"]["Effective_ACs"] == 4 * 2 + 1 * 2 + 3 * 1 + 5 * 2 - multiplied
 
 
 def test_a_network_that_never_spikes_is_wholly_sparse():

@@ -3,8 +3,8 @@
     python examples/real_networks.py FOLDER [--target loihi2] [--levels 255 15]
 
 FOLDER holds one folder per network with ``model.onnx`` and, where there are data, ``data.npz`` (``x``, and
-``y`` where labels are known). The first 256 samples calibrate, without their labels; all samples are run.
-Without data, samples are drawn uniformly from 0 to 255 and only agreement is reported.
+``y`` where labels are known). 256 samples drawn at random calibrate, without their labels; all samples are
+run. Without data, samples are drawn uniformly from 0 to 255 and only agreement is reported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEADER = (
     "integer",
     "chip, measured",
     "equal answers",
-    "error of outputs",
+    "error",
     "mismatches",
     "cores (bound)",
     "steps",
@@ -44,15 +44,17 @@ def samples_of(folder: Path, limit: int) -> Samples:
     """Returns the network's samples, or random ones where the folder holds none."""
     ports = read_model(folder / "model.onnx").inputs
     if (folder / "data.npz").exists():
-        return read_samples(folder / "data.npz", ports).first(limit)
+        return read_samples(folder / "data.npz", ports).draw(limit, seed=0)
     rng = np.random.default_rng(0)
     return Samples({p.name: np.floor(rng.uniform(0, 256, (64, *p.shape))) for p in ports}, None)
 
 
-def rows(folder: Path, chips: list[str], levels: list[int], limit: int) -> Iterator[tuple[str, ...]]:
-    """Yields the rows of one network."""
+def rows(
+    folder: Path, chips: list[str], levels: list[int], limit: int, refused: list[str]
+) -> Iterator[tuple[str, ...]]:
+    """Yields the rows of one network, and adds the reasons of those that cannot run to ``refused``."""
     samples = samples_of(folder, limit)
-    calibration = samples.first(CALIBRATION).x
+    calibration = samples.draw(CALIBRATION, seed=0).x
     for chip in chips:
         windowed = "phase" in targets()[chip][1].codings
         choices = [CompileOptions(levels=n) for n in levels] if windowed else [CompileOptions(timesteps=16)]
@@ -62,7 +64,8 @@ def rows(folder: Path, chips: list[str], levels: list[int], limit: int) -> Itera
             try:
                 made = nmcompiler.compile(folder / "model.onnx", chip, code, calibration, options)
             except NmcError as error:
-                yield folder.name, chip, size, f"cannot run: {error}", *[""] * (len(HEADER) - 4)
+                yield folder.name, chip, size, "cannot run", *["–"] * (len(HEADER) - 4)
+                refused.append(f"{folder.name} on {chip} in {size}: {error}")
                 continue
             run = nmcompiler.run(made.program, samples, threads=os.cpu_count() or 1)
             yield folder.name, chip, size, *cells(made, run, samples)
@@ -74,8 +77,8 @@ def cells(made: nmcompiler.Compilation, run: Any, samples: Samples) -> tuple[str
     wrong = [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
     return (
         *(_percent(facts["accuracy"][who]) for who in ("float", "integer", "chip")),
-        _percent(facts["agreement"]["integer_float"]),
-        f"{100 * output_error(made, run.outputs, samples):.2f} %",
+        _percent(facts["agreement"]["integer_float"] if has_classes(made, samples) else None),
+        _percent(output_error(made, run.outputs, samples)),
         "not exact" if wrong[0] is None else ", ".join(map(str, wrong)),
         f"{cores['used']} ({cores['lower_bound']})",
         str(facts["latency_steps"]),
@@ -83,11 +86,20 @@ def cells(made: nmcompiler.Compilation, run: Any, samples: Samples) -> tuple[str
 
 
 def output_error(made: nmcompiler.Compilation, outputs: Mapping[str, Any], samples: Samples) -> float:
-    """Returns the root mean square error of the first output as a share of the output's range."""
+    """Returns the root mean square error of the first output over what varies in it from sample to sample.
+
+    1 is the error of a network that answers with the mean of each output, whatever it is shown.
+    """
     port = made.program.outputs[0]
     wanted = run_onnx(made.program.source or b"", samples.x)[port.name].astype(np.float64)
     error = np.asarray(outputs[port.name], np.float64).reshape(wanted.shape) - wanted
-    return float(np.sqrt(np.mean(np.square(error)))) / (float(np.ptp(wanted)) or 1.0)
+    varies = float(np.sqrt(np.mean(np.square(wanted - wanted.mean(axis=0)))))
+    return float(np.sqrt(np.mean(np.square(error)))) / (varies or 1.0)
+
+
+def has_classes(made: nmcompiler.Compilation, samples: Samples) -> bool:
+    """Whether the largest output is an answer: there are labels, or the network ends in a soft-max."""
+    return samples.y is not None or any(op in ("Softmax", "ArgMax") for op in made.facts["host_ops"])
 
 
 def _percent(share: float | None) -> str:
@@ -105,9 +117,11 @@ def main() -> None:
     chips = [options.target] if options.target else sorted(targets())
     print("| " + " | ".join(HEADER) + " |")
     print("|" + "---|" * len(HEADER))
+    refused: list[str] = []
     for folder in sorted(p.parent for p in options.folder.glob("*/model.onnx")):
-        for row in rows(folder, chips, options.levels, options.limit):
+        for row in rows(folder, chips, options.levels, options.limit, refused):
             print("| " + " | ".join(row) + " |", flush=True)
+    print("".join(f"\n- {reason}" for reason in refused))
 
 
 if __name__ == "__main__":

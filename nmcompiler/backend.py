@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from nmcompiler.codings import Coding
 from nmcompiler.errors import BackendFault, NmcError, UsageError
 from nmcompiler.ir.cores import CoreGraph, Traffic
-from nmcompiler.ir.network import Network
+from nmcompiler.ir.network import Network, Population, Role
 from nmcompiler.ir.progress import Progress
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import MapOptions, map_network
@@ -25,6 +25,12 @@ from nmcompiler.target import Target
 __all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "Progress", "blame"]
 
 API_VERSION = 1
+
+_LEVELS_OF: Mapping[Role, str] = {
+    "input": "--input-levels",
+    "hidden": "--levels",
+    "readout": "--output-levels",
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,22 @@ def blame(backend: Backend, call: str) -> Iterator[None]:
         ) from error
 
 
+def _payload(population: Population, coding: Coding, target: Target) -> Iterator[Obstacle]:
+    """Yields an obstacle where an event of a population cannot carry its values."""
+    if not population.sends:
+        return
+    need = coding.payload_bits(population.levels, population.signed)
+    limit = target.graded_payload_bits or 0
+    if need > limit:
+        reach = f"{population.lowest} to {population.levels}"
+        option = _LEVELS_OF[population.role]
+        yield Obstacle(
+            population.name,
+            f"sends values of {need} bits ({reach}), and an event carries {limit} bits",
+            f"try a smaller {option}",
+        )
+
+
 class BackendBase:
     """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
 
@@ -108,10 +130,11 @@ class BackendBase:
         """Returns everything that keeps the network from the chip, not only the first."""
         found = []
         for population in network.graph:
-            if population.role != "readout" and population.signed and not target.signed_spikes:
+            if population.sends and population.signed and not target.signed_spikes:
                 found.append(Obstacle(population.name, "sends signed spikes, which the chip has not"))
             if population.role != "input" and target.bias is None and bool((population.bias != 0).any()):
                 found.append(Obstacle(population.name, "has a bias, which the chip has not"))
+            found += _payload(population, coding, target)
         return tuple(found)
 
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:

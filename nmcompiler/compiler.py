@@ -14,6 +14,7 @@ import numpy as np
 
 from nmcompiler.backend import Backend, MapOptions, blame
 from nmcompiler.codings import Coding, coding
+from nmcompiler.codings.rate import Rate
 from nmcompiler.errors import (
     BackendFault,
     InputFileError,
@@ -23,6 +24,7 @@ from nmcompiler.errors import (
     UsageError,
 )
 from nmcompiler.evaluate.integer import run_integer
+from nmcompiler.evaluate.rate import run_rate
 from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.frontend.data import Samples, read_samples
 from nmcompiler.frontend.input_shapes import with_input_shapes
@@ -35,6 +37,7 @@ from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes import Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
+from nmcompiler.passes.rate_response import RateOptions
 from nmcompiler.program.layout import Program
 from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import core_usage
@@ -47,14 +50,18 @@ from nmcompiler.target import Target
 __all__ = [
     "DEFAULT_INPUT_LEVELS",
     "DEFAULT_LEVELS",
+    "DEFAULT_OUTPUT_LEVELS",
     "DEFAULT_TIMESTEPS",
     "Compilation",
     "CompileOptions",
+    "Inputs",
     "Placed",
     "Plan",
+    "compile_inputs",
     "compile_model",
     "place",
     "plan_of",
+    "read_inputs",
     "run_program",
 ]
 
@@ -62,6 +69,7 @@ _TRAFFIC_SAMPLES = 32
 DEFAULT_LEVELS = 15
 DEFAULT_TIMESTEPS = 16
 DEFAULT_INPUT_LEVELS = 255
+DEFAULT_OUTPUT_LEVELS = 255
 _MOST_LEVELS = 65535
 _MOST_STEPS = 4096
 
@@ -74,8 +82,11 @@ class CompileOptions:
         levels: Largest value L of hidden populations, in windowed codes.
         weight_bits: Bits of a weight, at most the target's.
         timesteps: Steps T, in codes without windows.
+        settle: Steps that a layer integrates before it may fire, in codes without windows.
         input_levels: Largest value of the input populations.
         input_encoding: How samples enter.
+        output_levels: Largest value of the outputs, which are then read from spikes; None reads membranes
+            where the chip prefers that.
         chips: Number of chips; None uses as few as needed.
         seed: Seed of the placement.
         backend: Name of the backend, where several provide the target.
@@ -87,14 +98,31 @@ class CompileOptions:
     levels: int | None = None
     weight_bits: int | None = None
     timesteps: int | None = None
+    settle: int | None = None
     input_levels: int | None = None
     input_encoding: str | None = None
+    output_levels: int | None = None
     chips: int | None = None
     seed: int = 0
     backend: str | None = None
     verify: bool = False
     include_source: bool = True
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a compilation reads, whatever the chip and the code.
+
+    Attributes:
+        source: The ONNX file, in one piece and with all dimensions pinned.
+        layers: The layer graph.
+        samples: Calibration samples ``(N, *shape)`` by input name.
+    """
+
+    source: bytes
+    layers: Model
+    samples: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -113,8 +141,10 @@ class Plan:
     levels: int
     weight_bits: int
     timesteps: int | None
+    settle: int | None
     input_levels: int
     input_encoding: str
+    output_levels: int | None = None  # None where outputs are read from membranes
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,21 +186,52 @@ def compile_model(
         NmcError: Every mistake in the input, as one sentence; ``NotVerified`` where the proof fails.
     """
     began = time.perf_counter()
-    backend, chip = _target(target, options.backend)
-    plan = plan_of(options, code, chip)  # a wrong option is reported before any file is read
-    # A core stores weights of the bits asked for: fewer bits make room.
-    chip = replace(chip, weight_bits=plan.weight_bits)
+    plan_of(options, code, _target(target, options.backend)[1])  # wrong options before any file is read
+    inputs = read_inputs(model, calibration, options.input_shapes)
+    made = compile_inputs(inputs, target, code, options, progress)
+    return replace(made, facts={**made.facts, "compile_seconds": round(time.perf_counter() - began, 3)})
+
+
+def read_inputs(
+    model: Path | bytes,
+    calibration: Path | Mapping[str, Array],
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Inputs:
+    """Reads model and calibration samples, once for any number of compilations.
+
+    Raises:
+        InputFileError: A file cannot be read as what it should be.
+        UnsupportedModel: With all nodes that cannot be compiled for any chip.
+    """
     source = model if isinstance(model, bytes) else read_source(model)
-    source = with_input_shapes(source, options.input_shapes)
+    source = with_input_shapes(source, input_shapes or {})
     layers = read_model_bytes(source, "model" if isinstance(model, bytes) else model.name)
-    samples = _calibration(calibration, layers)
-    placed = place(layers, backend, chip, code, samples, options, progress)
+    return Inputs(source, layers, _calibration(calibration, layers))
+
+
+def compile_inputs(
+    inputs: Inputs,
+    target: str | Target,
+    code: str,
+    options: CompileOptions = CompileOptions(),
+    progress: Progress = silent,
+) -> Compilation:
+    """Does the work of ``compile_model`` on what was read before; shapes of inputs are pinned already.
+
+    Raises:
+        NmcError: As ``compile_model``.
+    """
+    began = time.perf_counter()
+    backend, chip = _target(target, options.backend)
+    # A core stores weights of the bits asked for: fewer bits make room.
+    chip = replace(chip, weight_bits=plan_of(options, code, chip).weight_bits)
+    placed = place(inputs.layers, backend, chip, code, inputs.samples, options, progress)
     with blame(backend, "emit"):
         program = backend.emit(placed.spiking, placed.cores, chip)
     program = replace(
         program,
-        report=_report(layers, chip, placed, options),
-        source=source if options.include_source else None,
+        report=_report(inputs.layers, chip, placed, options),
+        source=inputs.source if options.include_source else None,
     )
     progress("proving", 0, 1)
     proof = _prove(program, placed.spiking, backend)
@@ -197,7 +258,7 @@ def place(
     with one_blas_thread():
         network, notes = _network(layers, backend, chip, plan, samples, options, progress)
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
-    traffic = _traffic(network, plan.coding, samples)
+    traffic = _traffic(spiking, plan.coding, samples)
     mapping = MapOptions(chips=options.chips, seed=options.seed, progress=progress)
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)
@@ -212,20 +273,36 @@ def run_program(
     batch: int = 250,
     literal: bool = False,
     chip_seed: int | None = None,
+    stream: bool = False,
+    reference: Mapping[str, Array] | None = None,
+    layers: bool = False,
     progress: Progress = silent,
 ) -> RunOutcome:
     """Executes a program on its backend's simulator and compares it with the golden network.
 
+    With ``stream`` the samples are consecutive frames of one stream, and neurons send only what changes.
+    ``reference`` holds what onnxruntime answers to the samples, where that is known already. With ``layers``
+    every layer is compared with floating point on the first samples.
+
     Raises:
         InputFileError: A label is no class of the first output.
-        UsageError: The chip has no mismatch that ``chip_seed`` could draw.
+        UsageError: The chip has no mismatch that ``chip_seed`` could draw, or it or the code runs no streams.
     """
     _check_labels(program, samples)
     backend = backend_of(program.target.backend)
     with blame(backend, "simulator"):
         simulator = backend.simulator(program, chip_seed=chip_seed)
     return run_facts(
-        program, simulator, samples, threads=threads, batch=batch, literal=literal, progress=progress
+        program,
+        simulator,
+        samples,
+        threads=threads,
+        batch=batch,
+        literal=literal,
+        stream=stream,
+        reference=reference,
+        layers=layers,
+        progress=progress,
     )
 
 
@@ -264,6 +341,11 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
             f"target '{chip.name}' resets a membrane to {chip.reset}",
             allowed=f"reset = \"subtract\", which the coding '{code}' needs",
         )
+    if chosen.payload_bits(1, signed=False) and chip.graded_payload_bits is None:
+        raise UsageError(
+            f"target '{chip.name}' has no events that carry values, which the coding '{code}' needs",
+            allowed="graded_payload_bits in the target file, where the chip has such events",
+        )
     weight_bits = _given(options.weight_bits, chip.weight_bits)
     if not 2 <= weight_bits <= chip.weight_bits:
         raise UsageError(
@@ -275,6 +357,11 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
             raise UsageError(
                 f"--timesteps does not apply to the coding '{code}': its steps follow from the levels",
                 hint="use --levels",
+            )
+        if options.settle is not None:
+            raise UsageError(
+                f"--settle does not apply to the coding '{code}': its windows wait for all that arrives",
+                hint="leave it out",
             )
         levels, timesteps = _given(options.levels, DEFAULT_LEVELS), None
     else:
@@ -297,7 +384,45 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     for option, value in ((steps, levels), ("--input-levels", input_levels)):
         if not 1 <= value <= most:
             raise UsageError(f"{option} {value} is out of range", allowed=f"1 to {most} in '{code}'")
-    return Plan(chosen, levels, weight_bits, timesteps, input_levels, encoding)
+    output_levels = _output_levels(options.output_levels, code, chip, timesteps, most)
+    settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
+    if isinstance(chosen, Rate):
+        chosen = Rate(settle or 0)
+    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
+
+
+def _output_levels(
+    asked: int | None, code: str, chip: Target, timesteps: int | None, most: int
+) -> int | None:
+    """Returns the largest value of outputs that are read from spikes; None where membranes are read."""
+    if asked is None and chip.readout[0] != "spikes":
+        return None
+    if "spikes" not in chip.readout:
+        raise UsageError(
+            f"--output-levels {asked} reads outputs from spikes, and of target '{chip.name}' only "
+            f"{' or '.join(chip.readout)} can be read",
+            hint="leave it out: the outputs are then read without any rounding",
+        )
+    if timesteps is not None:
+        if asked not in (None, timesteps):
+            raise UsageError(
+                f"--output-levels {asked} cannot be had in '{code}': outputs are counts of spikes in T steps",
+                allowed=f"{timesteps}, the steps",
+                hint="use --timesteps",
+            )
+        return timesteps
+    levels = _given(asked, DEFAULT_OUTPUT_LEVELS)
+    if not 1 <= levels <= most:
+        raise UsageError(f"--output-levels {levels} is out of range", allowed=f"1 to {most} in '{code}'")
+    return levels
+
+
+def _settle(asked: int | None, timesteps: int, chip: Target) -> int:
+    """Returns the steps that a layer waits; by default a quarter of T where no spike can be taken back."""
+    settle = _given(asked, 0 if chip.signed_spikes else min(max(timesteps // 4, 2), timesteps - 1))
+    if not 0 <= settle <= timesteps:
+        raise UsageError(f"--settle {settle} is out of range", allowed=f"0 to {timesteps}, the steps")
+    return settle
 
 
 def _given(asked: int | None, default: int) -> int:
@@ -339,8 +464,10 @@ def _network(
     quantise = QuantiseOptions(
         levels=plan.levels,
         weight_bits=plan.weight_bits,
+        output_levels=plan.output_levels,
         input_levels=plan.input_levels,
         input_repeats=repeats,
+        rate=None if plan.timesteps is None else RateOptions(plan.timesteps, plan.settle or 0),
     )
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
@@ -355,18 +482,22 @@ def _network(
     return network, notes
 
 
-def _traffic(network: Network, code: Coding, samples: Mapping[str, Array]) -> Traffic:
+def _traffic(spiking: Spiking, code: Coding, samples: Mapping[str, Array]) -> Traffic:
     """Returns the spikes that each neuron is expected to send, from some calibration samples."""
+    network = spiking.network
     some = {name: x[:_TRAFFIC_SAMPLES] for name, x in samples.items()}
-    values = run_integer(network, some, record=True).values
-    spikes = {}
-    for population in network.graph:
-        if population.role == "readout":
-            spikes[population.name] = np.zeros(population.shape)
-            continue
-        table = code.spikes_per_value(population.levels)
-        spikes[population.name] = table[np.abs(values[population.name])].mean(axis=0)
-    return Traffic(spikes)
+    sent: Mapping[str, Array]
+    if code.exact:
+        values = run_integer(network, some, record=True).values
+        sent = {
+            p.name: code.spikes_per_value(p.levels)[np.abs(values[p.name])]
+            for p in network.graph
+            if p.sends
+        }
+    else:
+        sent = run_rate(spiking, some, dtype=np.float32).spikes
+    zeros = {p.name: np.zeros(p.shape) for p in network.graph if not p.sends}
+    return Traffic({**{name: n.mean(axis=0) for name, n in sent.items()}, **zeros})
 
 
 def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions) -> dict[str, Any]:
@@ -386,9 +517,12 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
             "max_link_load": cores.max_link_load,
         },
         "input_levels": plan.input_levels,
+        "settle": plan.settle,
         # A layer without any error has an infinite ratio, which JSON cannot hold: it has no entry.
         "sqnr_db": {
-            n.layer: round(n.sqnr_db, 2) for n in notes if n.sqnr_db is not None and n.sqnr_db < math.inf
+            n.layer: round(n.sqnr_db, 2)
+            for n in notes
+            if n.sqnr_db is not None and n.sqnr_db < math.inf and not n.warning
         },
         # A network is placed whole or refused: the host only closes it, and closing multiplies no weights.
         "host_macs_share": 0.0,
@@ -396,9 +530,11 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "seed": options.seed,
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
         "silent_channels": {n.layer: n.silent_channels for n in notes if n.silent_channels},
-        "saturated_share": {n.layer: round(n.saturated_share, 5) for n in notes if n.sqnr_db is not None},
-        "notes": [f"'{n.layer}' {n.text}" for n in notes if n.text],
-        "warnings": list(layers.warnings),
+        "saturated_share": {
+            n.layer: round(n.saturated_share, 5) for n in notes if n.sqnr_db is not None and not n.warning
+        },
+        "notes": [f"'{n.layer}' {n.text}" for n in notes if n.text and not n.warning],
+        "warnings": [*layers.warnings, *(f"'{n.layer}' {n.text}" for n in notes if n.warning)],
     }
 
 

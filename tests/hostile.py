@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 
 import nmcompiler
+from nmcompiler.codings import CODINGS
 from nmcompiler.errors import NmcError
 from nmcompiler.evaluate.float import run_float
 from nmcompiler.frontend.reader import read_model
@@ -121,7 +122,7 @@ def _model_bytes(seed: int) -> bytes:
 def _program_bytes(seed: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.nmc"
-        save(random_program(seed, ("phase", "rate-sync", "rate")[seed % 3]), path)
+        save(random_program(seed, tuple(CODINGS)[seed % len(CODINGS)]), path)
         return path.read_bytes()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from nmcompiler.backend import BackendBase
 from nmcompiler.checker import check_model
+from nmcompiler.codings import CODINGS
 from nmcompiler.compiler import CompileOptions, compile_model, plan_of, run_program
 from nmcompiler.errors import BackendFault, DoesNotFit, InputFileError, NmcError, UnsupportedModel, UsageError
 from nmcompiler.evaluate.onnx_runtime import run_onnx
@@ -56,7 +57,7 @@ def sentence(kind, *arguments, **options):
 # --- compile --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", ["phase", "rate-sync", "rate"])
+@pytest.mark.parametrize("code", sorted(CODINGS))
 def test_a_compilation_is_proved_and_its_facts_match_the_schema(code):
     facts = compiled(code=code).facts
     jsonschema.validate(facts, load_schema("compile"))
@@ -132,11 +133,30 @@ def test_a_code_that_the_chip_has_not_is_told_with_those_that_have():
         ("phase", {"input_levels": 65_536}, "--input-levels 65536 is out of range"),
         ("phase", {"timesteps": 8}, "--timesteps does not apply to the coding 'phase'"),
         ("rate-sync", {"timesteps": 8}, "use --levels"),
+        ("phase", {"settle": 0}, "--settle does not apply to the coding 'phase'"),
+        ("rate", {"timesteps": 8, "settle": 9}, "--settle 9 is out of range; allowed: 0 to 8"),
+        ("ttfs", {"timesteps": 8}, "--timesteps does not apply to the coding 'ttfs'"),
+        ("graded", {"timesteps": 8}, "--timesteps does not apply to the coding 'graded'"),
+        ("ttfs", {"levels": 4097}, "--levels 4097 is out of range; allowed: 1 to 4096 in 'ttfs'"),
+        ("ttfs", {"input_levels": 4097}, "--input-levels 4097 is out of range"),
+        ("graded", {"input_encoding": "spikes"}, "cannot be used with 'graded' on 'tiny'; allowed: graded"),
         ("rate", {"levels": 8}, "--levels does not apply to the coding 'rate'"),
         ("phase", {"weight_bits": 9}, "--weight-bits 9 is out of range; allowed: 2 to 8 on tiny"),
         ("phase", {"weight_bits": 1}, "--weight-bits 1 is out of range"),
         ("phase", {"input_encoding": "graded"}, "--input-encoding graded cannot be used with 'phase'"),
         ("phase", {"chips": 10_000}, "--chips: 10000 chips; allowed: 1 to"),
+        ("phase", {"output_levels": 65_536}, "--output-levels 65536 is out of range; allowed: 1 to 65535"),
+        (
+            "ttfs",
+            {"output_levels": 4097},
+            "--output-levels 4097 is out of range; allowed: 1 to 4096 in 'ttfs'",
+        ),
+        (
+            "rate",
+            {"timesteps": 8, "output_levels": 255},
+            "--output-levels 255 cannot be had in 'rate': outputs are counts of spikes in T steps; "
+            "allowed: 8, the steps; use --timesteps",
+        ),
         (
             "rate",
             {"timesteps": 8, "input_levels": 9, "input_encoding": "spikes"},
@@ -148,7 +168,9 @@ def test_a_wrong_option_is_told_with_what_is_allowed(code, options, expected):
     assert expected in sentence(UsageError, code=code, **options)
 
 
-@pytest.mark.parametrize("option", ["levels", "weight_bits", "input_levels", "timesteps", "chips"])
+@pytest.mark.parametrize(
+    "option", ["levels", "weight_bits", "input_levels", "output_levels", "timesteps", "chips"]
+)
 def test_zero_is_a_wrong_option_and_not_the_default(option):
     text = sentence(UsageError, code="rate" if option == "timesteps" else "phase", **{option: 0})
     assert text.startswith(f"--{option.replace('_', '-')}")
@@ -160,12 +182,94 @@ def test_a_chip_without_a_suitable_input_is_told():
     assert "takes samples as graded, the coding 'phase' needs spikes" in text
 
 
+def test_values_that_an_event_cannot_carry_are_told_with_layer_need_and_limit():
+    chip = tiny_target(graded_payload_bits=8)
+    assert compiled(chip, "graded", levels=255).facts["input_encoding"] == "graded"
+    text = sentence(UnsupportedModel, chip, "graded", levels=256, input_levels=500)
+    assert (
+        "'a': sends values of 9 bits (0 to 256), and an event carries 8 bits (try a smaller --levels)" in text
+    )
+    assert (
+        "'x': sends values of 9 bits (0 to 500), and an event carries 8 bits (try a smaller --input" in text
+    )
+
+
+def test_a_chip_without_graded_events_is_told():
+    text = sentence(UsageError, tiny_target(graded_payload_bits=None), "graded")
+    assert "target 'tiny' has no events that carry values, which the coding 'graded' needs" in text
+
+
+@pytest.mark.parametrize("code", ["phase", "rate"])
+def test_a_chip_that_reads_membranes_alone_refuses_levels_of_outputs(code):
+    text = sentence(UsageError, tiny_target(readout=("membrane",)), code, output_levels=15)
+    assert "--output-levels 15 reads outputs from spikes, and of target 'tiny' only membrane can be" in text
+    assert compiled(tiny_target(readout=("membrane",)), code).facts["output_levels"] is None
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("code", sorted(CODINGS))
+def test_outputs_are_read_from_spikes_in_every_code(code, signed):
+    steps = {"timesteps": 64, "output_levels": 64} if code == "rate" else {"output_levels": 100}
+    program = compiled(tiny_target(signed_spikes=signed), code, **steps, verify=True).program
+    read = np.isin(program.column("population"), [port.population for port in program.outputs])
+    levels = steps["output_levels"]
+    assert set(program.column("levels")[read]) == {levels}
+    assert program.column("signed")[read].any() == signed
+    outcome = run_program(program, Samples(X, LABELS))
+    facts, port = outcome.facts, program.outputs[0]
+    jsonschema.validate(facts, load_schema("run"))
+    assert (facts["output_levels"], facts["saturations"]) == (levels, 0)
+    wrong = [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
+    assert wrong == ([None] * 3 if code == "rate" else [0, 0, 0])
+    whole = outcome.outputs[port.name] / np.float32(port.scale)
+    assert np.allclose(whole, np.round(whole), atol=1e-3)
+    assert np.abs(whole).max() <= levels
+    assert facts["accuracy"]["integer"] >= 0.9
+    assert facts["accuracy"]["chip"] >= (0.8 if code == "rate" else 0.9)
+
+
+def test_a_chip_that_reads_spikes_alone_has_levels_of_outputs_by_default():
+    chip = tiny_target(readout=("spikes",))
+    assert plan_of(CompileOptions(), "phase", chip).output_levels == 255
+    assert plan_of(CompileOptions(output_levels=31), "phase", chip).output_levels == 31
+    assert plan_of(CompileOptions(timesteps=24), "rate", chip).output_levels == 24
+    assert plan_of(CompileOptions(), "phase", tiny_target()).output_levels is None
+
+
+def test_outputs_that_an_event_cannot_carry_are_told():
+    chip = tiny_target(graded_payload_bits=8)
+    assert compiled(chip, "graded", output_levels=127).facts["output_levels"] == 127
+    text = sentence(UnsupportedModel, chip, "graded", output_levels=128)
+    assert "'y': sends values of 9 bits (-128 to 128), and an event carries 8 bits" in text
+    assert "try a smaller --output-levels" in text
+
+
 def test_options_have_defaults_for_every_code():
     chip = tiny_target()
     plan = plan_of(CompileOptions(), "phase", chip)
     assert (plan.levels, plan.weight_bits, plan.timesteps, plan.input_levels) == (15, 8, None, 255)
     rate = plan_of(CompileOptions(timesteps=32, input_encoding="spikes"), "rate", chip)
     assert (rate.levels, rate.timesteps, rate.input_levels) == (32, 32, 32)
+
+
+def test_layers_wait_by_default_where_no_spike_can_be_taken_back():
+    signed, unsigned = tiny_target(), tiny_target(signed_spikes=False)
+
+    def settle(chip, steps, asked=None):
+        return plan_of(CompileOptions(timesteps=steps, settle=asked), "rate", chip).settle
+
+    assert [settle(signed, steps) for steps in (1, 2, 16)] == [0, 0, 0]
+    assert [settle(unsigned, steps) for steps in (1, 2, 4, 8, 16)] == [0, 1, 2, 2, 4]
+    assert settle(unsigned, 16, 0) == 0
+    assert plan_of(CompileOptions(), "phase", signed).settle is None
+
+
+def test_waiting_is_reported_and_takes_its_steps():
+    made = [compiled(CHIP, "rate", timesteps=4, settle=k) for k in (0, 2)]
+    assert [m.facts["settle"] for m in made] == [0, 2]
+    steps = [m.facts["schedule"]["total_steps"] for m in made]
+    assert steps[1] - steps[0] == 2  # one hidden layer
+    assert compiled(CHIP, "phase").facts["settle"] is None
 
 
 def test_wrong_options_are_told_before_any_file_is_read(tmp_path):
@@ -216,6 +320,19 @@ def test_batches_threads_and_path_change_no_fact(made):
         return {k: v for k, v in found.items() if not any(word in k for word in timed)}
 
     assert facts() == facts(batch=7) == facts(threads=2, batch=13) == facts(literal=True)
+
+
+def test_a_stream_answers_as_frame_by_frame_with_fewer_spikes():
+    program = compiled(code="graded").program
+    still = Samples({"x": np.repeat(X["x"][:8], 4, axis=0)}, None)
+    alone = run_program(program, still)
+    for options in ({"batch": 5}, {"threads": 2}, {"literal": True, "batch": 7}):
+        stream = run_program(program, still, stream=True, **options)
+        assert np.array_equal(stream.outputs["y"], alone.outputs["y"])
+        assert [stream.facts[f"mismatched_{k}"] for k in ("outputs", "activations", "membranes")] == [0, 0, 0]
+        assert stream.facts["synops_per_sample"] < alone.facts["synops_per_sample"] / 3
+        assert (stream.facts["stream"], alone.facts["stream"]) == (True, False)
+        jsonschema.validate(stream.facts, load_schema("run"))
 
 
 def test_without_labels_source_and_golden_network_what_is_unknown_is_null(made, tmp_path):

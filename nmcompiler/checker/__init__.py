@@ -13,6 +13,7 @@ from nmcompiler.compiler import CompileOptions
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.frontend.input_shapes import with_input_shapes
 from nmcompiler.frontend.reader import read_model_bytes, read_source
+from nmcompiler.ir.layers import Model
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.registry import backend as backend_of
 from nmcompiler.registry import find_target, targets
@@ -58,12 +59,17 @@ def check_model(
         "nodes": [],
         "targets": [],
         "advisories": [],
+        "warnings": [],
     }
     try:
         source = with_input_shapes(read_source(model), input_shapes or {})
-        trials = Trials(read_model_bytes(source, model.name), asked[0][1])
+        layers = read_model_bytes(source, model.name)
+        facts["warnings"] = list(layers.warnings)
+        trials = Trials(layers)
         options = CompileOptions(chips=chips)
         outcomes = list(_outcomes(trials, asked, options, progress))
+        first = trials.simplified(asked[0][1])
+        attempts = _attempts(first.model)
     except UnsupportedModel as error:
         nodes = [{"name": n.name, "op": n.op, "reason": n.reason, "hint": n.hint} for n in error.nodes]
         return {**facts, "nodes": nodes}
@@ -71,13 +77,13 @@ def check_model(
     rows = []
     for k, (chip, tried) in enumerate(zip(asked, outcomes, strict=True)):
         progress("looking for what would fit", k, len(asked))
-        found = proposals(trials, chip, tried, options, _attempts(trials))
+        found = proposals(trials, chip, tried, options, attempts)
         if not any(o.ok for o in tried):
             found += tuple(_elsewhere(trials, chip, asked, outcomes))
         rows.append(_row(chip[1], tried, found))
     progress("looking for what would fit", len(asked), len(asked))
     known = {name: t for name, (_, t) in targets().items()} | {t.name: t for _, t in asked}
-    advice = advisories(trials.model, quantised, known)
+    advice = advisories(first, quantised, known, thorough=attempts > 0)
     return {
         **facts,
         "ok": any(row["ok"] for row in rows),
@@ -101,12 +107,11 @@ def _outcomes(
     progress("placing", len(asked), len(asked))
 
 
-def _attempts(trials: Trials) -> int:
+def _attempts(model: Model) -> int:
     """Returns how many values of one option are tried: fewer for a large network, by work, never by time."""
-    weights = sum(int(edge.payload.kernel.weight.size) for edge in trials.model.graph.edges())
+    weights = sum(int(edge.payload.kernel.weight.size) for edge in model.graph.edges())
     most = (
-        limit // max(1, size)
-        for limit, size in zip(_WEIGHTS_AND_MACS, (weights, trials.model.macs), strict=True)
+        limit // max(1, size) for limit, size in zip(_WEIGHTS_AND_MACS, (weights, model.macs), strict=True)
     )
     return min(_MOST_ATTEMPTS, *most)
 

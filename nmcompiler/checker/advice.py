@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nmcompiler.checker.intervals import Interval, intervals
-from nmcompiler.checker.trials import Quantised, stand_ins
+from nmcompiler.checker.trials import Quantised, Simplified, stand_ins
 from nmcompiler.errors import NmcError
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Layer, Link, Model
 from nmcompiler.ir.network import Network
 from nmcompiler.passes import Quantise
-from nmcompiler.passes.base import Context
+from nmcompiler.passes.base import Context, Note
 from nmcompiler.passes.kernel_algebra import largest_weight
+from nmcompiler.passes.thresholds import Formats
 from nmcompiler.target import Target
 
 __all__ = ["Advisory", "advisories"]
@@ -41,7 +42,7 @@ class Advisory:
 
     Attributes:
         layer: The layer.
-        kind: ``dead-channels``, ``bias-range``, ``scale-spread`` or ``shared-threshold``.
+        kind: ``replaced``, ``dead-channels``, ``bias-range``, ``scale-spread`` or ``shared-threshold``.
         text: What is so, with its figure, and what to do.
         value: The figure.
     """
@@ -53,22 +54,51 @@ class Advisory:
 
 
 def advisories(
-    model: Model, quantised: Sequence[Quantised], chips: Mapping[str, Target]
+    simplified: Simplified,
+    quantised: Sequence[Quantised],
+    chips: Mapping[str, Target],
+    *,
+    thorough: bool = True,
 ) -> tuple[Advisory, ...]:
     """Returns all that is worth changing, kind by kind, in the order of the layers.
 
     Args:
-        model: The simplified layer graph.
-        quantised: Its integer networks, one for every number format.
+        simplified: The simplified layer graph.
+        quantised: The integer networks, one or more for every number format.
         chips: The chips that they serve, by name.
+        thorough: Whether to look at every number format, and not at the first that can lose something.
     """
+    model = simplified.model
+    formats = _one_per_format(quantised)
+    shared = [made for made in formats if made.formats.per_population]
+    most = None if thorough else 1
     bounds = intervals(model, ASSUMED_RANGE)
     return (
+        *_replaced(simplified.notes),
         *_dead_channels(model, bounds),
         *_scale_spread(model, bounds),
-        *_bias_range(model, quantised, chips),
-        *_shared_threshold(model, quantised, chips),
+        *_bias_range(formats[:most], chips),
+        *_shared_threshold(shared[:most], chips),
     )
+
+
+def _one_per_format(quantised: Sequence[Quantised]) -> list[Quantised]:
+    """Returns the first network of each number format, as what serves all chips and codes of that format."""
+    found: dict[tuple[int, Formats], Quantised] = {}
+    for made in quantised:
+        key = (id(made.model), made.formats)
+        first = found.setdefault(key, made)
+        found[key] = replace(first, uses=dict.fromkeys((*first.uses, *made.uses)))
+    return list(found.values())
+
+
+def _replaced(notes: Sequence[Note]) -> Iterator[Advisory]:
+    """Layers whose operator no chip computes; what replaces it here was fitted to random samples."""
+    for note in notes:
+        if note.warning:
+            text = f"{note.text}; samples are random here, and 'nmc compile' measures it on calibration data"
+            noise = 0.0 if note.sqnr_db is None else 10 ** (-note.sqnr_db / 10)
+            yield Advisory(note.layer, "replaced", text, round(noise, 6))
 
 
 def _constant(layer: Layer, bounds: Mapping[str, Interval]) -> Array:
@@ -127,15 +157,13 @@ def _scale_spread(model: Model, bounds: Mapping[str, Interval]) -> Iterator[Advi
         yield Advisory(layer.name, "scale-spread", text, ratio)
 
 
-def _bias_range(
-    model: Model, quantised: Sequence[Quantised], chips: Mapping[str, Target]
-) -> Iterator[Advisory]:
+def _bias_range(quantised: Sequence[Quantised], chips: Mapping[str, Target]) -> Iterator[Advisory]:
     """Layers whose weights become finer by two bits or more when their bias is left out."""
     served: dict[str, list[str]] = {}
     gains: dict[str, float] = {}
     for made in quantised:
-        suspects = [name for name in model.graph.names() if _bias_fills_half(made, name)]
-        for name, gain in _gains(model, suspects, made, chips).items():
+        suspects = [name for name in made.model.graph.names() if _bias_fills_half(made, name)]
+        for name, gain in _gains(suspects, made, chips).items():
             gains[name] = max(gain, gains.get(name, 0.0))
             served.setdefault(name, []).extend(chip for chip, _ in made.uses)
     for name, gain in gains.items():
@@ -155,28 +183,27 @@ def _bias_fills_half(made: Quantised, name: str) -> bool:
     return int(np.abs(made.network.graph.node(name).bias).max()) > half
 
 
-def _gains(
-    model: Model, suspects: Sequence[str], made: Quantised, chips: Mapping[str, Target]
-) -> dict[str, float]:
+def _gains(suspects: Sequence[str], made: Quantised, chips: Mapping[str, Target]) -> dict[str, float]:
     """Returns how much finer the weights of layers become without their bias, where it is two bits or more.
 
     The largest integer weight of each channel is compared, with and without; of both input ranges the
     smaller gain counts.
     """
-    if not suspects:
-        return {}
-    graph: Graph[Layer, Link] = model.graph.copy()
+    graph: Graph[Layer, Link] = made.model.graph.copy()
     for name in suspects:
         graph.replace(replace(graph.node(name), bias=np.zeros((1, 1, 1))))
-    without = replace(model, graph=graph)
+    without = replace(made.model, graph=graph)
     least = dict.fromkeys(suspects, np.inf)
     for largest in _INPUT_RANGES:
-        networks = [_again(changed, made, chips, largest) for changed in (model, without)]
-        for name in suspects:
+        if not least:
+            break  # quantising takes long, and the gain of one range alone is not worth a sentence
+        networks = [_again(changed, made, chips, largest) for changed in (made.model, without)]
+        for name in tuple(least):
             now, then = (_largest(network, name) for network in networks)
             gain = float((then / np.maximum(now, 1))[then > 0].max(initial=1))
             least[name] = min(gain, least[name])
-    return {name: gain for name, gain in least.items() if gain >= _COARSER}
+        least = {name: gain for name, gain in least.items() if gain >= _COARSER}
+    return least
 
 
 def _again(
@@ -203,21 +230,17 @@ def _largest(network: Network | None, name: str) -> Array:
     return peak.astype(np.int64)
 
 
-def _shared_threshold(
-    model: Model, quantised: Sequence[Quantised], chips: Mapping[str, Target]
-) -> Iterator[Advisory]:
+def _shared_threshold(quantised: Sequence[Quantised], chips: Mapping[str, Target]) -> Iterator[Advisory]:
     """Layers whose channels need different thresholds, on chips where all neurons must share one."""
     able = [name for name, chip in chips.items() if chip.threshold.per != "population"]
     instead = f"a target with a threshold per neuron ({', '.join(able)})" if able else "another target"
     for made in quantised:
-        if not made.formats.per_population:
-            continue
-        found = [_unequal(model, made, chips, largest) for largest in _INPUT_RANGES]
-        for name in found[0]:
-            ratio, lost = min(each.get(name, (0.0, 0)) for each in found)
-            count = model.graph.node(name).sum_shape[2]
-            if ratio <= _UNEQUAL_CHANNELS or lost < _MANY_CHANNELS * count:
-                continue
+        found: dict[str, tuple[float, int]] | None = None
+        for largest in _INPUT_RANGES:
+            if found != {}:
+                found = _worse(_unequal(made, chips, largest), found, made.model)
+        for name, (ratio, lost) in (found or {}).items():
+            count = made.model.graph.node(name).sum_shape[2]
             text = (
                 f"its channels need thresholds that differ by a factor of {ratio:.0f}, and "
                 f"{_joined([chip for chip, _ in made.uses])} has one for all; {lost:,} of {count:,} keep "
@@ -227,19 +250,32 @@ def _shared_threshold(
             yield Advisory(name, "shared-threshold", text, round(ratio, 2))
 
 
-def _unequal(
-    model: Model, made: Quantised, chips: Mapping[str, Target], largest: float
+def _worse(
+    now: dict[str, tuple[float, int]], before: dict[str, tuple[float, int]] | None, model: Model
 ) -> dict[str, tuple[float, int]]:
+    """Returns the smaller of both figures of each layer, where both are worth a sentence."""
+    both = {
+        name: figures if before is None else min(figures, before.get(name, (0.0, 0)))
+        for name, figures in now.items()
+    }
+    return {
+        name: (ratio, lost)
+        for name, (ratio, lost) in both.items()
+        if ratio > _UNEQUAL_CHANNELS and lost >= _MANY_CHANNELS * model.graph.node(name).sum_shape[2]
+    }
+
+
+def _unequal(made: Quantised, chips: Mapping[str, Target], largest: float) -> dict[str, tuple[float, int]]:
     """Returns how far the thresholds lie apart that channels would choose, and how many lose by sharing one.
 
     The network is quantised for the same chip with a threshold per neuron, and compared with what it is.
     """
     chip = chips[next(iter(made.uses))[0]]
     free = replace(chip, threshold=replace(chip.threshold, per="neuron"))
-    shared = _again(model, made, chips, largest)
-    own = _again(model, made, {**chips, chip.name: free}, largest, anew=True)
+    shared = _again(made.model, made, chips, largest)
+    own = _again(made.model, made, {**chips, chip.name: free}, largest, anew=True)
     result: dict[str, tuple[float, int]] = {}
-    for layer in model.graph:
+    for layer in made.model.graph:
         if shared is None or own is None or layer.is_input or layer.name not in shared.graph:
             continue
         population, alone = shared.graph.node(layer.name), own.graph.node(layer.name)

@@ -44,13 +44,14 @@ class Proposal:
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """A chip that cannot hold the network in its preferred code."""
+    """A chip that cannot hold the network in its preferred code, and the model as it is for that chip."""
 
     trials: Trials
     backend: Backend
     chip: Target
     outcome: Outcome
     options: CompileOptions
+    model: Model
 
     @property
     def resources(self) -> frozenset[str]:
@@ -88,7 +89,7 @@ def proposals(
     others = [_proposal(f"--coding {o.coding}", o) for o in outcomes[1:] if o.ok]
     if attempts < 1:
         return tuple(others)
-    case = _Case(trials, *chip, first, options)
+    case = _Case(trials, *chip, first, options, trials.simplified(chip[1]).model)
     found = (
         p for tried in (_chips, _weight_bits, _levels, _layers, _largest_layer) for p in tried(case, attempts)
     )
@@ -178,8 +179,8 @@ def _layers(case: _Case, attempts: int) -> Iterator[Proposal]:
     broken = [b for b in case.outcome.broken if b.resource in _WITH_SOURCES]
     if not broken or len(broken) < len(case.outcome.broken):
         return
-    wanted = _wanted(case.trials.model, broken)
-    model: Model | None = case.trials.model
+    wanted = _wanted(case.model, broken)
+    model: Model | None = case.model
     said = []
     for name, channels in wanted.items():
         if model is None:
@@ -221,10 +222,10 @@ def _narrow_text(model: Model, name: str, channels: int) -> str:
 def _largest_layer(case: _Case, attempts: int) -> Iterator[Proposal]:
     """Narrows the layer that takes most of the cores, as little as helps."""
     limit = next((b for b in case.outcome.broken if b.resource == "cores"), None)
-    name = None if limit is None else _layer_of(case.trials.model, limit.layer or "")
+    name = None if limit is None else _layer_of(case.model, limit.layer or "")
     if name is None:
         return
-    model = case.trials.model
+    model = case.model
     channels = model.graph.node(name).shape[2]
 
     def fits(keep: int) -> Outcome | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 
-from nmcompiler.backend import Backend, MapOptions, blame
+from nmcompiler.backend import Backend, BackendBase, MapOptions, blame
 from nmcompiler.checker.limits import layer_limits, too_few_cores
 from nmcompiler.compiler import CompileOptions, Plan, plan_of
 from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel
@@ -17,11 +18,12 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes
-from nmcompiler.passes.base import Context
+from nmcompiler.passes.base import Context, Note
+from nmcompiler.passes.room import Room
 from nmcompiler.passes.thresholds import Formats
 from nmcompiler.target import Target
 
-__all__ = ["Broken", "Outcome", "Quantised", "Trials"]
+__all__ = ["Broken", "Outcome", "Quantised", "Simplified", "Trials"]
 
 _STAND_INS = 4
 _MOST_MACS = 400_000_000  # that all samples together may take
@@ -84,28 +86,60 @@ class Quantised:
     uses: Mapping[tuple[str, str], None]
 
 
-_Key = tuple[Formats, QuantiseOptions]
+@dataclass(frozen=True, eq=False)
+class Simplified:
+    """A simplified layer graph, and the chips for which it is what ``nmc compile`` makes.
+
+    Attributes:
+        model: The layer graph.
+        notes: What the passes said.
+        room: What a neuron may read on the chip for which it was made.
+    """
+
+    model: Model
+    notes: tuple[Note, ...]
+    room: Room
+
+    def serves(self, room: Room) -> bool:
+        """Whether the passes would make the same for a chip: with this room, or more that nothing needs."""
+        unlimited = not any(note.by_target for note in self.notes)
+        return room == self.room or (unlimited and self.room.within(room))
+
+
+_Key = tuple[int, Formats, QuantiseOptions]
 
 
 class Trials:
     """All attempts to place one model.
 
-    The model is simplified once, and quantised once for every distinct number format, on a few random
-    samples: cores and limits follow from shapes and formats, hardly from the values.
+    The model is simplified once for all chips, unless their limits matter to the passes, and quantised once
+    for every distinct number format, on a few random samples: cores and limits follow from shapes and
+    formats, hardly from the values.
 
     Args:
         model: The layer graph as the frontend reads it.
-        chip: Any chip; the passes that simplify a layer graph look at none.
     """
 
-    def __init__(self, model: Model, chip: Target) -> None:
-        context = Context(calibration=None, target=chip)
-        self.model = Pipeline(float_passes()).run(model, context).graph
+    def __init__(self, model: Model) -> None:
+        self._read = model
+        self._simplified: list[Simplified] = []
         self._made: dict[_Key, Quantised | DoesNotFit] = {}
+        self._placed: dict[object, tuple[Network, Outcome]] = {}  # a network that is kept keeps its id
+
+    def simplified(self, chip: Target) -> Simplified:
+        """Returns the model as it is quantised for a chip."""
+        room = Room.of(chip)
+        for known in self._simplified:
+            if known.serves(room):
+                return known
+        context = Context(calibration=stand_ins(self._read), target=chip)
+        result = Pipeline(float_passes()).run(self._read, context)
+        self._simplified.append(Simplified(result.graph, result.notes, room))
+        return self._simplified[-1]
 
     @property
     def quantised(self) -> tuple[Quantised, ...]:
-        """The integer networks of the model itself, one for each format in which there is one."""
+        """The integer networks of the model itself, one or more for each format in which there is one."""
         return tuple(made for made in self._made.values() if isinstance(made, Quantised))
 
     def attempt(
@@ -125,7 +159,7 @@ class Trials:
             plan = plan_of(options, code, chip)
             # The chip holds weights of the bits asked for, here as in ``nmc compile``.
             held = replace(chip, weight_bits=plan.weight_bits)
-            quantised = self.quantise(self.model if model is None else model, held, plan)
+            quantised = self.quantise(self.simplified(held).model if model is None else model, held, plan)
         except NmcError as error:
             if isinstance(error, UnsupportedModel):
                 raise
@@ -134,7 +168,14 @@ class Trials:
             spiking = _spiking(quantised, backend, held, plan)
         except NmcError as error:
             return Outcome(code, broken=_broken(error))
-        return _mapped(spiking, backend, held, options)
+        if model is not None or type(backend).map is not BackendBase.map:
+            return _mapped(spiking, backend, held, options)
+        # The mapper of the package looks at no code: codes that need the same of a core are mapped once.
+        network = spiking.network
+        key = (id(network), backend.name, held.name, held.weight_bits, options.chips, _needs(spiking))
+        if key not in self._placed:
+            self._placed[key] = network, _mapped(spiking, backend, held, options)
+        return replace(self._placed[key][1], coding=code)
 
     def quantise(self, model: Model, chip: Target, plan: Plan) -> Network:
         """Returns the integer network of a model in the formats of a chip.
@@ -145,13 +186,14 @@ class Trials:
         """
         options = quantise_options(plan)
         formats = replace(Formats.of(chip, weight_bits=plan.weight_bits), name="")
-        if model is not self.model:  # a changed model is tried once
+        if all(model is not known.model for known in self._simplified):  # a changed model is tried once
             made = _quantised(model, chip, formats, options)
         else:
-            made = self._made.get((formats, options)) or _quantised(model, chip, formats, options)
+            key = (id(model), formats, options)
+            made = self._made.get(key) or _quantised(model, chip, formats, options)
             if isinstance(made, Quantised):
                 made = replace(made, uses=dict.fromkeys((*made.uses, (chip.name, plan.coding.name))))
-            self._made[formats, options] = made
+            self._made[key] = made
         if isinstance(made, DoesNotFit):
             raise DoesNotFit(
                 layer=made.layer,
@@ -170,9 +212,11 @@ def quantise_options(plan: Plan) -> QuantiseOptions:
     return QuantiseOptions(
         levels=plan.levels,
         weight_bits=plan.weight_bits,
+        output_levels=plan.output_levels,
         input_levels=plan.input_levels,
         input_repeats=repeats,
         grid=_GRID,
+        refit=False,
     )
 
 
@@ -210,6 +254,16 @@ def _spiking(quantised: Network, backend: Backend, chip: Target, plan: Plan) -> 
     if obstacles:
         raise _Obstacles(tuple(Broken(o.layer, None, None, None, str(o), o.hint) for o in obstacles))
     return plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
+
+
+def _needs(spiking: Spiking) -> object:
+    """Returns what decides, besides the network, what a core holds: delays and thresholds."""
+    delays = tuple(spiking.schedule.delay(e.source, e.target) for e in spiking.network.graph.edges())
+    thresholds = tuple(
+        (name, n.theta.shape, sha256(n.theta.tobytes()).digest())
+        for name, n in sorted(spiking.neurons.items())
+    )
+    return delays, thresholds
 
 
 class _Obstacles(NmcError):

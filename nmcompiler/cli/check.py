@@ -42,6 +42,8 @@ def command(
             warn(fault)
     with progress() as show:
         facts = check_model(model, target, chips, show, input_shapes=input_shapes)
+    for sentence in facts["warnings"]:
+        warn(sentence)
     if as_json:
         say_json(facts)
     else:

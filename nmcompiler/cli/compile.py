@@ -14,6 +14,7 @@ from nmcompiler.cli.options import (
     LEVELS,
     OUTPUT,
     SEED,
+    Whole,
     coding_option,
     input_shape_option,
     json_option,
@@ -63,13 +64,19 @@ For example:
     "--levels",
     type=LEVELS,
     metavar="L",
-    help="Values that a neuron can have beside 0, in phase and rate-sync.  [15]",
+    help="Values that a neuron can have beside 0, in all codes but rate.  [15]",
 )
 @click.option(
     "--weight-bits", type=COUNT, metavar="B", help="Bits of a weight, the sign included.  [the chip's]"
 )
 @click.option(
     "--timesteps", type=COUNT, metavar="T", help="Steps in which a neuron counts its spikes, in rate.  [16]"
+)
+@click.option(
+    "--settle",
+    type=Whole(0),
+    metavar="K",
+    help="Steps that a layer integrates before it may fire, in rate.  [0; T/4 where spikes have no sign]",
 )
 @click.option(
     "--input-levels",
@@ -81,6 +88,12 @@ For example:
     "--input-encoding",
     type=click.Choice(["spikes", "current", "graded", "host"]),
     help="How samples enter the chip.  [the first that code and chip know]",
+)
+@click.option(
+    "--output-levels",
+    type=LEVELS,
+    metavar="N",
+    help="Read outputs from spikes, as values from -N to N.  [membranes; 255, T in rate, where none are read]",
 )
 @input_shape_option
 @click.option(

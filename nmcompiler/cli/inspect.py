@@ -15,9 +15,10 @@ __all__ = ["command"]
 @click.command("inspect", short_help="Show the cores, layers and schedule of a program.")
 @click.argument("program", type=FILE, metavar="PROGRAM.nmc")
 @click.option("--all", "every", is_flag=True, help="Show every core, not only the fullest.")
+@click.option("--ladder", is_flag=True, help="Also show the layers that lose most in calibration.")
 @click.option("--html", type=OUTPUT, metavar="FILE.html", help="Also write a report for the browser.")
 @json_option
-def command(program: Path, every: bool, html: Path | None, as_json: bool) -> None:
+def command(program: Path, every: bool, ladder: bool, html: Path | None, as_json: bool) -> None:
     """Show how PROGRAM.nmc fills the chip: layers, cores, placement, schedule and what is proved."""
     check_output(html, (program,), option="--html")
     from nmcompiler.program.container import load
@@ -33,8 +34,9 @@ def command(program: Path, every: bool, html: Path | None, as_json: bool) -> Non
     if as_json:
         say_json(facts)
         return
+    from nmcompiler.report.ladder_text import ladder_text
     from nmcompiler.report.text import inspect_text, written_text
 
-    say(inspect_text(facts, every=every))
+    say(inspect_text(facts, every=every), *(["", *ladder_text(facts["ladder"])] if ladder else []))
     if html is not None:
         say(written_text([html]))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from nmcompiler.cli import backends, check, compile, demo, inspect, run, targets
+from nmcompiler.cli import backends, check, compare, compile, debug, demo, inspect, run, targets
 from nmcompiler.cli.output import complain
 from nmcompiler.errors import NmcError, UsageError, nearest
 
@@ -39,6 +39,8 @@ class _Commands(click.Group):
         compile.command,
         inspect.command,
         run.command,
+        compare.command,
+        debug.command,
         targets.command,
         backends.command,
     ],

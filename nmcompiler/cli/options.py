@@ -68,7 +68,9 @@ def json_option(command: _Command) -> _Command:
 def coding_option(command: _Command) -> _Command:
     """Adds ``--coding``."""
     return click.option(
-        "--coding", metavar="CODE", help="Spike code: phase, rate-sync or rate.  [the target's first]"
+        "--coding",
+        metavar="CODE",
+        help="Spike code: phase, rate-sync, ttfs, graded or rate.  [the target's first]",
     )(command)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nmcompiler.ir.progress import Progress
 
-__all__ = ["check_output", "complain", "progress", "say", "say_json", "warn", "whole_file"]
+__all__ = ["check_output", "complain", "json_text", "progress", "say", "say_json", "warn", "whole_file"]
 
 
 def say(*parts: RenderableType) -> None:
@@ -41,7 +41,12 @@ def say(*parts: RenderableType) -> None:
 
 def say_json(facts: Mapping[str, Any]) -> None:
     """Prints one JSON object on stdout; a number that is not finite becomes null."""
-    click.echo(json.dumps(_plain(facts), indent=2, allow_nan=False))
+    click.echo(json_text(facts))
+
+
+def json_text(facts: Mapping[str, Any]) -> str:
+    """Returns an object as ``--json`` prints it."""
+    return json.dumps(_plain(facts), indent=2, allow_nan=False)
 
 
 def warn(sentence: str) -> None:

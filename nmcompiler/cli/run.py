@@ -27,6 +27,8 @@ __all__ = ["available_cores", "command", "verdict", "write_outputs"]
     "--batch", type=COUNT, default=250, show_default=True, metavar="N", help="Samples simulated at a time."
 )
 @click.option("--steps", is_flag=True, help="Step by step for all samples, where windows would do.")
+@click.option("--stream", is_flag=True, help="Samples are frames of one stream: neurons send only changes.")
+@click.option("--ladder", is_flag=True, help="Also compare each layer with floating point, on 64 samples.")
 @click.option("--chip-seed", type=SEED, metavar="S", help="Draws the mismatch of a mixed-signal chip.")
 @click.option("--output", type=OUTPUT, metavar="FILE.npz", help="Write the chip's outputs y.")
 @json_option
@@ -37,6 +39,8 @@ def command(
     threads: int | None,
     batch: int,
     steps: bool,
+    stream: bool,
+    ladder: bool,
     chip_seed: int | None,
     output: Path | None,
     as_json: bool,
@@ -61,6 +65,8 @@ def command(
             threads=threads or available_cores(),
             batch=batch,
             literal=steps,
+            stream=stream,
+            layers=ladder,
             chip_seed=chip_seed,
             progress=show,
         )
@@ -69,9 +75,10 @@ def command(
     if as_json:
         say_json(outcome.facts)
     else:
+        from nmcompiler.report.ladder_text import ladder_text
         from nmcompiler.report.text import run_text
 
-        say(run_text(outcome.facts))
+        say(run_text(outcome.facts), *([""] if ladder else []), *ladder_text(outcome.facts["ladder"]))
     return verdict(outcome.facts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.evaluate.functions import evaluate
 from nmcompiler.evaluate.linear import apply
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Layer, LayerGraph, MaxPool, Model
@@ -107,9 +108,10 @@ def preactivation(graph: LayerGraph, name: str, results: Mapping[str, Array]) ->
 
 
 def activate(layer: Layer, z: Array) -> Array:
-    """Returns ``max_pool(activation(z))`` for ``z`` of shape ``(N, *sum_shape)``."""
+    """Returns ``max_pool(activation(function(z)))`` for ``z`` of shape ``(N, *sum_shape)``."""
     clip = layer.activation
-    y: Array = z if clip.is_identity else np.clip(z, clip.lower, clip.upper)
+    y: Array = z if layer.function is None else evaluate(layer.function, z)
+    y = y if clip.is_identity else np.clip(y, clip.lower, clip.upper)
     if layer.max_pool is not None:
         y = max_pool(layer.max_pool, y, layer.shape[:2])
     return y

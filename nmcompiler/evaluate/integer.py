@@ -29,11 +29,11 @@ class IntegerResult:
     """What an integer network computed; the first axis counts samples.
 
     Attributes:
-        outputs: By output port: ``(N, *shape)`` int64 accumulators of the read-out, in the port's order.
-        values: By population: ``(N, h, w, c)`` int32 values q, inputs included, read-outs not. Empty
-            without ``record``.
+        outputs: By output port: ``(N, *shape)`` int64 accumulators of the read-out, or its values where it
+            has levels, in the port's order.
+        values: By population: ``(N, h, w, c)`` int32 values q of all that send. Empty without ``record``.
         membranes: By population: ``(N, h, w, c)`` int64 membranes when it fires, ``v0 + Σ w·q``; for a
-            read-out its accumulator. Empty without ``record``.
+            read-out without levels its accumulator. Empty without ``record``.
     """
 
     outputs: Mapping[str, Array]
@@ -58,7 +58,7 @@ def encode_inputs(network: Network, samples: Mapping[str, Array]) -> dict[str, A
 
 
 def decode_outputs(network: Network, outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Returns the real outputs ``(N, *shape)`` float64 by port: accumulators times the one scale."""
+    """Returns the real outputs ``(N, *shape)`` float64 by port: what is read times the one scale."""
     return {
         port.name: outputs[port.name] * float(network.graph.node(port.node).scale[0])
         for port in network.outputs
@@ -129,14 +129,15 @@ def _run(
         if population.role == "input":
             continue
         membrane = _membrane(network, population, values, bounds[population.name], count)
-        if population.role != "readout":
+        if population.sends:
             values[population.name] = _fire(population, membrane)
-        if record or population.role == "readout":
+        if record or not population.sends:
             membranes[population.name] = membrane.astype(np.int64)
     outputs = {}
     for out in network.outputs:
-        accumulators = membranes[out.node].reshape(count, network.graph.node(out.node).size)
-        outputs[out.name] = accumulators[:, out.order].reshape(count, *out.shape)
+        population = network.graph.node(out.node)
+        result = values[out.node].astype(np.int64) if population.sends else membranes[out.node]
+        outputs[out.name] = out.read(result.reshape(count, population.size)).reshape(count, *out.shape)
     return IntegerResult(outputs, values if record else {}, membranes if record else {})
 
 

@@ -50,7 +50,8 @@ def to_onnx(network: Network, *, convolutions: bool = False) -> onnx.ModelProto:
     """Returns the network as an ONNX model.
 
     Its inputs are the integers of the input ports, ``(N, h, w, c)`` int64. Its outputs are, for every
-    population but the inputs, ``<name>``: values q, for read-outs accumulators, ``(N, h, w, c)`` int64.
+    population but the inputs, ``<name>``: values q, for read-outs without levels accumulators,
+    ``(N, h, w, c)`` int64.
 
     Raises:
         UsageError: Where ``convolutions`` is asked for and a sum could reach 2^24.
@@ -89,8 +90,8 @@ def to_onnx(network: Network, *, convolutions: bool = False) -> onnx.ModelProto:
 
 
 def _fire(writer: _Writer, population: Population, total: str, dtype: type[np.floating]) -> str:
-    """Writes ``clip(floor((acc + θ//2) / θ), lowest, L)``; a read-out stays its accumulator."""
-    if population.role == "readout":
+    """Writes ``clip(floor((acc + θ//2) / θ), lowest, L)``; without levels it stays the accumulator."""
+    if not population.sends:
         return total
     theta = population.theta[None]
     shifted = writer.node("Add", [total, writer.constant((theta // 2).astype(dtype))])

@@ -34,6 +34,7 @@ def run_onnx(
     """Returns every output of an ONNX file by name, ``(N, …)``, graph optimisations off.
 
     A batch size that is baked into the file is obeyed; the last batch is filled up with its last sample.
+    Samples that have an axis more than the inputs are whole inputs each, and run one at a time.
 
     Args:
         source: The file.
@@ -42,6 +43,8 @@ def run_onnx(
         threads: Threads of onnxruntime.
     """
     session = _session(source, threads)
+    if all(samples[i.name].ndim == len(i.shape) + 1 for i in session.get_inputs()):
+        return _one_by_one(session, samples)
     feeds = {i.name: _cast(samples[i.name], i.type) for i in session.get_inputs()}
     fixed = [i.shape[0] for i in session.get_inputs() if i.shape and isinstance(i.shape[0], int)]
     step = fixed[0] if fixed else batch
@@ -56,6 +59,14 @@ def run_onnx(
         ):
             parts[name].append(np.asarray(value)[:count])
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _one_by_one(session: onnxruntime.InferenceSession, samples: Mapping[str, Array]) -> dict[str, Array]:
+    names = [o.name for o in session.get_outputs()]
+    feeds = {i.name: _cast(samples[i.name], i.type) for i in session.get_inputs()}
+    count = len(next(iter(feeds.values())))
+    rows = [session.run(names, {k: v[n, ...] for k, v in feeds.items()}) for n in range(count)]
+    return {name: np.stack([np.asarray(row[k]) for row in rows]) for k, name in enumerate(names)}
 
 
 def _session(source: bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -1,22 +1,36 @@
 """The layer graph: a trained network in floating point, as the frontend reads it.
 
-One kind of node serves every operator: ``y = max_pool(activation(Σ_edges kernel(x) + bias))``. A
+One kind of node serves every operator: ``y = max_pool(activation(function(Σ_edges kernel(x) + bias)))``. A
 convolution is an edge, BatchNormalization an elementwise edge and a bias, a residual add two edges, a
 concat two edges that write different channels. Passes fold such nodes into each other; what remains
-becomes the populations of the integer network.
+becomes the populations of the integer network. Few layers have a function: no population computes one, so a
+pass replaces it and says what that costs.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Kernel, Shape
 
-__all__ = ["Clip", "InputPort", "Layer", "LayerGraph", "Link", "MaxPool", "Model", "OutputPort"]
+__all__ = [
+    "HOST_CASTS",
+    "Clip",
+    "Function",
+    "InputPort",
+    "Layer",
+    "LayerGraph",
+    "Link",
+    "LocalNorm",
+    "MaxPool",
+    "Model",
+    "OutputPort",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,29 @@ class Clip:
     def is_identity(self) -> bool:
         """Whether nothing is clipped."""
         return self.lower == -math.inf and self.upper == math.inf
+
+
+@dataclass(frozen=True)
+class LocalNorm:
+    """``y[c] = x[c] / (bias + alpha / size · Σ_i x[i]²)^beta`` at each position (ONNX: LRN).
+
+    The sum is over the channels i from ``c − ⌊(size − 1) / 2⌋`` to ``c + ⌈(size − 1) / 2⌉`` that exist.
+
+    Attributes:
+        size: Number of channels that are summed.
+        alpha: Weight of the sum, not negative.
+        beta: Exponent.
+        bias: Added to the sum, above 0.
+    """
+
+    size: int
+    alpha: float
+    beta: float
+    bias: float
+
+
+Function: TypeAlias = LocalNorm
+"""What only floating point evaluates, exactly (``evaluate.functions``); further kinds join as a union."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +101,7 @@ class Link:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer: ``y = max_pool(activation(Σ_edges kernel(x) + bias))``, or an input.
+    """One layer: ``y = max_pool(activation(function(Σ_edges kernel(x) + bias)))``, or an input.
 
     Attributes:
         name: Unique; the ONNX node's name where it has one.
@@ -75,6 +112,7 @@ class Layer:
         max_pool: Follows the activation (both are monotone, so their order does not matter).
         shape: ``(height, width, channels)`` of the result.
         origin: Names of the ONNX nodes that the layer covers.
+        function: Works on the sum, before the activation; None in all but a few layers.
     """
 
     name: str
@@ -85,6 +123,7 @@ class Layer:
     max_pool: MaxPool | None = None
     shape: Shape = (0, 0, 0)
     origin: tuple[str, ...] = ()
+    function: Function | None = None
 
     def __post_init__(self) -> None:
         if self.max_pool is None and self.shape == (0, 0, 0):
@@ -122,14 +161,29 @@ class InputPort:
     order: Array
 
 
+_EIGHT_BITS = ("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ")
+HOST_CASTS = frozenset(
+    [
+        "CastBOOL",
+        *(f"Cast{sign}INT{bits}" for sign in ("", "U") for bits in (2, 4, 8, 16, 32, 64)),
+        "CastFLOAT4E2M1",
+        *(f"Cast{mode}{kind}" for mode in ("", "Unsaturated") for kind in _EIGHT_BITS),
+        *(f"Cast{mode}FLOAT8E8M0" for mode in ("", "Down", "Nearest")),
+    ]
+)
+"""Casts that round, by the name of ONNX's element type; ``Unsaturated``: too large becomes infinite or NaN;
+powers of two (E8M0) are rounded up where nothing else is said."""
+
+
 @dataclass(frozen=True)
 class HostOp:
     """An operator that closes a network, and is computed on the host after the read-out.
 
     Attributes:
-        op: ``Softmax``, ``LogSoftmax``, ``ArgMax``, ``ArgMaxLast`` (of equals), ``Sigmoid`` or ``Tanh``.
+        op: ``Softmax``, ``LogSoftmax``, ``ArgMax``, ``ArgMaxLast`` (of equals), ``Sigmoid``, ``Tanh``, or one
+            of ``HOST_CASTS``, which rounds to what an element type holds.
         axes: Axes of ``(N, *shape)`` that it works along, from 1 on; several count as one. ArgMax has one,
-            Sigmoid and Tanh, which take each value on its own, have none.
+            Sigmoid, Tanh and casts, which take each value on its own, have none.
         keeps_axis: Whether an axis of length 1 stays where ArgMax worked.
     """
 
@@ -148,6 +202,8 @@ class OutputPort:
         node: Name of the layer or population that is read.
         order: ``(n,)`` int64: flat element j of the output takes flat position ``order[j]`` of the node.
         host_ops: What the host computes from that value to get the ONNX output, in order.
+        off: ``(n,)`` int64: positions of the off halves, whose values are subtracted; None where a value has
+            no halves.
     """
 
     name: str
@@ -155,6 +211,12 @@ class OutputPort:
     node: str
     order: Array
     host_ops: tuple[HostOp, ...] = ()
+    off: Array | None = None
+
+    def read(self, values: Array) -> Array:
+        """Returns the output ``(N, n)`` from the flat values ``(N, size)`` of the node."""
+        read: Array = values[:, self.order]
+        return read if self.off is None else read - values[:, self.off]
 
 
 @dataclass(frozen=True, eq=False)

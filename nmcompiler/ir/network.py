@@ -40,10 +40,11 @@ class Population:
     Attributes:
         name: Unique.
         shape: ``(height, width, channels)``; a vector is ``(1, 1, n)``.
-        role: ``input`` is fed by the host; ``readout`` has no threshold, its accumulator is the result.
+        role: ``input`` is fed by the host; ``readout`` is the result: its accumulator, or, where it has
+            levels, the values that it sends.
         bias: Added to every accumulator once a sample. Zero for inputs.
-        theta: Threshold, at least 1. One for inputs and read-outs.
-        levels: Largest value L; 0 for a read-out.
+        theta: Threshold, at least 1. One for inputs and for read-outs without levels.
+        levels: Largest value L; 0 for a read-out that is read from its membrane and sends nothing.
         signed: Whether values go down to −L.
         scale: ``(c,)`` float64: the real value of channel c is ``scale[c] · q + offset[c]``.
         offset: ``(c,)`` float64, zero for all but inputs.
@@ -75,10 +76,20 @@ class Population:
         return -self.levels if self.signed else 0
 
     @property
+    def sends(self) -> bool:
+        """Whether it sends spikes: all but read-outs that are read from their membranes."""
+        return self.levels > 0
+
+    @property
+    def fires(self) -> bool:
+        """Whether its neurons hold a threshold: all that send, but the inputs."""
+        return self.sends and self.role != "input"
+
+    @property
     def v0(self) -> Array:
         """Start of the membrane, ``bias + theta // 2``, in the broadcast form of the two."""
         start: Array = self.bias + self.theta // 2
-        return start if self.role != "readout" else np.broadcast_to(self.bias, start.shape)
+        return start if self.sends else np.broadcast_to(self.bias, start.shape)
 
 
 PopulationGraph = Graph[Population, Projection]

@@ -61,14 +61,17 @@ _POPULATION: Rules[Population] = (
     (lambda p: _broadcasts(p.bias, p.shape), "has a bias that does not broadcast to its shape"),
     (lambda p: _broadcasts(p.theta, p.shape), "has thresholds that do not broadcast to its shape"),
     (lambda p: bool(np.all(p.theta >= 1)), "has a threshold below 1"),
-    (lambda p: (p.levels == 0) == (p.role == "readout"), "has no levels, or is a read-out with levels"),
+    (lambda p: p.levels >= int(p.role != "readout"), "has no levels"),
     (lambda p: p.scale.shape == p.offset.shape == (p.shape[2],), "has not one scale and offset per channel"),
     (lambda p: bool(np.all(np.isfinite(p.scale) & (p.scale != 0))), "has a scale that is 0 or not finite"),
     (lambda p: p.role == "input" or not np.any(p.offset), "has an offset although it is no input"),
-    (lambda p: p.role != "readout" or len(np.unique(p.scale)) == 1, "is a read-out with several scales"),
     (
-        lambda p: p.role == "hidden" or bool(np.all(p.theta == 1)),
-        "is no hidden population and has thresholds",
+        lambda p: p.role != "readout" or len(np.unique(np.abs(p.scale))) == 1,
+        "is a read-out with several scales",
+    ),
+    (
+        lambda p: p.fires or bool(np.all(p.theta == 1)),
+        "does not fire and has thresholds",
     ),
 )
 
@@ -133,4 +136,7 @@ def _port_fault(port: InputPort | OutputPort, shapes: dict[str, Shape]) -> str:
         return f"orders {port.order.shape} elements, not ({wanted},)"
     if not np.all((port.order >= 0) & (port.order < limit)):
         return "orders elements that do not exist"
+    off = port.off if isinstance(port, OutputPort) else None
+    if off is not None and not (off.shape == (wanted,) and np.all((off >= 0) & (off < limit))):
+        return "subtracts elements that do not exist"
     return ""

@@ -195,7 +195,7 @@ def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
             )
             for edge in graph.in_edges(population.name)
         )
-        theta = None if population.role == "readout" else spiking.neurons[population.name].theta
+        theta = spiking.neurons[population.name].theta if population.sends else None
         if theta is not None:
             theta = np.asarray(theta).reshape((1,) * (3 - np.ndim(theta)) + np.shape(theta))
         needs[population.name] = PopulationNeeds(population, wires, theta, target)

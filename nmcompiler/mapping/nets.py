@@ -94,9 +94,12 @@ def _groups(owner: Array, readers: dict[int, Array], spikes: Array) -> Iterator[
     _, sample = np.unique(label, return_index=True)
     totals = np.bincount(label, weights=spikes.reshape(-1))
     reached = np.stack([readers[core].reshape(-1)[sample] for core in cores], axis=1)
-    for i, neuron in enumerate(sample):
-        members = [cores[k] for k in np.flatnonzero(reached[i])]
-        yield int(owner.reshape(-1)[neuron]), members, float(totals[i])
+    group, column = np.nonzero(reached)
+    members = np.array(cores, np.int64)[column].tolist()
+    ends = np.searchsorted(group, np.arange(len(sample) + 1)).tolist()
+    owners = owner.reshape(-1)[sample].tolist()
+    for i, (source, total) in enumerate(zip(owners, totals.tolist(), strict=True)):
+        yield source, members[ends[i] : ends[i + 1]], total
 
 
 def _nets(groups: dict[tuple[int, tuple[int, ...]], float]) -> Nets:

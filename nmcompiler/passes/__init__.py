@@ -7,8 +7,10 @@ from nmcompiler.ir.network import Network
 from nmcompiler.passes.base import EXACT, LOSSY, Context, Keeps, Note, Pass, PassResult, close
 from nmcompiler.passes.fold_linear import FoldLinear
 from nmcompiler.passes.fuse_activation import FuseActivation
+from nmcompiler.passes.linearise import Linearise
 from nmcompiler.passes.pipeline import Pipeline
 from nmcompiler.passes.quantise import Quantise, QuantiseOptions
+from nmcompiler.passes.rectify import Rectify
 from nmcompiler.passes.remove_dead import RemoveDead
 from nmcompiler.passes.split_signed import SplitSigned
 
@@ -19,12 +21,14 @@ __all__ = [
     "FoldLinear",
     "FuseActivation",
     "Keeps",
+    "Linearise",
     "Note",
     "Pass",
     "PassResult",
     "Pipeline",
     "Quantise",
     "QuantiseOptions",
+    "Rectify",
     "RemoveDead",
     "SplitSigned",
     "close",
@@ -36,9 +40,11 @@ __all__ = [
 def float_passes() -> tuple[Pass[Model], ...]:
     """Returns the passes that simplify a layer graph before quantisation, in order.
 
-    Folding runs twice: a pool that moved into the layer before it can leave two linear maps in a row.
+    Functions become linear first, so that what replaces them folds. Folding runs twice: a pool that moved
+    into the layer before it can leave two linear maps in a row.
     """
-    return RemoveDead(), FoldLinear(), FuseActivation(), FoldLinear(), FuseActivation()
+    simpler = FoldLinear(), FuseActivation()
+    return RemoveDead(), Linearise(), *simpler, *simpler, Rectify()
 
 
 def to_network(

@@ -49,6 +49,8 @@ class Note:
         sqnr_db: Signal to quantisation noise of the layer's result on the calibration data, in decibels.
         silent_channels: Channels that calibration never saw active.
         saturated_share: Share of calibration values that were cut at the largest level.
+        by_target: Whether limits of the chip decided this, so that another chip may get another graph.
+        warning: Whether the answers of the network change, so that the user must be told.
     """
 
     layer: str
@@ -56,6 +58,8 @@ class Note:
     sqnr_db: float | None = None
     silent_channels: int = 0
     saturated_share: float = 0.0
+    by_target: bool = False
+    warning: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from nmcompiler.ir.kernels import Array, Kernel
 from nmcompiler.ir.layers import Clip, Layer, Model
 from nmcompiler.passes.base import Context, Keeps, Note, PassResult, close
-from nmcompiler.passes.draft import Draft
-from nmcompiler.passes.kernel_algebra import is_identity
+from nmcompiler.passes.draft import Draft, compact
+from nmcompiler.passes.kernel_algebra import is_identity, is_pick, scale_targets
 
 __all__ = ["FuseActivation"]
+
+_SCALE_FREE = {-math.inf, 0.0, math.inf}
+"""Bounds of a clip that stay where they are when its operand is multiplied by a gain above 0."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class FuseActivation:
     """A layer that only clips or pools another one, which nothing else reads, merges into it.
 
     Clips and max pools are monotone and commute: MaxPool then Relu becomes Relu then MaxPool, so that the
-    pool sees unsigned values.
+    pool sees unsigned values. A follower may also multiply channels by gains above 0, where the clips of the
+    layer before it lie at 0 or nowhere: then gains move in front of them.
     """
 
     name: ClassVar[str] = "fuse-activation"
@@ -32,6 +38,7 @@ class FuseActivation:
         notes = []
         for name in tuple(draft.layers):
             while name in draft.layers and (follower := _follower(draft, name)) is not None:
+                _take_gain(draft, name, follower)
                 draft.layers[name] = _fused(draft.layers[name], draft.layers[follower])
                 draft.remove(follower)
                 for edges in draft.sources.values():
@@ -51,11 +58,35 @@ def _follower(draft: Draft, name: str) -> str | None:
     edges = draft.sources[second.name]
     only_copies = (
         len(edges) == 1
-        and is_identity(edges[0][1].kernel, first.shape, second.sum_shape)
+        and _gain(edges[0][1].kernel, first, second) is not None
         and not np.any(second.bias)
+        and second.function is None
     )
     two_pools = first.max_pool is not None and second.max_pool is not None
     return second.name if only_copies and not two_pools else None
+
+
+def _gain(kernel: Kernel, first: Layer, second: Layer) -> Array | None:
+    """Returns the gains ``(c,)`` by which a layer copies the one before it, None where it does not."""
+    if not is_pick(kernel):
+        return None
+    gain = kernel.weight.reshape(-1)
+    copies = is_identity(replace(kernel, weight=np.ones_like(kernel.weight)), first.shape, second.sum_shape)
+    free = first.function is None and {first.activation.lower, first.activation.upper} <= _SCALE_FREE
+    return gain if copies and (np.all(gain == 1) or (free and np.all(gain > 0))) else None
+
+
+def _take_gain(draft: Draft, name: str, follower: str) -> None:
+    """Multiplies the sum of a layer by the gains with which its follower copies it."""
+    layer = draft.layers[name]
+    gain = _gain(draft.sources[follower][0][1].kernel, layer, draft.layers[follower])
+    if gain is None or np.all(gain == 1):
+        return
+    draft.layers[name] = replace(layer, bias=compact(layer.bias * gain))
+    draft.sources[name] = [
+        (source, replace(link, kernel=scale_targets(link.kernel, gain, layer.sum_shape)))
+        for source, link in draft.sources[name]
+    ]
 
 
 def _fused(first: Layer, second: Layer) -> Layer:

@@ -5,7 +5,7 @@ Shapes are ``(height, width, channels)``. Everything here works on floating-poin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
 from typing import TypeGuard
@@ -123,7 +123,7 @@ def as_conv(kernel: Kernel, source: Shape, target: Shape) -> Kernel:
     """Returns a dense map into a vector as a convolution whose window is the whole source."""
     if isinstance(kernel, Dense) and target[:2] == (1, 1):
         weight = kernel.weight.reshape(target[2], *source).transpose(1, 2, 3, 0)
-        return Conv(np.ascontiguousarray(weight))
+        return Conv(weight)  # a view: most of them only serve to look for a rule
     return kernel
 
 
@@ -292,9 +292,9 @@ def _sparse_product(
     """Synapse lists join where one of the two only rearranges, so that their number cannot grow."""
     if max(synapses(outer, target), synapses(inner, middle)) > _LARGEST_PRODUCT // 8:
         return None
-    first, second = to_sparse(inner, source, middle), to_sparse(outer, middle, target)
-    if not (_rearranges(first) or _rearranges(second)):
+    if not (_rearranges(inner, source, middle) or _rearranges(outer, middle, target)):
         return None
+    first, second = to_sparse(inner, source, middle), to_sparse(outer, middle, target)
     order = np.argsort(first.rows, kind="stable")
     starts = np.searchsorted(first.rows[order], second.columns, "left")
     counts = np.searchsorted(first.rows[order], second.columns, "right") - starts
@@ -306,15 +306,32 @@ def _sparse_product(
 
 def _coalesced(rows: Array, columns: Array, weight: Array) -> Sparse:
     """Returns the synapses with equal pairs added up and those that cancel left out."""
-    pairs, where = np.unique(np.stack([rows, columns], axis=1), axis=0, return_inverse=True)
-    total = np.zeros(len(pairs), weight.dtype)
-    np.add.at(total, where.reshape(-1), weight)
+    width = int(columns.max(initial=0)) + 1
+    pairs = rows.astype(np.int64) * width + columns  # one number sorts faster than two
+    if np.all(pairs[1:] > pairs[:-1]):
+        total = weight
+    else:
+        pairs, where = np.unique(pairs, return_inverse=True)
+        total = np.zeros(len(pairs), weight.dtype)
+        np.add.at(total, where.reshape(-1), weight)
     kept = total != 0
-    return Sparse(pairs[kept, 0], pairs[kept, 1], total[kept])
+    return Sparse(pairs[kept] // width, pairs[kept] % width, total[kept])
 
 
-def _rearranges(sparse: Sparse) -> bool:
-    return len(np.unique(sparse.rows)) == len(sparse.rows)
+def _rearranges(kernel: Kernel, source: Shape, target: Shape) -> bool:
+    """Whether every target reads at most one source."""
+    if isinstance(kernel, Dense):
+        return bool(kernel.weight.shape[1] <= 1)
+    if isinstance(kernel, Sparse):
+        return bool(np.bincount(kernel.rows, minlength=1).max() <= 1)
+    inside = [(read >= 0) & (read < n) for read, n in _axes(kernel, source, target)]
+    return kernel.weight.shape[2] == 1 and all(bool(each.sum(axis=1).max() <= 1) for each in inside)
+
+
+def _axes(kernel: Conv, source: Shape, target: Shape) -> Iterator[tuple[Array, int]]:
+    """Yields the positions that are read along each axis, and the length of the axis."""
+    for axis in (0, 1):
+        yield _reads(target[axis], kernel, axis), source[axis]
 
 
 def _times(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:

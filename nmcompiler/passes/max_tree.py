@@ -11,7 +11,6 @@ from itertools import product
 
 import numpy as np
 
-from nmcompiler.errors import RefusedNode, UnsupportedModel
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape, Sparse, elementwise
 from nmcompiler.ir.layers import MaxPool
 from nmcompiler.ir.network import Population, PopulationGraph, Projection
@@ -50,19 +49,50 @@ class Values:
 
 
 def read(graph: PopulationGraph, kernel: Kernel, values: Values, target: Shape) -> list[tuple[str, Kernel]]:
-    """Returns the kernels, by source population, that together compute ``kernel(values)``."""
+    """Returns the kernels, by source population, that together compute ``kernel(values)``.
+
+    Where a term cannot be read through its kernel, a population that copies the term is added and read.
+    """
     result = []
     for term in values.terms:
         made: Kernel | None = kernel
+        name = term.population
         if term.kernel is not None:
-            source = graph.node(term.population).shape
-            made = compose(kernel, term.kernel, source, values.shape, target)
+            made = compose(kernel, term.kernel, graph.node(name).shape, values.shape, target)
         if made is None:
-            node = RefusedNode(term.population, "MaxPool", "its reader has too many synapses to be composed")
-            raise UnsupportedModel([node])
+            name, made = _copied(graph, term, values), kernel
         if made.weight.size:
-            result.append((term.population, made))
+            result.append((name, made))
     return result
+
+
+def _copied(graph: PopulationGraph, term: Term, values: Values) -> str:
+    """Returns the population that copies a term; it is added for the first reader that needs it."""
+    source = graph.node(term.population)
+    if term.kernel is None:
+        return source.name
+    name = f"{source.name}.copy"
+    while name in graph:
+        if graph.in_edges(name)[0].payload.kernel is term.kernel:
+            return name
+        name += "_"
+    graph.add(
+        Population(
+            name=name,
+            shape=values.shape,
+            role="hidden",
+            bias=np.zeros((1, 1, 1), np.int64),
+            theta=np.ones((1, 1, 1), np.int64),
+            levels=source.levels,
+            signed=source.signed,
+            scale=values.scale,
+            offset=np.zeros(values.shape[2]),
+            op="MaxPool",
+            origin=source.origin,
+        )
+    )
+    graph.connect(source.name, name, Projection(term.kernel))
+    return name
 
 
 def max_tree(

@@ -52,7 +52,8 @@ class Pipeline(Generic[G]):
                     _compare(step, graph, result.graph, context)
             graph = result.graph
             changed = changed or result.changed
-            notes += result.notes
+            # What a chip prevents, it prevents again when the pass runs a second time.
+            notes += [note for note in result.notes if not (note.by_target and note in notes)]
         return PassResult(graph, changed, tuple(notes))
 
 

@@ -7,7 +7,7 @@ floating point, so that errors do not add up along the network. Only the samples
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,15 +20,30 @@ from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection, Role
 from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.draft import compact
-from nmcompiler.passes.kernel_algebra import is_identity, scale_sources
+from nmcompiler.passes.gptq import round_in_turn
+from nmcompiler.passes.kernel_algebra import is_identity, scale_sources, scale_targets
 from nmcompiler.passes.max_tree import Term, Values, max_tree, read
+from nmcompiler.passes.output_step import output_step
+from nmcompiler.passes.rate_response import RateOptions, RateResponse
+from nmcompiler.passes.rate_search import RateTuner
 from nmcompiler.passes.refit import Positions, Read, refit
-from nmcompiler.passes.scales import input_range, search_scales
-from nmcompiler.passes.thresholds import Branch, Formats, Integers, fit_population, fit_readout
+from nmcompiler.passes.scales import ScaleSearch, importance, input_range, output_gain, search_scales
+from nmcompiler.passes.sensitivity import sensitivities
+from nmcompiler.passes.thresholds import (
+    Branch,
+    Formats,
+    Integers,
+    fit_population,
+    fit_readout,
+    readout_theta,
+)
 
 __all__ = ["Quantise", "QuantiseOptions"]
 
 _CHUNK = 32  # samples that go through a layer at a time
+_SCARCE = 1.0  # λ of a refit to few noisy inputs
+_ROWS_IN_TURN = 8192  # positions that the rounding of weights looks at
+_LEAST_ROW = 0.1  # what a row of a refit counts for at least, before the root is taken
 _LARGEST_LAYER = 1 << 26  # values of one layer that calibration may hold
 
 
@@ -39,6 +54,7 @@ class QuantiseOptions:
     Attributes:
         levels: L of hidden populations; T in the rate code.
         weight_bits: Bits of a weight, sign included; None for the chip's.
+        output_levels: L of the read-outs, T in the rate code; None where they are read from membranes.
         input_levels: L of the inputs.
         input_repeats: T where a code injects inputs as a current in each of T steps, else 1. Their values
             are then sums over the steps: L is ``input_levels · input_repeats``, at a scale as much finer.
@@ -50,10 +66,15 @@ class QuantiseOptions:
         rows: Positions that the search for scales looks at.
         refit: Whether weights are refitted to the quantised inputs of their layer.
         refit_rows: Positions that the refit looks at.
+        weighted: Whether errors count by what they do to the network's outputs; not in the rate code.
+        in_turn: Whether weights are rounded one after another, each making up for those before it; not in
+            the rate code.
+        rate: T and settling where layers answer in free-running spikes; None where they cut and round.
     """
 
     levels: int = 255
     weight_bits: int | None = None
+    output_levels: int | None = None
     input_levels: int = 255
     input_repeats: int = 1
     headroom_bits: int = 0
@@ -62,6 +83,9 @@ class QuantiseOptions:
     rows: int = 8192
     refit: bool = True
     refit_rows: int = 16384
+    weighted: bool = True
+    in_turn: bool = True
+    rate: RateOptions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +112,9 @@ class _State:
     samples: int
     signals: dict[str, _Signal] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    rate: RateResponse | None = None
+    sensitivity: dict[str, Array] = field(default_factory=dict)
+    in_turn: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +142,15 @@ class Quantise:
             proved=options.proved,
         )
         samples = _samples(graph, context.calibration)
+        if options.rate is not None:
+            most = options.rate.samples(_largest(graph))
+            samples = {name: x[:most] for name, x in samples.items()}
         state = _State(PopulationGraph(), formats, max(len(x) for x in samples.values()))
+        if options.rate is not None:
+            state.rate = RateResponse(state.graph, context.target, options.rate)
+        elif options.weighted:
+            state.sensitivity = sensitivities(graph, samples)
+        state.in_turn = options.in_turn and state.rate is None
         readers = _last_readers(graph)
         readouts = {port.node for port in graph.outputs}
         names = graph.graph.names()
@@ -128,8 +163,11 @@ class Quantise:
                 self._readout(state, graph, layer)
             else:
                 self._hidden(state, graph, layer)
+            state.sensitivity.pop(name, None)
             for done in readers.get(name, ()):
                 del state.signals[done]
+            if state.rate is not None:
+                state.rate.keep(signal.values for signal in state.signals.values())
         context.progress(self.name, len(names), len(names))
         network = Network(graph.name, state.graph, graph.inputs, graph.outputs)
         return PassResult(network, True, tuple(state.notes))
@@ -145,6 +183,8 @@ class Quantise:
         )
         state.graph.add(population)
         values = Values((Term(layer.name),), layer.shape, levels, coded.signed, scale, coded.offset)
+        if state.rate is not None:
+            state.rate.put_input(layer.name, q)
         state.signals[layer.name] = _Signal(values, q.astype(np.float32), x.astype(np.float32))
 
     def _hidden(self, state: _State, model: Model, layer: Layer) -> None:
@@ -159,11 +199,15 @@ class Quantise:
         exact = _float_sum(state, model, layer)
         branches, bias, coarse = self._prepared(state, model, layer, exact)
         target = activate(layer, exact)
-        found = search_scales(
-            target, activate(layer, coarse), levels, signed=signed, grid=options.grid, rows=options.rows
-        )
+        tuner = self._tuner(state, layer, exact, branches, bias, target)
+        found = tuner.search() if tuner else self._searched(state, layer, target, coarse)
+        bias, coarse = _shifted(bias, coarse, found.shift)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         numbers, acc, b = _fitted(state, layer, branches, bias, coarse, found.scale, observed, levels)
+        if tuner and not np.allclose(numbers.scale, found.scale):  # the chip's formats asked for others
+            more = tuner.shift(numbers.scale, found.shift) - found.shift
+            bias, coarse = _shifted(bias, coarse, more)
+            numbers, acc, b = _fitted(state, layer, branches, bias, coarse, numbers.scale, observed, levels)
         theta = numbers.theta
         acc += (b + theta // 2).astype(np.float32)
         reached = np.floor(acc / theta.astype(np.float32))
@@ -178,11 +222,45 @@ class Quantise:
         if layer.max_pool is not None:
             values = max_tree(state.graph, layer.name, values, layer.max_pool, layer.shape, layer.origin)
             q = max_pool(layer.max_pool, q, layer.shape[:2])
+        if state.rate is not None:
+            q = state.rate.counts(values)
         state.signals[layer.name] = _Signal(values, q, target)
         saturated = float(np.mean((reached > levels) | (signed & (reached < -levels))))
         state.notes.append(
             Note(layer.name, "", _sqnr(target, q * numbers.scale), int(found.silent.sum()), saturated)
         )
+
+    def _searched(self, state: _State, layer: Layer, target: Array, coarse: Array) -> ScaleSearch:
+        """Returns the scales of a layer whose values are its sums, cut and rounded."""
+        options = self.options
+        return search_scales(
+            target,
+            activate(layer, coarse),
+            options.levels,
+            signed=layer.activation.lower < 0,
+            grid=options.grid,
+            rows=options.rows,
+            sensitivity=state.sensitivity.get(layer.name),
+        )
+
+    def _tuner(
+        self,
+        state: _State,
+        layer: Layer,
+        exact: Array,
+        branches: tuple[Branch, ...],
+        bias: Array,
+        target: Array,
+    ) -> RateTuner | None:
+        """Returns what finds the scales of a layer by simulating it; None where values are exact."""
+        if state.rate is None:
+            return None
+        clip = layer.activation
+        at = Positions.spread(state.samples, layer.sum_shape, state.rate.options.rows)
+        edges = [(b.kernel, state.signals[b.source].values) for b in branches]
+        steps = state.rate.steps(edges, bias, at, layer.sum_shape, signed=clip.lower < 0)
+        wanted = np.clip(at.of(exact), clip.lower, clip.upper)
+        return RateTuner(steps, wanted, importance(target)[at.sample])
 
     def _prepared(
         self, state: _State, model: Model, layer: Layer, exact: Array
@@ -195,7 +273,16 @@ class Quantise:
             return branches, bias, coarse
         reads = tuple(Read(e.payload.kernel, state.signals[e.source].real) for e in edges)
         at = Positions.spread(state.samples, layer.sum_shape, self.options.refit_rows)
-        kernels, shift = refit(reads, at.of(exact), at.of(coarse), layer.activation, at, layer.sum_shape)
+        kernels, shift = refit(
+            reads,
+            at.of(exact),
+            at.of(coarse),
+            layer.activation,
+            at,
+            layer.sum_shape,
+            scarce=None if state.rate is None else _SCARCE,
+            weight=_row_weights(state, layer, at),
+        )
         if all(kernel is read.kernel for kernel, read in zip(kernels, reads, strict=True)):
             return branches, bias, coarse
         shift = shift + bias - offset
@@ -208,18 +295,37 @@ class Quantise:
         if layer.max_pool is None:
             raise ValueError("a layer that only pools has a pool")
         values = max_tree(state.graph, layer.name, source.values, layer.max_pool, layer.shape, layer.origin)
-        pooled = (max_pool(layer.max_pool, a, layer.shape[:2]) for a in (source.q, source.x))
+        pooled = [max_pool(layer.max_pool, a, layer.shape[:2]) for a in (source.q, source.x)]
+        if state.rate is not None:
+            pooled[0] = state.rate.counts(values)
         state.signals[layer.name] = _Signal(values, *pooled)
+
+    def _output_step(self, state: _State, exact: Array, coarse: Array, levels: int) -> float:
+        """Returns what a unit of all outputs stands for, from ``(N, h, w, c)`` wanted and found sums."""
+        at = Positions.spread(state.samples, exact.shape[1:], self.options.rows)
+        return output_step(at.of(exact), at.of(coarse), importance(exact)[at.sample], levels)
 
     def _readout(self, state: _State, model: Model, layer: Layer) -> None:
         exact = _float_sum(state, model, layer)
         branches, bias, coarse = self._prepared(state, model, layer, exact)
+        if state.rate is None and self.options.refit:
+            branches, bias, coarse = _stretched(layer, branches, bias, coarse, exact)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
-        integer, scale, b = _fitted_readout(state, layer, branches, bias, coarse, observed)
+        levels = self.options.output_levels or 0
+        step = self._output_step(state, exact, coarse, levels) if levels else None
+        integer, scale, b = _fitted_readout(state, layer, branches, bias, coarse, observed, step)
+        theta = readout_theta(step, scale)
+        scales = np.full(layer.sum_shape[2], theta * scale)
+        population = _population(
+            layer, "readout", levels=levels, signed=True, scale=scales, bias=b, theta=np.array([theta])
+        )
+        _add(state, population, integer)
         acc = _quantised_sum(state, integer, b, layer.sum_shape)
-        scales = np.full(layer.sum_shape[2], scale)
-        _add(state, _population(layer, "readout", levels=0, signed=True, scale=scales, bias=b), integer)
-        state.notes.append(Note(layer.name, "", _sqnr(exact, acc * np.float32(scale))))
+        q = _answers(state, population, acc) if levels else acc
+        saturated = float(np.mean(np.abs(acc) > (levels + 0.5) * theta)) if levels else 0.0
+        state.notes.append(
+            Note(layer.name, "", _sqnr(exact, q * scales.astype(np.float32)), saturated_share=saturated)
+        )
 
 
 def _fitted(
@@ -249,6 +355,10 @@ def _fitted(
             levels=levels,
             ceiling=layer.activation.upper / levels,
         )
+        if state.in_turn:
+            better = _in_turn(state, layer, branches, numbers.unit)
+            if state.formats.hold(better, np.round(bias * numbers.unit), numbers.theta, layer.sum_shape):
+                numbers = replace(numbers, branches=better)
         acc = _quantised_sum(state, numbers.branches, np.zeros((1, 1, 1)), layer.sum_shape)
         real = acc / numbers.unit.astype(np.float32) + bias.astype(np.float32)
         corrected, _ = _corrected(bias, exact, real)
@@ -265,20 +375,78 @@ def _fitted_readout(
     bias: Array,
     exact: Array,
     observed: Array,
+    step: float | None,
 ) -> tuple[tuple[Branch, ...], float, Array]:
-    """Returns a read-out's integer branches, its one scale and its integer bias."""
+    """Returns a read-out's integer branches, the one scale of its sums and its integer bias.
+
+    ``step`` is what a unit of its values stands for, where it is read from those.
+    """
     allowed = bias
     one = np.ones(layer.sum_shape[2], np.int64)
     while True:
         integer, scale = fit_readout(
-            layer.name, branches, allowed, layer.sum_shape, state.formats, observed=observed
+            layer.name, branches, allowed, layer.sum_shape, state.formats, observed=observed, step=step
         )
+        theta = readout_theta(step, scale) * one
+        if state.in_turn:
+            better = _in_turn(state, layer, branches, one / scale)
+            if state.formats.hold(better, np.round(bias / scale), theta, layer.sum_shape):
+                integer = better
         acc = _quantised_sum(state, integer, np.zeros((1, 1, 1)), layer.sum_shape)
         corrected, _ = _corrected(bias, exact, acc * np.float32(scale) + bias.astype(np.float32))
         b = state.formats.round_bias(corrected / scale)
-        if state.formats.hold(integer, b, one, layer.sum_shape):
+        if state.formats.hold(integer, b, theta, layer.sum_shape):
             return integer, scale, b
         allowed = 1.05 * np.maximum(np.abs(allowed), np.abs(corrected))
+
+
+def _answers(state: _State, population: Population, acc: Array) -> Array:
+    """Returns the values ``(N, h, w, c)`` that a read-out sends for its sums."""
+    if state.rate is not None:
+        zero = np.zeros(len(population.scale))
+        terms = (Term(population.name),)
+        return state.rate.counts(
+            Values(terms, population.shape, population.levels, population.signed, population.scale, zero)
+        )
+    theta = population.theta
+    q = np.floor((acc + (theta // 2).astype(np.float32)) / theta.astype(np.float32))
+    sent: Array = np.clip(q, population.lowest, population.levels)
+    return sent
+
+
+def _stretched(
+    layer: Layer, branches: tuple[Branch, ...], bias: Array, sums: Array, exact: Array
+) -> tuple[tuple[Branch, ...], Array, Array]:
+    """Returns a read-out whose outputs no longer are drawn towards their means, and its sums."""
+    gain = output_gain(exact, sums)
+    middle = sums.mean(axis=(0, 1, 2), dtype=np.float64)
+    branches = tuple(replace(b, kernel=scale_targets(b.kernel, gain, layer.sum_shape)) for b in branches)
+    return branches, gain * bias + (1 - gain) * middle, (gain * (sums - middle) + middle).astype(np.float32)
+
+
+def _in_turn(state: _State, layer: Layer, branches: tuple[Branch, ...], unit: Array) -> tuple[Branch, ...]:
+    """Returns branches with whole weights that make up for each other's rounding; they may not fit."""
+    at = Positions.spread(state.samples, layer.sum_shape, _ROWS_IN_TURN)
+    limit = state.formats.weight
+    rounded = []
+    for branch in branches:
+        scaled = scale_targets(branch.kernel, unit, layer.sum_shape)
+        q = state.signals[branch.source].q
+        rounded.append(replace(branch, kernel=round_in_turn(scaled, q, at, layer.sum_shape, limit)))
+    return tuple(rounded)
+
+
+def _row_weights(state: _State, layer: Layer, at: Positions) -> Array | None:
+    """Returns ``(rows,)``: what the errors of a layer at some positions count for in a refit.
+
+    Square roots of the sensitivities: few rows would otherwise decide, and be learnt by heart.
+    """
+    found = state.sensitivity.get(layer.name)
+    if found is None or layer.max_pool is not None:
+        return None
+    mean = at.of(found).mean(axis=1)
+    weights: Array = np.sqrt(mean / mean.mean() + _LEAST_ROW)
+    return weights
 
 
 def _population(
@@ -371,10 +539,13 @@ def _sum(state: _State, edges: list[tuple[Kernel, Array]], bias: Array, shape: S
     return result
 
 
+def _shifted(bias: Array, sums: Array, shift: Array | float) -> tuple[Array, Array]:
+    return bias + shift, sums + np.asarray(shift, np.float32)
+
+
 def _corrected(bias: Array, wanted: Array, found: Array) -> tuple[Array, Array]:
     """Returns bias and sums shifted per channel so that the means agree."""
-    shift = (wanted - found).mean(axis=(0, 1, 2), dtype=np.float64)
-    return bias + shift, found + shift.astype(np.float32)
+    return _shifted(bias, found, (wanted - found).mean(axis=(0, 1, 2), dtype=np.float64))
 
 
 def _sqnr(wanted: Array, found: Array) -> float:
@@ -420,9 +591,12 @@ def _samples(model: Model, calibration: Mapping[str, Array] | None) -> dict[str,
                 f"there are no calibration samples for input '{port.name}'",
                 hint="give --calibration a .npz file with x",
             )
-    largest = max((int(np.prod(layer.sum_shape)) for layer in model.graph), default=1)
-    most = max(_LARGEST_LAYER // largest, 8)
+    most = max(_LARGEST_LAYER // _largest(model), 8)
     return arrange_inputs(model, {port.name: given[port.name][:most] for port in model.inputs})
+
+
+def _largest(model: Model) -> int:
+    return max((int(np.prod(layer.sum_shape)) for layer in model.graph), default=1)
 
 
 def _last_readers(model: Model) -> dict[str, list[str]]:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.evaluate.linear import windows_at
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.ir.layers import Clip
+from nmcompiler.passes.columns import Positions, columns, from_groups
 from nmcompiler.passes.kernel_algebra import is_identity
 
 __all__ = ["Positions", "Read", "refit"]
@@ -42,32 +42,16 @@ class Read:
     source: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Positions:
-    """Some positions of all samples' maps: sample, row and column, ``(rows,)`` each."""
-
-    sample: Array
-    y: Array
-    x: Array
-
-    @classmethod
-    def spread(cls, samples: int, shape: Shape, most: int) -> Positions:
-        """Returns all positions, or ``most`` of them, one from each of as many equal stretches."""
-        count = samples * shape[0] * shape[1]
-        flat = np.arange(min(count, most))
-        if count > most:
-            # A fixed step that divides the width of a map would only ever see the same columns.
-            flat = ((flat + np.random.default_rng(0).random(most)) * (count / most)).astype(np.int64)
-        return cls(*np.unravel_index(flat, (samples, *shape[:2])))
-
-    def of(self, values: Array) -> Array:
-        """Returns the rows ``(rows, c)`` of values ``(N, h, w, c)``."""
-        rows: Array = values[self.sample, self.y, self.x]
-        return rows
-
-
 def refit(
-    reads: tuple[Read, ...], target: Array, sums: Array, clip: Clip, at: Positions, shape: Shape
+    reads: tuple[Read, ...],
+    target: Array,
+    sums: Array,
+    clip: Clip,
+    at: Positions,
+    shape: Shape,
+    *,
+    scarce: float | None = None,
+    weight: Array | None = None,
 ) -> tuple[tuple[Kernel, ...], Array]:
     """Returns better kernels and what to add to the bias per channel, ``(c,)`` float64.
 
@@ -81,28 +65,33 @@ def refit(
         clip: The layer's activation.
         at: Which positions the rows are.
         shape: ``(height, width, channels)`` of the sum.
+        scarce: λ for kernels that rows are too few for; None: they stay.
+        weight: ``(rows,)`` what the squared error of each row counts for; None: all alike.
     """
     wanted = np.clip(target, clip.lower, clip.upper)
+    one = np.ones(len(sums), np.float32)
+    counts = one if weight is None else (weight / weight.mean()).astype(np.float32)
     shift = np.zeros(shape[2])
     kernels = []
     for read in reads:
         kernel = read.kernel
-        if _is_refitted(read, len(sums), shape):
-            kernel, sums, more = _refit_edge(read, wanted, sums, clip, at)
+        damping = _damping(read, len(sums), shape, scarce)
+        if damping is not None:
+            kernel, sums, more = _refit_edge(read, wanted, sums, clip, at, damping, counts)
             shift += more
         kernels.append(kernel)
     return tuple(kernels), shift
 
 
 def _refit_edge(
-    read: Read, wanted: Array, sums: Array, clip: Clip, at: Positions
+    read: Read, wanted: Array, sums: Array, clip: Clip, at: Positions, damping: float, counts: Array
 ) -> tuple[Kernel, Array, Array]:
-    columns = _columns(read, at)
-    mean = columns.mean(axis=1, keepdims=True, dtype=np.float64)
-    centred = columns - mean.astype(np.float32)
-    gram = (centred.transpose(0, 2, 1) @ centred).astype(np.float64)
-    groups, rows, unknowns = columns.shape
-    ridge = _DAMPING * np.trace(gram, axis1=1, axis2=2) / unknowns
+    inputs = columns(read.kernel, read.source, at)
+    groups, rows, unknowns = inputs.shape
+    mean = (inputs * counts[:, None]).mean(axis=1, keepdims=True, dtype=np.float64)
+    centred = inputs - mean.astype(np.float32)
+    gram = (centred.transpose(0, 2, 1) @ (centred * counts[:, None])).astype(np.float64)
+    ridge = damping * np.trace(gram, axis1=1, axis2=2) / unknowns
     # A channel that never changes tells nothing about its weight: what is left of it is rounding.
     constant = rows * np.square(mean).mean(axis=(1, 2))
     ridge = np.maximum(ridge, _CONSTANT * constant + np.finfo(np.float32).tiny)
@@ -111,7 +100,7 @@ def _refit_edge(
     change = np.zeros((groups, unknowns, sums.shape[1] // groups))
     shift = np.zeros(sums.shape[1])
     for _ in range(_ITERATIONS):
-        residual = wanted - np.clip(sums, clip.lower, clip.upper)
+        residual = counts[:, None] * (wanted - np.clip(sums, clip.lower, clip.upper))
         grouped = residual.reshape(rows, groups, -1).transpose(1, 0, 2)
         step = inverse @ (centred.transpose(0, 2, 1) @ grouped)
         moved = (centred @ step.astype(np.float32)).transpose(1, 0, 2).reshape(sums.shape)
@@ -119,10 +108,11 @@ def _refit_edge(
         change += step
         shift += lift - (mean @ step).ravel()
         sums = sums + moved + lift.astype(np.float32)
-    return with_weight(read.kernel, read.kernel.weight + _as_weight(read.kernel, change)), sums, shift
+    return with_weight(read.kernel, read.kernel.weight + from_groups(read.kernel, change)), sums, shift
 
 
-def _is_refitted(read: Read, rows: int, shape: Shape) -> bool:
+def _damping(read: Read, rows: int, shape: Shape, scarce: float | None) -> float | None:
+    """Returns λ for an edge, None where it stays as it is."""
     kernel = read.kernel
     if isinstance(kernel, Dense):
         unknowns = kernel.weight.shape[1]
@@ -131,31 +121,7 @@ def _is_refitted(read: Read, rows: int, shape: Shape) -> bool:
         unknowns = int(np.prod(kernel.weight.shape[:3]))
         whole = kernel.target_channels == shape[2]
     else:
-        return False
-    if not whole or unknowns > _MOST_UNKNOWNS or rows < _ROWS_PER_UNKNOWN * (unknowns + 1):
-        return False
-    return not is_identity(kernel, read.source.shape[1:], shape)
-
-
-def _columns(read: Read, at: Positions) -> Array:
-    """Returns what each output of a group is a sum of: ``(groups, rows, unknowns)`` float32."""
-    kernel = read.kernel
-    if isinstance(kernel, Dense):
-        return read.source.reshape(1, len(read.source), -1)[:, at.sample]
-    if not isinstance(kernel, Conv):
-        raise TypeError(f"no columns of a {type(kernel).__name__}")
-    taken = windows_at(kernel, read.source, at.sample, at.y, at.x)
-    rows, kh, kw, _ = taken.shape
-    grouped = taken.reshape(rows, kh, kw, kernel.groups, -1).transpose(3, 0, 1, 2, 4)
-    return np.ascontiguousarray(grouped.reshape(kernel.groups, rows, -1))
-
-
-def _as_weight(kernel: Kernel, change: Array) -> Array:
-    """Returns ``(groups, unknowns, outputs per group)`` in the layout of the kernel's weights."""
-    if isinstance(kernel, Dense):
-        transposed: Array = change[0].T
-        return transposed
-    kh, kw, inputs, outputs = kernel.weight.shape
-    taps = change.reshape(-1, kh, kw, inputs, change.shape[2]).transpose(1, 2, 3, 0, 4)
-    weight: Array = taps.reshape(kh, kw, inputs, outputs)
-    return weight
+        return None
+    if not whole or unknowns > _MOST_UNKNOWNS or is_identity(kernel, read.source.shape[1:], shape):
+        return None
+    return _DAMPING if rows >= _ROWS_PER_UNKNOWN * (unknowns + 1) else scarce

@@ -8,10 +8,11 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["InputRange", "ScaleSearch", "input_range", "search_scales"]
+__all__ = ["InputRange", "ScaleSearch", "importance", "input_range", "output_gain", "search_scales"]
 
 _GRID_FROM = 0.15  # smallest share of the largest value that a scale may cover
 _QUIET = 0.3  # a sample counts at most as if its root mean square were this share of that of all samples
+_MOST_GAIN = 1.1  # of outputs; those that would need more are mostly noise
 _FLOOR = 1e-3  # a channel's range is at least this share of the largest channel's
 
 
@@ -26,14 +27,28 @@ class InputRange:
 
 @dataclass(frozen=True, eq=False)
 class ScaleSearch:
-    """Scales ``(c,)`` of a layer, and which of its channels calibration never saw active."""
+    """What a search found, ``(c,)`` each.
+
+    Attributes:
+        scale: Real value of one unit.
+        silent: Which channels calibration never saw active.
+        shift: What to add to the bias.
+    """
 
     scale: Array
     silent: Array
+    shift: Array | float = 0.0
 
 
 def search_scales(
-    target: Array, values: Array, levels: int, *, signed: bool, grid: int, rows: int
+    target: Array,
+    values: Array,
+    levels: int,
+    *,
+    signed: bool,
+    grid: int,
+    rows: int,
+    sensitivity: Array | None = None,
 ) -> ScaleSearch:
     """Returns the scale of each channel with the least squared error of the quantised values.
 
@@ -44,9 +59,10 @@ def search_scales(
         signed: Whether values are cut at −L instead of 0.
         grid: Number of scales tried, from 0.15 to 1 times the largest value over L.
         rows: Positions that are looked at; of more, some all over the samples and the map.
+        sensitivity: ``(N, h, w, c)`` what the squared error of each value counts for.
 
-    Errors are relative to the root mean square of their sample: where samples differ in size, a few large
-    ones would otherwise set the scale for all, and one answer counts as much as another.
+    Without sensitivities, errors are relative to the root mean square of their sample: where samples differ
+    in size, a few large ones would otherwise set the scale for all, and one answer counts as much as another.
 
     A silent channel takes the median scale of the others: an arbitrary one would let the first value that
     appears at run time through with any factor.
@@ -59,8 +75,9 @@ def search_scales(
         return ScaleSearch(np.full(channels, reach / levels), silent)
     largest = np.maximum(largest, _FLOOR * largest.max())
     t, z = (_thinned(a.reshape(-1, channels), rows) for a in (target, values))
-    counts = np.repeat(_importance(target), target.shape[1] * target.shape[2])
-    counts = _thinned(counts[:, None], rows)
+    if sensitivity is None:
+        sensitivity = np.broadcast_to(importance(target)[:, None, None, None], (*target.shape[:3], 1))
+    counts = _thinned(sensitivity.reshape(-1, sensitivity.shape[3]), rows)
     lowest = -levels if signed else 0
     best = np.full(channels, np.inf)
     scale = largest / levels
@@ -75,11 +92,33 @@ def search_scales(
     return ScaleSearch(scale, silent)
 
 
-def _importance(target: Array) -> Array:
+def importance(target: Array) -> Array:
     """Returns ``(N,)`` float32: how much the squared error of each sample of ``(N, h, w, c)`` counts."""
     energy = np.square(target).reshape(len(target), -1).mean(axis=1, dtype=np.float64)
-    importance: Array = 1 / np.sqrt(np.maximum(energy, _QUIET**2 * energy.mean()))
-    return importance.astype(np.float32)
+    weight: Array = 1 / np.sqrt(np.maximum(energy, _QUIET**2 * energy.mean()))
+    return weight.astype(np.float32)
+
+
+def output_gain(target: Array, values: Array) -> Array:
+    """Returns ``(c,)`` float64: by how much outputs are to be stretched about their means.
+
+    Weights that are fitted to noisy inputs become smaller, and outputs are drawn towards their means: classes
+    that are probable on the average would win the close calls (attenuation by errors in variables: Fuller,
+    "Measurement error models", 1987). The gain undoes it: ``var(y) / cov(y, ŷ)``, from 1 to 1.2. Outputs
+    that would need more than 1.1 (their median) stay: so much noise must not be stretched with them.
+
+    Args:
+        target: ``(N, h, w, c)`` outputs y in floating point.
+        values: ``(N, h, w, c)`` outputs ŷ on quantised inputs.
+    """
+    t, z = (a.reshape(-1, a.shape[-1]).astype(np.float64) for a in (target, values))
+    t, z = t - t.mean(axis=0), z - z.mean(axis=0)
+    variance, shared = np.square(t).mean(axis=0), (t * z).mean(axis=0)
+    known = shared > 0
+    gain: Array = np.maximum(np.where(known, variance, 1) / np.where(known, shared, 1), 1)
+    if np.median(gain) > _MOST_GAIN:
+        return np.ones(len(gain))
+    return np.minimum(gain, 2 * _MOST_GAIN - 1)
 
 
 def _thinned(rows: Array, most: int) -> Array:

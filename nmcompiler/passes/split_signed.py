@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from nmcompiler.ir.kernels import Array, Dense, Kernel, Shape, Sparse
+from nmcompiler.ir.layers import OutputPort
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
 from nmcompiler.passes.base import EXACT, Context, Keeps, Note, PassResult
 
@@ -21,15 +22,16 @@ class SplitSigned:
     """Doubles the channels of every signed population: the first half sends max(q, 0), the second max(−q, 0).
 
     The off half has weights −w and starts at ``−b + θ − 1 − θ//2``, because ⌊·⌋ is not symmetric:
-    ``−⌊v/θ⌋ = ⌊(−v + θ − 1)/θ⌋`` (SEMANTICS §1). Readers take the on half with w and the off half with −w.
+    ``−⌊v/θ⌋ = ⌊(−v + θ − 1)/θ⌋`` (SEMANTICS §1). Readers take the on half with w and the off half with −w;
+    an output is its on half less its off half.
     """
 
     name: ClassVar[str] = "split-signed"
     keeps: ClassVar[Keeps] = EXACT
 
     def run(self, graph: Network, context: Context) -> PassResult[Network]:
-        """Returns the network without signed values other than read-outs."""
-        split = {p.name for p in graph.graph if p.signed and p.role != "readout"}
+        """Returns the network in which no population sends signed values."""
+        split = {p.name for p in graph.graph if p.signed and p.sends}
         if not split:
             return PassResult(graph, False)
         populations = PopulationGraph()
@@ -50,7 +52,11 @@ class SplitSigned:
             else port
             for port in graph.inputs
         )
-        network = replace(graph, graph=populations, inputs=inputs)
+        outputs = tuple(
+            _halved(port, graph.graph.node(port.node).shape[2]) if port.node in split else port
+            for port in graph.outputs
+        )
+        network = replace(graph, graph=populations, inputs=inputs, outputs=outputs)
         return PassResult(
             network, True, tuple(Note(n, "split into an on and an off half") for n in sorted(split))
         )
@@ -115,6 +121,12 @@ def _joined(rows: Array, columns: Array, more_rows: Array, more_columns: Array, 
         np.concatenate([columns, more_columns]),
         np.concatenate([weight, -weight]),
     )
+
+
+def _halved(port: OutputPort, channels: int) -> OutputPort:
+    """Returns a port that reads the on half less the off half of a population that had ``channels``."""
+    on = port.order // channels * 2 * channels + port.order % channels
+    return replace(port, order=on, off=on + channels)
 
 
 def _twice(order: Array, shape: Shape) -> Array:

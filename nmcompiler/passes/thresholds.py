@@ -12,7 +12,7 @@ from nmcompiler.ir.kernels import Array, Kernel, Shape, with_weight
 from nmcompiler.passes.kernel_algebra import largest_weight, scale_targets
 from nmcompiler.target.model import Target
 
-__all__ = ["Branch", "Formats", "Integers", "fit_population", "fit_readout"]
+__all__ = ["Branch", "Formats", "Integers", "fit_population", "fit_readout", "readout_theta"]
 
 _MARGIN = 1.5  # what a sum may exceed the calibration samples by where nothing is proved
 
@@ -239,22 +239,37 @@ def fit_readout(
     formats: Formats,
     *,
     observed: Array,
+    step: float | None = None,
 ) -> tuple[tuple[Branch, ...], float]:
-    """Returns a read-out's integer branches and its one scale, the smallest for which all numbers fit."""
+    """Returns a read-out's integer branches and the one scale of its sums, the smallest for which all fits.
+
+    ``step`` is what a unit of its values stands for, where it is read from those: the threshold fits too.
+    """
     peak, reach, offset = _magnitudes(branches, bias, shape)
     farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
     with np.errstate(divide="ignore"):
         by_weight, by_bias = formats.weight / peak.max(), formats.bias / offset.max()
         unit = min(by_weight, by_bias, formats.membrane / farthest.max())
     unit = unit if np.isfinite(unit) else 1.0
+    if step is not None:
+        unit = min(unit, formats.theta / step, formats.membrane / (farthest.max() + step))
     one = np.ones(shape[2], np.int64)
     while True:
         integer = _rounded(branches, unit * one, shape, formats)
-        if formats.hold(integer, np.round(bias * unit), one, shape):
+        theta = readout_theta(step, 1 / unit)
+        if theta <= formats.theta and formats.hold(integer, np.round(bias * unit), theta * one, shape):
             return integer, 1 / float(unit)
         unit *= 63 / 64
-        if unit * peak.max() < 0.5:
+        if unit * (peak.max() or offset.max()) < 0.5:  # constants have a bias alone
             raise _too_small(name, int(farthest.max() * unit), formats)
+
+
+def readout_theta(step: float | None, scale: float) -> int:
+    """Returns the threshold with which a unit of a read-out's values stands for about ``step``.
+
+    All outputs have the same, so that they can be compared; 1 where the sums themselves are read.
+    """
+    return 1 if step is None else max(1, round(step / scale))
 
 
 def _magnitudes(branches: tuple[Branch, ...], bias: Array, shape: Shape) -> tuple[Array, Array, Array]:

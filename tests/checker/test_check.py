@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from nmcompiler.checker import check_model
+from nmcompiler.checker.trials import Trials
 from nmcompiler.compiler import CompileOptions, compile_model
 from nmcompiler.errors import DoesNotFit
+from nmcompiler.frontend import read_model_bytes
+from nmcompiler.mapping.mapper import map_network
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import BiasFormat, ThresholdFormat
 from nmcompiler.testing import tiny_target
@@ -74,6 +77,61 @@ def test_every_code_of_a_chip_is_checked_and_cores_are_those_of_a_compilation(ch
     assert row["proposals"] == []
 
 
+def test_codes_that_need_the_same_of_a_chip_are_mapped_once(check, monkeypatch):
+    mapped = []
+
+    def counted(spiking, *rest):
+        mapped.append(spiking.coding)
+        return map_network(spiking, *rest)
+
+    monkeypatch.setattr("nmcompiler.backend.map_network", counted)
+    row = only(check(two_layers(), tiny_target(codings=("phase", "rate-sync", "rate"))))
+    assert mapped == ["phase", "rate"]
+    assert [(c["coding"], c["ok"]) for c in row["codings"]] == [
+        ("phase", True),
+        ("rate-sync", True),
+        ("rate", True),
+    ]
+
+
+def pooled():
+    """A pool over 36 positions of 4 channels in front of a dense layer that could read all 144."""
+    nodes = [
+        node("Conv", ["x", "k"], "c", "conv"),
+        node("Relu", ["c"], "r", "relu"),
+        node("GlobalAveragePool", ["r"], "p", "pool"),
+        node("Flatten", ["p"], "f", "flat"),
+        node("Gemm", ["f", "m"], "y", "fc"),
+    ]
+    return model(nodes, [2, 8, 8], {"k": weights(4, 2, 3, 3), "m": weights(4, 3)})
+
+
+@pytest.mark.parametrize("fan_in", [36, 143, 144])
+def test_layers_fold_for_a_chip_as_they_do_when_compiled(check, fan_in):
+    chip = tiny_target(fan_in=fan_in, neurons=64)
+    row = only(check(pooled(), chip))
+    x = {"x": RNG.random((8, 2, 8, 8)).astype(np.float32)}
+    made = compile_model(pooled(), chip, "phase", x, CompileOptions())
+    assert row["ok"]
+    assert row["cores"] == made.facts["cores"]["used"]
+    ops = [layer["op"] for layer in made.facts["layers"]]
+    assert ("GlobalAveragePool" in ops) == (fan_in < 144)
+    assert any("'pool' stays a population of its own" in text for text in made.facts["notes"]) == (
+        fan_in < 144
+    )
+
+
+def test_one_simplified_network_serves_all_chips_whose_limits_do_not_matter():
+    trials = Trials(read_model_bytes(pooled(), "net"))
+    first, *others = (trials.simplified(tiny_target(fan_in=limit)) for limit in (144, 150, None))
+    assert all(other is first for other in others)
+    small = trials.simplified(tiny_target(fan_in=100))
+    assert small is not first
+    assert trials.simplified(tiny_target(fan_in=100)) is small
+    assert trials.simplified(tiny_target(fan_in=120)) is not small
+    assert len(small.model.graph) == len(first.model.graph) + 1
+
+
 @pytest.mark.parametrize(
     ("limits", "resource", "layer", "used"),
     [
@@ -87,7 +145,7 @@ def test_every_code_of_a_chip_is_checked_and_cores_are_those_of_a_compilation(ch
 def test_each_limit_is_named_with_layer_need_and_limit(check, limits, resource, layer, used):
     row = only(check(two_layers(), tiny_target(**limits)))
     assert not row["ok"]
-    assert len(row["codings"]) == 3
+    assert len(row["codings"]) == len(tiny_target().codings)
     for code in row["codings"]:
         found = {(o["resource"], o["layer"]): o for o in code["obstacles"]}
         assert found[resource, layer]["used"] == used
@@ -271,3 +329,28 @@ def test_the_mobile_network_is_warned_of_the_shared_threshold_of_loihi1():
     found = [a for a in facts["advisories"] if a["kind"] == "shared-threshold"]
     assert found
     assert all("loihi1" in a["text"] and "loihi2" in a["text"] for a in found)
+
+
+def normalised():
+    nodes = [
+        node("Conv", ["x", "k"], "c", "conv"),
+        node("Relu", ["c"], "r", "relu"),
+        node("LRN", ["r"], "n", "norm", size=3, alpha=0.5),
+        node("Flatten", ["n"], "f", "flat"),
+        node("Gemm", ["f", "m"], "y", "fc"),
+    ]
+    return model(nodes, [2, 5, 5], {"k": weights(4, 2, 3, 3), "m": weights(36, 3)})
+
+
+def test_what_replaces_an_operator_is_never_silent(check):
+    (advice,) = (a for a in check(normalised(), tiny_target())["advisories"] if a["kind"] == "replaced")
+    assert advice["layer"] == "norm"
+    assert "(LRN) is replaced by one gain per channel" in advice["text"]
+    assert "samples are random here" in advice["text"]
+    assert 0 < advice["value"] < 1
+    x = {"x": RNG.random((40, 2, 5, 5)).astype(np.float32)}
+    facts = compile_model(normalised(), tiny_target(), "phase", x, CompileOptions(verify=True)).facts
+    (warning,) = facts["warnings"]
+    assert re.search(r"'norm' \(LRN\) is replaced .* fitted to 40 samples: .* ratio of \d+\.\d dB", warning)
+    assert not any("replaced" in text for text in facts["notes"])
+    assert "norm" not in {layer["name"] for layer in facts["layers"]}

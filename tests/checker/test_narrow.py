@@ -19,7 +19,7 @@ from ..frontend.models import model, node, samples, weights
 
 
 def simple(data: bytes) -> Model:
-    return Trials(read_model_bytes(data, "net"), tiny_target()).model
+    return Trials(read_model_bytes(data, "net")).simplified(tiny_target()).model
 
 
 def depthwise() -> Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,10 +11,18 @@ from hypothesis import strategies as st
 from random_models import RELU, ModelBuilder, random_model
 
 from nmcompiler.evaluate.float import run_float
-from nmcompiler.ir.kernels import Array, Conv, Dense
+from nmcompiler.ir.kernels import Array, Conv, Dense, elementwise
 from nmcompiler.ir.layers import Clip, Model
 from nmcompiler.ir.verify import complaints
-from nmcompiler.passes import Context, FoldLinear, FuseActivation, Pipeline, RemoveDead, float_passes
+from nmcompiler.passes import (
+    Context,
+    FoldLinear,
+    FuseActivation,
+    Pipeline,
+    Rectify,
+    RemoveDead,
+    float_passes,
+)
 from nmcompiler.testing.targets import tiny_target
 
 CONTEXT = Context(None, tiny_target())
@@ -82,11 +92,33 @@ def test_a_residual_join_becomes_two_edges_of_one_layer() -> None:
 
 def test_adding_a_value_to_itself_doubles_its_weights() -> None:
     b = ModelBuilder()
-    x = b.relu(b.conv(b.input((4, 4, 2)), 3))
+    x = b.copy(b.conv(b.input((4, 4, 2)), 3), "Clip", activation=Clip(0.0, 1.0))
     model = b.model(b.dense(b.relu(b.join(x, x)), 2))
     simple = _simplified(model)
     (edge,) = simple.graph.in_edges(simple.graph.names()[2])
     assert np.all(edge.payload.kernel.weight == 2)
+    _assert_equal(model, simple, b.samples(3))
+
+
+def test_a_gain_behind_a_relu_moves_in_front_of_it() -> None:
+    b = ModelBuilder()
+    x = b.relu(b.conv(b.input((4, 4, 2)), 3))
+    model = b.model(b.dense(b.max_pool(b.join(x, x)), 2))
+    simple = _simplified(model)
+    assert _ops(simple) == ["Input", "Conv", "Gemm"]
+    conv = simple.graph.node(simple.graph.names()[1])
+    assert (conv.activation, conv.shape) == (RELU, (2, 2, 3))
+    _assert_equal(model, simple, b.samples(3))
+
+
+def test_a_negative_gain_behind_a_relu_stays_there() -> None:
+    b = ModelBuilder()
+    x = b.relu(b.conv(b.input((4, 4, 2)), 3))
+    gain = elementwise(np.array([2.0, -1.0, 3.0]))
+    scaled = b.add("Mul", (4, 4, 3), [(x, gain)])
+    model = b.model(b.dense(b.max_pool(scaled), 2))
+    simple = _simplified(model)
+    assert len(simple.graph) == 4
     _assert_equal(model, simple, b.samples(3))
 
 
@@ -118,6 +150,42 @@ def test_an_average_pool_goes_into_the_dense_layer_behind_it() -> None:
     assert isinstance(edge.payload.kernel, Dense)
     assert edge.source == "conv1"
     _assert_equal(model, simple, b.samples(3))
+
+
+def _pooled() -> tuple[ModelBuilder, Model]:
+    """An average pool over 16 positions of 3 channels, before a dense layer: 48 sources when folded."""
+    b = ModelBuilder()
+    return b, b.model(b.dense(b.average(b.relu(b.conv(b.input((4, 4, 2)), 3))), 2))
+
+
+@pytest.mark.parametrize(
+    "limits", [{"fan_in": 47}, {"input_axons": 47}, {"synapse_bits": 47 * 8}, {"fan_in": 18}]
+)
+def test_a_pool_stays_apart_where_a_core_cannot_hold_both(limits: dict[str, int]) -> None:
+    b, model = _pooled()
+    result = Pipeline(float_passes()).run(model, Context(None, tiny_target(**limits)))  # type: ignore[arg-type]
+    assert _ops(result.graph) == ["Input", "Conv", "GlobalAveragePool", "Gemm"]
+    (note,) = (note for note in result.notes if note.by_target)
+    assert note.layer == "globalaveragepool3"
+    assert "stays a population of its own" in note.text
+    assert "'gemm4'" in note.text
+    assert "48 input axons" in note.text
+    _assert_equal(model, result.graph, b.samples(3))
+
+
+@pytest.mark.parametrize("limits", [{"fan_in": 48}, {"input_axons": 48}, {"synapse_bits": 48 * 8}])
+def test_a_pool_folds_where_a_core_just_holds_both(limits: dict[str, int]) -> None:
+    _, model = _pooled()
+    result = Pipeline(float_passes()).run(model, Context(None, tiny_target(**limits)))  # type: ignore[arg-type]
+    assert _ops(result.graph) == ["Input", "Conv", "Gemm"]
+    assert not any(note.by_target for note in result.notes)
+
+
+def test_a_pool_folds_where_a_core_does_not_even_hold_the_pool() -> None:
+    _, model = _pooled()
+    result = Pipeline(float_passes()).run(model, Context(None, tiny_target(fan_in=15)))
+    assert _ops(result.graph) == ["Input", "Conv", "Gemm"]
+    assert not any(note.by_target for note in result.notes)
 
 
 def test_a_composition_that_would_multiply_synapses_is_left_alone() -> None:
@@ -153,6 +221,38 @@ def test_clips_in_a_row_become_one() -> None:
     x = b.copy(b.relu(b.conv(b.input((4, 4, 2)), 3)), "Clip", activation=Clip(-1.0, 0.5))
     model = b.model(b.dense(x, 2))
     assert _simplified(model).graph.node("conv1").activation == Clip(0.0, 0.5)
+
+
+def test_a_join_of_rectified_values_is_unsigned() -> None:
+    b = ModelBuilder()
+    x = b.input((4, 4, 2))
+    both = b.concat(b.relu(b.conv(x, 2)), b.relu(b.conv(x, 3)))
+    model = b.model(b.dense(b.max_pool(both), 2))
+    simple = _simplified(model)
+    assert _ops(simple) == ["Input", "Conv", "Conv", "Concat", "Gemm"]
+    assert simple.graph.node("concat5").activation == RELU
+    _assert_equal(model, simple, b.samples(3))
+
+
+@pytest.mark.parametrize("spoilt", ["source", "weight", "bias", "read out", None])
+def test_only_what_can_never_be_negative_is_rectified(spoilt: str | None) -> None:
+    b = ModelBuilder()
+    x = b.input((4, 4, 2))
+    first = b.conv(x, 3) if spoilt == "source" else b.relu(b.conv(x, 3))
+    gain = elementwise(np.array([1.0, -0.1 if spoilt == "weight" else 0.0, 2.0]))
+    bias = np.full((1, 1, 3), -0.1 if spoilt == "bias" else 0.1)
+    scaled = b.add("Mul", (4, 4, 3), [(first, gain)], bias=bias)
+    model = b.model(scaled) if spoilt == "read out" else b.model(b.dense(scaled, 2))
+    if spoilt == "read out":
+        model = replace(model, outputs=(replace(model.outputs[0], node=scaled),))
+    result = Rectify().run(model, CONTEXT)
+    assert result.changed == (spoilt is None)
+    if result.changed:
+        assert result.graph.graph.node(scaled).activation == RELU
+        samples = b.samples(3, -1.0, 1.0)
+        np.testing.assert_array_equal(
+            *(next(iter(run_float(m, samples).outputs.values())) for m in (model, result.graph))
+        )
 
 
 def test_dead_layers_go_and_inputs_stay() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from nmcompiler.evaluate.linear import apply
 from nmcompiler.ir.kernels import Array, Conv, Shape, Sparse, identity
 from nmcompiler.ir.layers import MaxPool
 from nmcompiler.ir.network import Population, PopulationGraph
+from nmcompiler.passes import kernel_algebra
 from nmcompiler.passes.max_tree import Term, Values, max_tree, read
 
 
@@ -36,8 +38,8 @@ def _values(graph: PopulationGraph, q: Array) -> dict[str, Array]:
 
 
 def _read(graph: PopulationGraph, kernel: Conv, pooled: Values, q: Array, target: Shape) -> Array:
-    values = _values(graph, q)
     parts = read(graph, kernel, pooled, target)
+    values = _values(graph, q)
     return np.sum([apply(k, values[source], target) for source, k in parts], axis=0)
 
 
@@ -93,3 +95,19 @@ def test_a_padded_pool_of_signed_values_reads_only_inside_positions() -> None:
     assert any(isinstance(term.kernel, Sparse) for term in pooled.terms)
     q = np.full((1, 2, 2, 1), -5)
     assert np.all(_read(graph, identity(1), pooled, q, (3, 3, 1)) == -5)
+
+
+def test_a_pool_that_a_padded_reader_cannot_read_through_is_copied_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel_algebra, "_LARGEST_PRODUCT", 64)  # as if the reader had millions of synapses
+    graph = PopulationGraph()
+    pooled = max_tree(
+        graph, "pool", _source(graph, (6, 6, 2), 7, False), MaxPool((3, 3), (2, 2)), (2, 2, 2), ()
+    )
+    q = np.random.default_rng(0).integers(0, 8, (4, 6, 6, 2))
+    reader = Conv(np.random.default_rng(1).integers(-3, 4, (3, 3, 2, 3)), padding=(1, 1))
+    wanted = apply(reader, max_pool(MaxPool((3, 3), (2, 2)), q, (2, 2)), (2, 2, 3))
+    for _ in range(2):  # a second reader reads the same copy
+        assert np.array_equal(_read(graph, reader, pooled, q, (2, 2, 3)), wanted)
+    assert [p.name for p in graph if p.name.endswith(("copy", "copy_"))] == ["x.copy"]

@@ -118,3 +118,19 @@ def test_a_channel_that_never_changes_keeps_its_weights() -> None:
     np.testing.assert_allclose(found.weight[..., 2], kernel.weight[..., 2], atol=1e-3)
     again = apply(found, x, shape) + shift
     np.testing.assert_allclose(again[..., 2], target[..., 2], atol=1e-3)
+
+
+def test_rows_that_count_more_come_closer() -> None:
+    kernel, exact = _kernel("pointwise"), _source(9)
+    x = _coarse(exact)
+    target, sums = apply(kernel, exact, SHAPE), apply(kernel, x, SHAPE)
+    at = Positions.spread(len(x), SHAPE, 1 << 20)
+    counts = np.where(at.y < 3, 1.0, 1e-3)
+
+    def error(weight: Array | None) -> float:
+        args = (Read(kernel, x),), at.of(target), at.of(sums), RELU, at, SHAPE
+        (found,), shift = refit(*args, weight=weight)
+        off = np.clip(target, 0, None) - np.clip(apply(found, x, SHAPE) + shift, 0, None)
+        return float((counts[:, None] * np.square(at.of(off))).sum())
+
+    assert error(counts) < error(None)

@@ -1,0 +1,104 @@
+"""Rounds weights one after another, each making up for the rounding of those before it.
+
+Rounding every weight to its nearest integer is best where inputs are independent. They never are, so a
+weight that was rounded down can be made up for by its neighbours. With ``H`` the covariance of a layer's
+inputs, the columns ``j`` of the weights are rounded in turn, and the error of each is spread over the
+columns that still have to come, so that the error of the sums ``(w − q)ᵀ·H·(w − q)`` grows least:
+
+    q_j = round(w_j),    w_k ← w_k − (w_j − q_j)·U_jk / U_jj  for k > j,    H⁻¹ = Uᵀ·U
+
+(Frantar et al., "GPTQ: accurate post-training quantization for generative pre-trained transformers", 2023;
+the columns of the loudest inputs come first). A layer with more inputs than ``H`` can be held for carries the
+error of the sums themselves from weight to weight, sample by sample (Lybrand and Saab, "A greedy algorithm
+for quantizing neural networks", 2021):
+
+    q_j = round(w_j + xⱼ·u / (xⱼ·xⱼ + λ)),    u ← u + (w_j − q_j)·xⱼ
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
+from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
+
+__all__ = ["carry_errors", "round_in_turn", "spread_errors"]
+
+_DAMPING = 1e-2  # λ, as a share of the mean of the diagonal of H
+_MOST_UNKNOWNS = 1152  # per output: beyond it, H is never made
+_FEW = 512  # rows that are looked at then
+
+
+def round_in_turn(kernel: Kernel, source: Array, at: Positions, shape: Shape, limit: int) -> Kernel:
+    """Returns the kernel with whole weights of at most ``limit``, int64.
+
+    Constant shifts of the sums are left to the bias: the inputs' means take no part.
+
+    Args:
+        kernel: Real weights in the unit of the integers.
+        source: ``(N, h, w, c)`` values that it reads.
+        at: Positions of the sums that are looked at.
+        shape: ``(height, width, channels)`` of the sums.
+        limit: Largest weight.
+    """
+    dense = isinstance(kernel, Dense) and shape[:2] == (1, 1)
+    if not (dense or isinstance(kernel, Conv)):
+        return with_weight(kernel, np.clip(np.round(kernel.weight), -limit, limit).astype(np.int64))
+    weight = to_groups(kernel)
+    inputs = columns(kernel, source, at)
+    inputs = inputs - inputs.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    if inputs.shape[2] <= _MOST_UNKNOWNS:
+        gram = (inputs.transpose(0, 2, 1) @ inputs).astype(np.float64)
+        rounded = spread_errors(weight, gram, limit)
+    else:
+        few = inputs[:, :: -(-inputs.shape[1] // _FEW)]
+        rounded = np.stack([carry_errors(w, x, limit) for w, x in zip(weight, few, strict=True)])
+    return with_weight(kernel, from_groups(kernel, rounded).astype(np.int64))
+
+
+def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
+    """Returns whole weights ``(groups, unknowns, outputs)`` float64 by GPTQ.
+
+    Args:
+        weight: ``(groups, unknowns, outputs)``.
+        gram: ``(groups, unknowns, unknowns)``: H; inputs that never change tell nothing and are rounded.
+        limit: Largest weight.
+    """
+    groups, unknowns, _ = weight.shape
+    loudness = np.diagonal(gram, axis1=1, axis2=2)
+    damping = _DAMPING * loudness.mean(axis=1) + np.finfo(np.float32).tiny
+    order = np.argsort(-loudness, axis=1, kind="stable")
+    each = np.arange(groups)[:, None]
+    ordered = gram[each[:, :, None], order[:, :, None], order[:, None, :]]
+    ordered = ordered + damping[:, None, None] * np.eye(unknowns)
+    # The inverse's upper factor: H⁻¹ = Uᵀ·U.
+    upper = np.linalg.cholesky(np.linalg.inv(ordered)).transpose(0, 2, 1)
+    left = weight[each, order].astype(np.float64)
+    result = np.empty_like(left)
+    for j in range(unknowns):
+        result[:, j] = np.clip(np.round(left[:, j]), -limit, limit)
+        error = (left[:, j] - result[:, j]) / upper[:, j, j, None]
+        left[:, j + 1 :] -= upper[:, j, j + 1 :, None] * error[:, None]
+    back = np.empty_like(result)
+    back[each, order] = result
+    return back
+
+
+def carry_errors(weight: Array, inputs: Array, limit: int) -> Array:
+    """Returns whole weights ``(unknowns, outputs)`` float64 by greedy path following.
+
+    Args:
+        weight: ``(unknowns, outputs)``.
+        inputs: ``(rows, unknowns)``.
+        limit: Largest weight.
+    """
+    loudness = np.square(inputs, dtype=np.float64).sum(axis=0)
+    damping = loudness.mean() + np.finfo(np.float32).tiny
+    result = np.empty(weight.shape)
+    error = np.zeros((len(inputs), weight.shape[1]))
+    turned = np.ascontiguousarray(inputs.T, np.float64)
+    for j, x in enumerate(turned):
+        wanted = weight[j] + x @ error / (loudness[j] + damping)
+        result[j] = np.clip(np.round(wanted), -limit, limit)
+        error += x[:, None] * (weight[j] - result[j])
+    return result

@@ -1,0 +1,147 @@
+"""How much an error of each value of each layer matters to the network's outputs.
+
+A quantised value is off by an error that its neighbours hardly share. Independent errors of variance
+``v_i`` make, through ``y = act(W·x + b)``, errors of variance ``act'(·)²·Σ_i W_oi²·v_i``: the square of the
+gradient, without the terms of pairs. From the outputs backwards,
+
+    S_i = Σ_o W_oi²·act'_o²·S_o,
+
+``S = 1`` at the outputs, says what a squared error of each value of each sample adds to the squared error of
+the outputs: nothing where a ReLU hides it, much in the quiet places that later layers listen to. It is the
+diagonal of the Gauss-Newton matrix of the outputs as it is propagated by LeCun, Denker and Solla, "Optimal
+brain damage", 1990; that reconstruction errors are to be weighted so is in Li et al., "BRECQ: pushing the
+limit of post-training quantization by block reconstruction", 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+
+from nmcompiler.evaluate.float import activate, preactivation
+from nmcompiler.evaluate.linear import apply
+from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
+from nmcompiler.ir.layers import Layer, MaxPool, Model
+
+__all__ = ["sensitivities", "spread_back"]
+
+_CHUNK = 32  # samples that go through the network at a time
+_MOST_VALUES = 1 << 27  # of all layers and samples together
+_LEAST = 0.05  # what any error counts for at least, as a share of the mean of its channel
+
+
+def sensitivities(model: Model, samples: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns ``(N, h, w, c)`` float32 for each layer that another reads, by name; channels have mean 1.05.
+
+    Of a layer with a max pool, they are those of its pooled values. Empty where they would be too many to
+    hold: then all errors count alike.
+
+    Args:
+        model: The layer graph.
+        samples: ``(N, h, w, c)`` by input layer.
+    """
+    count = len(next(iter(samples.values()), ()))
+    read = [layer for layer in model.graph if not layer.is_input and model.graph.out_edges(layer.name)]
+    if not count or count * sum(prod(layer.shape) for layer in read) > _MOST_VALUES:
+        return {}
+    found = {layer.name: np.zeros((count, *layer.shape), np.float32) for layer in read}
+    for first in range(0, count, _CHUNK):
+        part = slice(first, first + _CHUNK)
+        for name, value in _propagated(model, {key: x[part] for key, x in samples.items()}).items():
+            if name in found:
+                found[name][part] = value
+    for value in found.values():
+        mean = value.mean(axis=(0, 1, 2), dtype=np.float64)
+        value /= np.where(mean > 0, mean, 1).astype(np.float32)
+        value += np.float32(_LEAST) + (mean == 0)
+    return found
+
+
+def _propagated(model: Model, samples: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns S of each layer that the outputs depend on."""
+    values = dict(samples)
+    sums = {}
+    for layer in model.graph:
+        if not layer.is_input:
+            sums[layer.name] = preactivation(model.graph, layer.name, values)
+            values[layer.name] = activate(layer, sums[layer.name])
+    found: dict[str, Array] = {}
+    for port in model.outputs:
+        # Outputs of different units count alike.
+        size = float(np.square(values[port.node], dtype=np.float64).mean()) or 1.0
+        found[port.node] = np.full(values[port.node].shape, 1 / size, np.float32)
+    for layer in reversed(list(model.graph)):
+        if layer.is_input or layer.name not in found:
+            continue
+        before = _through_activation(layer, sums[layer.name], values[layer.name], found[layer.name])
+        for edge in model.graph.in_edges(layer.name):
+            source = model.graph.node(edge.source)
+            if not source.is_input:
+                back = spread_back(edge.payload.kernel, before, source.shape)
+                found[edge.source] = found[edge.source] + back if edge.source in found else back
+    return found
+
+
+def _through_activation(layer: Layer, sums: Array, values: Array, found: Array) -> Array:
+    """Returns S of a layer's sums from S of its values."""
+    clip = layer.activation
+    if layer.max_pool is not None:
+        found = _unpooled(layer.max_pool, np.clip(sums, clip.lower, clip.upper), values, found)
+    kept: Array = found * ((sums > clip.lower) & (sums < clip.upper))
+    return kept
+
+
+def _unpooled(pool: MaxPool, fine: Array, pooled: Array, found: Array) -> Array:
+    """Returns S before a max pool: what is a maximum takes that of the maximum."""
+    n, h, w, c = fine.shape
+    oh, ow = pooled.shape[1:3]
+    py, px = pool.padding
+    rows = max(h + py, (oh - 1) * pool.stride[0] + (pool.size[0] - 1) * pool.dilation[0] + 1)
+    columns = max(w + px, (ow - 1) * pool.stride[1] + (pool.size[1] - 1) * pool.dilation[1] + 1)
+    padded = np.full((n, rows, columns, c), -np.inf, fine.dtype)
+    padded[:, py : py + h, px : px + w] = fine
+    result = np.zeros(padded.shape, np.float32)
+    for ky, kx in np.ndindex(*pool.size):
+        y, x = ky * pool.dilation[0], kx * pool.dilation[1]
+        sy, sx = pool.stride
+        taken = np.s_[:, y : y + (oh - 1) * sy + 1 : sy, x : x + (ow - 1) * sx + 1 : sx]
+        result[taken] += found * (padded[taken] == pooled)
+    before: Array = result[:, py : py + h, px : px + w]
+    return before
+
+
+def spread_back(kernel: Kernel, found: Array, source: Shape) -> Array:
+    """Returns ``Σ_o W_oi²·S_o`` of ``S`` ``(N, h, w, c)`` of a kernel's targets, ``(N, *source)`` float32."""
+    squares = np.square(kernel.weight).astype(np.float32)
+    if isinstance(kernel, Sparse):
+        return apply(Sparse(kernel.columns, kernel.rows, squares), found, source)
+    if isinstance(kernel, Dense):
+        back: Array = found.reshape(len(found), -1) @ squares
+        return back.reshape(len(found), *source)
+    return _spread_conv(kernel, squares, found, source)
+
+
+def _spread_conv(kernel: Conv, squares: Array, found: Array, source: Shape) -> Array:
+    kh, kw, ci, co = squares.shape
+    n, oh, ow, _ = found.shape
+    written = found[..., kernel.target_channel : kernel.target_channel + co]
+    grouped = written.reshape(n * oh * ow, kernel.groups, -1).transpose(1, 0, 2)
+    starts, sizes = [], []
+    for axis, taps, outputs in ((0, kh, oh), (1, kw, ow)):
+        before = max(0, kernel.padding[axis])
+        last = (outputs - 1) * kernel.stride[axis] + (taps - 1) * kernel.dilation[axis] - kernel.padding[axis]
+        starts.append(before)
+        sizes.append(before + max(source[axis], last + 1))
+    result = np.zeros((n, *sizes, source[2]), np.float32)
+    read = slice(kernel.source_channel, kernel.source_channel + kernel.source_channels)
+    for ky, kx in np.ndindex(kh, kw):
+        weight = squares[ky, kx].reshape(ci, kernel.groups, -1).transpose(1, 2, 0)
+        part = (grouped @ weight).transpose(1, 0, 2).reshape(n, oh, ow, -1)
+        y = starts[0] + ky * kernel.dilation[0] - kernel.padding[0]
+        x = starts[1] + kx * kernel.dilation[1] - kernel.padding[1]
+        sy, sx = kernel.stride
+        result[:, y : y + (oh - 1) * sy + 1 : sy, x : x + (ow - 1) * sx + 1 : sx, read] += part
+    inside: Array = result[:, starts[0] : starts[0] + source[0], starts[1] : starts[1] + source[1]]
+    return inside

@@ -1,0 +1,108 @@
+"""Thresholds and biases in the rate code, against brute force on one neuron at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmcompiler.ir.kernels import Array
+from nmcompiler.passes.rate_search import RateTuner, Steps
+
+
+def _tuner(
+    sums: Array,
+    wanted: Array,
+    *,
+    bias: float = 0.0,
+    signed: bool = False,
+    takes_back: bool = True,
+    settle: int = 0,
+) -> RateTuner:
+    held = np.full(sums.shape[1:], bias, np.float32)
+    steps = Steps(sums.astype(np.float32), held, signed, takes_back, settle)
+    return RateTuner(steps, wanted.astype(np.float32), np.ones(len(wanted), np.float32))
+
+
+def _error(tuner: RateTuner, scale: Array, shift: Array) -> Array:
+    count = tuner.steps.counts(scale.astype(np.float32), shift.astype(np.float32))
+    error: Array = np.square(scale * count - tuner.wanted).mean(axis=0)
+    return error
+
+
+def _noisy(seed: int, steps: int = 8, rows: int = 200, channels: int = 3) -> tuple[Array, Array]:
+    """Arrivals of both signs whose sums are ``y``, unevenly in time, and ``relu(y)``."""
+    rng = np.random.default_rng(seed)
+    y = rng.normal(0.3, 1, (rows, channels)) * np.array([1, 5, 0.2])[:channels]
+    share = rng.dirichlet(np.ones(steps), (rows, channels)).transpose(2, 0, 1)
+    noise = rng.normal(0, 0.2, (steps, rows, channels)) * y.std(axis=0)
+    return y * share + noise - noise.mean(axis=0), np.maximum(y, 0)
+
+
+@given(seed=st.integers(0, 1000), takes_back=st.booleans(), settle=st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_no_plain_threshold_is_much_better_than_what_was_found(
+    seed: int, takes_back: bool, settle: int
+) -> None:
+    sums, wanted = _noisy(seed)
+    tuner = _tuner(sums, wanted, takes_back=takes_back, settle=settle)
+    found = tuner.search()
+    mine = _error(tuner, found.scale, np.asarray(found.shift))
+    for share in np.linspace(0.25, 1, 12):
+        plain = _error(tuner, share * wanted.max(axis=0) / 8, np.zeros(3))
+        assert (mine <= plain * 1.15).all()
+
+
+def test_the_bias_makes_up_for_spikes_that_cannot_be_taken_back() -> None:
+    sums, wanted = _noisy(5)
+    tuner = _tuner(sums, wanted, takes_back=False)
+    found = tuner.search()
+    assert (
+        _error(tuner, found.scale, np.asarray(found.shift)) < _error(tuner, found.scale, np.zeros(3))
+    ).all()
+
+
+@given(seed=st.integers(0, 1000), factor=st.floats(1.1, 3))
+@settings(max_examples=20, deadline=None)
+def test_a_shift_for_other_scales_is_never_worse_than_the_first_guess(seed: int, factor: float) -> None:
+    sums, wanted = _noisy(seed)
+    tuner = _tuner(sums, wanted, takes_back=False)
+    found = tuner.search()
+    scale = factor * found.scale
+    start = np.asarray(found.shift)
+    assert (_error(tuner, scale, tuner.shift(scale, start)) <= _error(tuner, scale, start) * (1 + 1e-5)).all()
+
+
+def test_on_and_off_halves_stand_for_signed_values() -> None:
+    sums, _ = _noisy(1)
+    y = sums.sum(axis=0)
+    halves = _tuner(sums, y, signed=True, takes_back=False).search()
+    whole = _tuner(sums, y, signed=True).search()
+    for found, takes_back in ((halves, False), (whole, True)):
+        tuner = _tuner(sums, y, signed=True, takes_back=takes_back)
+        assert (_error(tuner, found.scale, np.asarray(found.shift)) < 0.2 * np.square(y).mean(axis=0)).all()
+
+
+def test_waiting_lets_uneven_arrivals_even_out() -> None:
+    sums, wanted = _noisy(2)
+    errors = []
+    for settle in (0, 2, 6):
+        tuner = _tuner(sums, wanted, takes_back=False, settle=settle)
+        found = tuner.search()
+        errors.append(_error(tuner, found.scale, np.asarray(found.shift)) / np.square(wanted).mean(axis=0))
+    assert (np.diff([e.mean() for e in errors]) < 0).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_silent_channels_take_the_median_scale(value: float) -> None:
+    sums, wanted = _noisy(3)
+    wanted[:, 1] = 0
+    if not value:
+        wanted[:] = 0
+    found = _tuner(sums, wanted).search()
+    assert found.silent.tolist() == [not value, True, not value]
+    assert np.isfinite(found.scale).all()
+    assert found.scale.min() > 0
+    if value:
+        assert found.scale[1] == pytest.approx(np.median(found.scale[[0, 2]]))

@@ -116,6 +116,14 @@ def _payload(population: Population, coding: Coding, target: Target) -> Iterator
         )
 
 
+def _unread(population: Population, target: Target) -> Iterator[Obstacle]:
+    """Yields an obstacle where the chip cannot show what a read-out holds or sends."""
+    way = "spikes" if population.sends else "membrane"
+    if population.role == "readout" and way not in target.readout:
+        can = " or ".join(target.readout)
+        yield Obstacle(population.name, f"is read from its {way}, and of the chip only {can} can be read")
+
+
 class BackendBase:
     """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
 
@@ -135,6 +143,7 @@ class BackendBase:
             if population.role != "input" and target.bias is None and bool((population.bias != 0).any()):
                 found.append(Obstacle(population.name, "has a bias, which the chip has not"))
             found += _payload(population, coding, target)
+            found += _unread(population, target)
         return tuple(found)
 
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:

@@ -10,7 +10,7 @@ import pytest
 
 from nmcompiler.backend import BackendBase
 from nmcompiler.checker import check_model
-from nmcompiler.codings import CODINGS
+from nmcompiler.codings import CODINGS, coding
 from nmcompiler.compiler import CompileOptions, compile_model, plan_of, run_program
 from nmcompiler.errors import BackendFault, DoesNotFit, InputFileError, NmcError, UnsupportedModel, UsageError
 from nmcompiler.evaluate.onnx_runtime import run_onnx
@@ -18,7 +18,7 @@ from nmcompiler.frontend.data import Samples
 from nmcompiler.program.container import load, save
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import target_to_toml
-from nmcompiler.testing import tiny_target
+from nmcompiler.testing import random_network, tiny_target
 
 from .frontend.models import model, node, weights
 
@@ -234,6 +234,20 @@ def test_a_chip_that_reads_spikes_alone_has_levels_of_outputs_by_default():
     assert plan_of(CompileOptions(output_levels=31), "phase", chip).output_levels == 31
     assert plan_of(CompileOptions(timesteps=24), "rate", chip).output_levels == 24
     assert plan_of(CompileOptions(), "phase", tiny_target()).output_levels is None
+
+
+def test_read_outs_that_the_chip_cannot_read_are_obstacles():
+    for levels, readout, found in ((0, "spikes", "membrane"), (7, "membrane", "spikes")):
+        network = random_network(1, output_levels=levels)
+        told = BackendBase().obstacles(network, coding("phase"), tiny_target(readout=(readout,)))
+        assert [o.reason for o in told] == [
+            f"is read from its {found}, and of the chip only {readout} can be read"
+        ]
+        assert not BackendBase().obstacles(network, coding("phase"), tiny_target())
+
+
+def test_a_network_is_checked_for_a_chip_that_reads_spikes_alone(path):
+    assert check_model(path, tiny_target(neurons=64, readout=("spikes",), signed_spikes=False))["ok"]
 
 
 def test_outputs_that_an_event_cannot_carry_are_told():

@@ -93,7 +93,8 @@ For example:
     "--output-levels",
     type=LEVELS,
     metavar="N",
-    help="Read outputs from spikes, as values from -N to N.  [membranes; 255, T in rate, where none are read]",
+    help="Read outputs from spikes, as values from -N to N.  "
+    "[from membranes; 255, T in rate, where the chip reads none]",
 )
 @input_shape_option
 @click.option(

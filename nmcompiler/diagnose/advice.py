@@ -54,7 +54,9 @@ def _levels(options: CompileOptions, plan: Plan, chip: Target) -> Iterator[Propo
                 yield Proposal(f"--levels {levels}", plan.coding.name, replace(options, levels=levels))
         elif plan.timesteps is not None and factor * plan.timesteps <= _MOST_STEPS:
             steps = factor * plan.timesteps
-            yield Proposal(f"--timesteps {steps}", plan.coding.name, replace(options, timesteps=steps))
+            counted = None if options.output_levels is None else steps  # outputs count within the steps
+            more = replace(options, timesteps=steps, output_levels=counted)
+            yield Proposal(f"--timesteps {steps}", plan.coding.name, more)
 
 
 def _settle(options: CompileOptions, plan: Plan, chip: Target) -> Iterator[Proposal]:
@@ -71,6 +73,13 @@ def _input_levels(options: CompileOptions, plan: Plan, chip: Target) -> Iterator
     if plan.coding.windowed or plan.input_encoding != "spikes":
         text = f"--input-levels {levels}"
         yield Proposal(text, plan.coding.name, replace(options, input_levels=levels))
+
+
+def _output_levels(options: CompileOptions, plan: Plan, chip: Target) -> Iterator[Proposal]:
+    if plan.output_levels is not None and plan.coding.windowed:
+        levels = 4 * (plan.output_levels + 1) - 1
+        text = f"--output-levels {levels}"
+        yield Proposal(text, plan.coding.name, replace(options, output_levels=levels))
 
 
 def _weight_bits(options: CompileOptions, plan: Plan, chip: Target) -> Iterator[Proposal]:
@@ -108,6 +117,8 @@ _RULES: Mapping[str, tuple[_Rule, ...]] = {
     "levels": (_levels, _exact_code, _weight_bits),
     "timesteps": (_levels, _exact_code),
     "input-levels": (_input_levels,),
+    "output-levels": (_output_levels,),
+    "output-range": (_output_levels,),
     "clipping": (_levels,),
     "scale": (_levels,),
     "code": (_settle, _levels, _exact_code),

@@ -15,6 +15,7 @@ from nmcompiler.report.format import percent
 __all__ = ["Verdict", "of_layers", "of_program"]
 
 _OF_INPUTS = {"levels": "input-levels", "clipping": "input-range", "fit": "input-range"}
+_OF_OUTPUTS = {"levels": "output-levels", "clipping": "output-range"}
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,18 @@ def of_layers(errors: Sequence[LayerError], *, windowed: bool) -> Verdict:
         }
         for r in found
     )
-    by_code = cause is not None and cause.cause == "code"  # a property of the code, no mistake
-    kind = "fault" if jump.is_fault and not by_code else "limit"
+    # A property of the code, or a range chosen so that the answers of few levels do not tie: no mistake.
+    intended = cause is not None and cause.cause in ("code", "output-range")
+    kind = "fault" if jump.is_fault and not intended else "limit"
     return Verdict(jump.name, None if cause is None else cause.cause, kind, f"{sentence}.", rows)
 
 
 def _named(removal: Removal, jump: LayerError, windowed: bool) -> Removal:
-    """Returns a removal under the name that its cause has in inputs and in codes without windows."""
+    """Returns a removal under the name that its cause has in inputs, outputs and codes without windows."""
     if jump.alone.population.role == "input":
         return replace(removal, cause=_OF_INPUTS.get(removal.cause, removal.cause))
+    if jump.alone.population.role == "readout" and windowed:
+        return replace(removal, cause=_OF_OUTPUTS.get(removal.cause, removal.cause))
     if removal.cause == "levels" and not windowed:
         steps = jump.alone.population.levels
         return replace(removal, cause="timesteps", finding=f"{steps} steps are too few for its values")

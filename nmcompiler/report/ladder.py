@@ -205,8 +205,8 @@ def _decibels(wanted: Array, found: Array) -> float | None:
 
 
 def _saturated(population: Population, membranes: Array | None) -> float | None:
-    """Returns the share of values that were cut at the largest level; None for read-outs and inputs."""
-    if membranes is None or population.role != "hidden":
+    """Returns the share of values that were cut at the largest level; None where nothing fires."""
+    if membranes is None or not population.fires:
         return None
     reached = np.floor_divide(membranes, population.theta)
     cut = reached > population.levels

@@ -15,18 +15,23 @@ from nmcompiler.testing.networks import random_network
 __all__ = ["suited_network"]
 
 
+_OUTPUT_LEVELS = 31
+
+
 def suited_network(seed: int, target: Target, *, levels: int | None = None) -> Network:
     """Returns ``random_network(seed)`` with weights, thresholds and biases that the chip can hold.
 
     Thresholds that are too many or too large become their largest; weights are cut, biases rounded. The
-    membrane is not looked at: see ``nmcompiler.ir.bounds.accumulator_bound``.
+    membrane is not looked at: see ``nmcompiler.ir.bounds.accumulator_bound``. Outputs are read as the chip
+    prefers it.
 
     Args:
         seed: Equal seeds give equal networks.
         target: The chip.
         levels: L of every hidden population; None draws one for each.
     """
-    network = random_network(seed, levels=levels)
+    outputs = 0 if target.readout[0] == "membrane" else levels or _OUTPUT_LEVELS
+    network = random_network(seed, levels=levels, output_levels=outputs)
     graph: PopulationGraph = Graph()
     for population in network.graph:
         graph.add(population if population.role == "input" else _suited(population, target))

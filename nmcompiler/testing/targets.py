@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from nmcompiler.target.model import BiasFormat, CoreType, InputEncoding, Limits, Mesh, Readout, Target, ThresholdFormat
+from nmcompiler.target.model import (
+    BiasFormat,
+    CoreType,
+    InputEncoding,
+    Limits,
+    Mesh,
+    Readout,
+    Target,
+    ThresholdFormat,
+)
 
 __all__ = ["boundless_target", "tiny_target"]
 

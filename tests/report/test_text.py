@@ -41,6 +41,19 @@ def test_every_report_fits_80_columns(program_facts: Facts, run_facts: Facts) ->
         assert max(map(len, plain(part).splitlines())) <= 80
 
 
+def test_levels_of_outputs_and_ties_are_said_where_there_are_any(
+    program_facts: Facts, run_facts: Facts
+) -> None:
+    assert "output levels" not in words(compile_text(program_facts))
+    assert "ties" not in words(run_text(run_facts))
+    program_facts["output_levels"], run_facts["tied_answers"] = 65_535, 12
+    assert "input levels 255 (spikes), output levels 65535, weights of 8 bits" in words(
+        compile_text(program_facts)
+    )
+    assert "in 12 samples several outputs are the largest" in words(run_text(run_facts))
+    assert max(map(len, plain(inspect_text(program_facts)).splitlines())) <= 80
+
+
 def test_the_fullest_core_is_that_with_the_largest_share_of_a_limit(program_facts: Facts) -> None:
     assert "core 0: 512 of 1,024 neurons (50 %)" in words(compile_text(program_facts))
 

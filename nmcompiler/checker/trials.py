@@ -217,6 +217,8 @@ def quantise_options(plan: Plan) -> QuantiseOptions:
         input_repeats=repeats,
         grid=_GRID,
         refit=False,
+        weighted=False,
+        in_turn=False,
     )
 
 

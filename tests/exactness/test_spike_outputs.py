@@ -115,7 +115,7 @@ def test_the_halves_of_an_output_survive_the_file_and_are_compared(tmp_path):
 
 @pytest.mark.parametrize(("levels", "least"), [(255, 0.90), (15, 0.90), (3, 0.82)])
 def test_the_shipped_network_is_exact_with_few_and_many_output_levels(levels, least):
-    """Measured on 1,000 images: 92.0 % from membranes; 91.9, 92.2 and 88.1 % from 255, 15 and 3 levels."""
+    """Measured on 1,000 images: 91.9 % from membranes; 91.9, 92.2 and 87.9 % from 255, 15 and 3 levels."""
     options = CompileOptions(output_levels=levels)
     model, calibration = SHIPPED / "fashion_mnist_lenet.onnx", SHIPPED / "calibration.npz"
     made = compile_model(model, "generic-digital", "phase", calibration, options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nmcompiler.backend import Backend, BackendBase, MapOptions, Obstacle
-    from nmcompiler.compiler import Compilation, CompileOptions, compile_model, run_program
+    from nmcompiler.compiler import Compilation, compile_model, run_program
     from nmcompiler.errors import (
         BackendFault,
         DoesNotFit,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from nmcompiler.ir.network import Network
+    from nmcompiler.plan import CompileOptions
     from nmcompiler.program.container import load, save
     from nmcompiler.program.layout import Program
     from nmcompiler.target import Target
@@ -60,7 +61,7 @@ _HOMES = {
     "load": ("nmcompiler.program.container", "load"),
     "save": ("nmcompiler.program.container", "save"),
     "Compilation": ("nmcompiler.compiler", "Compilation"),
-    "CompileOptions": ("nmcompiler.compiler", "CompileOptions"),
+    "CompileOptions": ("nmcompiler.plan", "CompileOptions"),
     "Network": ("nmcompiler.ir.network", "Network"),
     "Program": ("nmcompiler.program.layout", "Program"),
     "Target": ("nmcompiler.target", "Target"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.backend import Backend, MapOptions, blame
-from nmcompiler.codings import Coding, coding
-from nmcompiler.codings.rate import Rate
+from nmcompiler.codings import Coding
 from nmcompiler.errors import (
     BackendFault,
     InputFileError,
     NotVerified,
     RefusedNode,
     UnsupportedModel,
-    UsageError,
 )
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.evaluate.rate import run_rate
@@ -38,76 +36,28 @@ from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes import Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.passes.rate_response import RateOptions
+from nmcompiler.plan import DEFAULT_OPTIONS, CompileOptions, Plan, plan_of
 from nmcompiler.program.layout import Program
 from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import core_usage
 from nmcompiler.registry import backend as backend_of
-from nmcompiler.registry import find_target, targets
+from nmcompiler.registry import find_target
 from nmcompiler.report.facts import program_facts
 from nmcompiler.report.run import RunOutcome, run_facts
 from nmcompiler.target import Target
 
 __all__ = [
-    "DEFAULT_INPUT_LEVELS",
-    "DEFAULT_LEVELS",
-    "DEFAULT_OUTPUT_LEVELS",
-    "DEFAULT_TIMESTEPS",
     "Compilation",
-    "CompileOptions",
     "Inputs",
     "Placed",
-    "Plan",
     "compile_inputs",
     "compile_model",
     "place",
-    "plan_of",
     "read_inputs",
     "run_program",
 ]
 
 _TRAFFIC_SAMPLES = 32
-DEFAULT_LEVELS = 15
-DEFAULT_TIMESTEPS = 16
-DEFAULT_INPUT_LEVELS = 255
-DEFAULT_OUTPUT_LEVELS = 255
-_MOST_LEVELS = 65535
-_MOST_STEPS = 4096
-
-
-@dataclass(frozen=True)
-class CompileOptions:
-    """Options of ``nmc compile``; None takes the default.
-
-    Attributes:
-        levels: Largest value L of hidden populations, in windowed codes.
-        weight_bits: Bits of a weight, at most the target's.
-        timesteps: Steps T, in codes without windows.
-        settle: Steps that a layer integrates before it may fire, in codes without windows.
-        input_levels: Largest value of the input populations.
-        input_encoding: How samples enter.
-        output_levels: Largest value of the outputs, which are then read from spikes; None reads membranes
-            where the chip prefers that.
-        chips: Number of chips; None uses as few as needed.
-        seed: Seed of the placement.
-        backend: Name of the backend, where several provide the target.
-        verify: Whether every pass is executed against the one before.
-        include_source: Whether the ONNX file is kept in the program.
-        input_shapes: All dimensions, the batch first, of inputs whose sizes the ONNX file leaves free.
-    """
-
-    levels: int | None = None
-    weight_bits: int | None = None
-    timesteps: int | None = None
-    settle: int | None = None
-    input_levels: int | None = None
-    input_encoding: str | None = None
-    output_levels: int | None = None
-    chips: int | None = None
-    seed: int = 0
-    backend: str | None = None
-    verify: bool = False
-    include_source: bool = True
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,20 +83,6 @@ class Compilation:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The options with their defaults filled in, checked against code and chip."""
-
-    coding: Coding
-    levels: int
-    weight_bits: int
-    timesteps: int | None
-    settle: int | None
-    input_levels: int
-    input_encoding: str
-    output_levels: int | None = None  # None where outputs are read from membranes
-
-
 @dataclass(frozen=True, eq=False)
 class Placed:
     """A network on the cores of a chip.
@@ -169,7 +105,7 @@ def compile_model(
     target: str | Target,
     code: str,
     calibration: Path | Mapping[str, Array],
-    options: CompileOptions = CompileOptions(),
+    options: CompileOptions = DEFAULT_OPTIONS,
     progress: Progress = silent,
 ) -> Compilation:
     """Compiles an ONNX file, proves that the placed program is the integer network, and reports.
@@ -213,7 +149,7 @@ def compile_inputs(
     inputs: Inputs,
     target: str | Target,
     code: str,
-    options: CompileOptions = CompileOptions(),
+    options: CompileOptions = DEFAULT_OPTIONS,
     progress: Progress = silent,
 ) -> Compilation:
     """Does the work of ``compile_model`` on what was read before; shapes of inputs are pinned already.
@@ -326,124 +262,6 @@ def _target(target: str | Target, backend_name: str | None) -> tuple[Backend, Ta
     return find_target(target, backend_name)
 
 
-def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
-    """Returns the options with their defaults; raises ``UsageError`` where they suit not code or chip."""
-    chosen = coding(code)
-    if code not in chip.codings:
-        able = sorted(name for name, (_, t) in targets().items() if code in t.codings)
-        raise UsageError(
-            f"target '{chip.name}' cannot run the coding '{code}'",
-            allowed=f"{', '.join(chip.codings)} on {chip.name}",
-            hint=f"targets that can: {', '.join(able) or 'none'}",
-        )
-    if chip.reset != "subtract":
-        raise UsageError(
-            f"target '{chip.name}' resets a membrane to {chip.reset}",
-            allowed=f"reset = \"subtract\", which the coding '{code}' needs",
-        )
-    if chosen.payload_bits(1, signed=False) and chip.graded_payload_bits is None:
-        raise UsageError(
-            f"target '{chip.name}' has no events that carry values, which the coding '{code}' needs",
-            allowed="graded_payload_bits in the target file, where the chip has such events",
-        )
-    weight_bits = _given(options.weight_bits, chip.weight_bits)
-    if not 2 <= weight_bits <= chip.weight_bits:
-        raise UsageError(
-            f"--weight-bits {weight_bits} is out of range", allowed=f"2 to {chip.weight_bits} on {chip.name}"
-        )
-    encoding = _encoding(options.input_encoding, chosen, chip)
-    if chosen.windowed:
-        if options.timesteps is not None:
-            raise UsageError(
-                f"--timesteps does not apply to the coding '{code}': its steps follow from the levels",
-                hint="use --levels",
-            )
-        if options.settle is not None:
-            raise UsageError(
-                f"--settle does not apply to the coding '{code}': its windows wait for all that arrives",
-                hint="leave it out",
-            )
-        levels, timesteps = _given(options.levels, DEFAULT_LEVELS), None
-    else:
-        if options.levels is not None:
-            raise UsageError(
-                f"--levels does not apply to the coding '{code}': its levels are its steps",
-                hint="use --timesteps",
-            )
-        levels = timesteps = _given(options.timesteps, DEFAULT_TIMESTEPS)
-    default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
-    input_levels = _given(options.input_levels, default)
-    if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
-        raise UsageError(
-            f"--input-levels {input_levels} do not fit the {timesteps} steps of input encoding 'spikes'",
-            allowed=f"1 to {timesteps}",
-        )
-    steps = "--levels" if chosen.windowed else "--timesteps"
-    # Levels are 16-bit numbers, and a firing of more steps than these is no use of a chip or a simulator.
-    most = _MOST_LEVELS if chosen.steps(_MOST_LEVELS) <= _MOST_STEPS else _MOST_STEPS
-    for option, value in ((steps, levels), ("--input-levels", input_levels)):
-        if not 1 <= value <= most:
-            raise UsageError(f"{option} {value} is out of range", allowed=f"1 to {most} in '{code}'")
-    output_levels = _output_levels(options.output_levels, code, chip, timesteps, most)
-    settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
-    if isinstance(chosen, Rate):
-        chosen = Rate(settle or 0)
-    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
-
-
-def _output_levels(
-    asked: int | None, code: str, chip: Target, timesteps: int | None, most: int
-) -> int | None:
-    """Returns the largest value of outputs that are read from spikes; None where membranes are read."""
-    if asked is None and chip.readout[0] != "spikes":
-        return None
-    if "spikes" not in chip.readout:
-        raise UsageError(
-            f"--output-levels {asked} reads outputs from spikes, and of target '{chip.name}' only "
-            f"{' or '.join(chip.readout)} can be read",
-            hint="leave it out: the outputs are then read without any rounding",
-        )
-    if timesteps is not None:
-        if asked not in (None, timesteps):
-            raise UsageError(
-                f"--output-levels {asked} cannot be had in '{code}': outputs are counts of spikes in T steps",
-                allowed=f"{timesteps}, the steps",
-                hint="use --timesteps",
-            )
-        return timesteps
-    levels = _given(asked, DEFAULT_OUTPUT_LEVELS)
-    if not 1 <= levels <= most:
-        raise UsageError(f"--output-levels {levels} is out of range", allowed=f"1 to {most} in '{code}'")
-    return levels
-
-
-def _settle(asked: int | None, timesteps: int, chip: Target) -> int:
-    """Returns the steps that a layer waits; by default a quarter of T where no spike can be taken back."""
-    settle = _given(asked, 0 if chip.signed_spikes else min(max(timesteps // 4, 2), timesteps - 1))
-    if not 0 <= settle <= timesteps:
-        raise UsageError(f"--settle {settle} is out of range", allowed=f"0 to {timesteps}, the steps")
-    return settle
-
-
-def _given(asked: int | None, default: int) -> int:
-    return default if asked is None else asked  # a 0 was asked for, and is refused
-
-
-def _encoding(asked: str | None, chosen: Coding, chip: Target) -> str:
-    possible = [e for e in chosen.input_encodings if e in chip.input_encodings]
-    if not possible:
-        raise UsageError(
-            f"target '{chip.name}' takes samples as {', '.join(chip.input_encodings)}, "
-            f"the coding '{chosen.name}' needs {' or '.join(chosen.input_encodings)}"
-        )
-    if asked is not None and asked not in possible:
-        raise UsageError(
-            f"--input-encoding {asked} cannot be used with '{chosen.name}' on '{chip.name}'",
-            allowed=", ".join(possible),
-        )
-    return asked or possible[0]
-
-
 def _calibration(calibration: Path | Mapping[str, Array], layers: Model) -> Mapping[str, Array]:
     if isinstance(calibration, Path):
         return read_samples(calibration, layers.inputs, labels=False).x
@@ -490,9 +308,7 @@ def _traffic(spiking: Spiking, code: Coding, samples: Mapping[str, Array]) -> Tr
     if code.exact:
         values = run_integer(network, some, record=True).values
         sent = {
-            p.name: code.spikes_per_value(p.levels)[np.abs(values[p.name])]
-            for p in network.graph
-            if p.sends
+            p.name: code.spikes_per_value(p.levels)[np.abs(values[p.name])] for p in network.graph if p.sends
         }
     else:
         sent = run_rate(spiking, some, dtype=np.float32).spikes

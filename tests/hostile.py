@@ -122,7 +122,12 @@ def _model_bytes(seed: int) -> bytes:
 def _program_bytes(seed: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.nmc"
-        save(random_program(seed, tuple(CODINGS)[seed % len(CODINGS)]), path)
+        program = random_program(seed, tuple(CODINGS)[seed % len(CODINGS)])
+        save(program, path)
+        # Kernels are compiled here: on a busy machine that takes longer than a file may.
+        for literal in (False, True):
+            samples = {p.name: np.zeros((1, *p.shape), np.float32) for p in program.inputs}
+            Simulator(program).run(samples, literal=literal)
         return path.read_bytes()
 
 

@@ -11,12 +11,13 @@ import pytest
 from nmcompiler.backend import BackendBase
 from nmcompiler.checker import check_model
 from nmcompiler.codings import CODINGS, coding
-from nmcompiler.compiler import CompileOptions, compile_model, plan_of, run_program
+from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.errors import BackendFault, DoesNotFit, InputFileError, NmcError, UnsupportedModel, UsageError
 from nmcompiler.evaluate.integer import decode_outputs, run_integer
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.evaluate.rate import run_rate
 from nmcompiler.frontend.data import Samples
+from nmcompiler.plan import CompileOptions, plan_of
 from nmcompiler.program.container import load, save
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import target_to_toml

@@ -9,12 +9,12 @@ from typing import Any
 from nmcompiler.checker.advice import advisories
 from nmcompiler.checker.proposals import Chip, Proposal, proposals
 from nmcompiler.checker.trials import Broken, Outcome, Trials
-from nmcompiler.compiler import CompileOptions
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.frontend.input_shapes import with_input_shapes
 from nmcompiler.frontend.reader import read_model_bytes, read_source
 from nmcompiler.ir.layers import Model
 from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.plan import CompileOptions
 from nmcompiler.registry import backend as backend_of
 from nmcompiler.registry import find_target, targets
 from nmcompiler.target import Target

@@ -10,10 +10,10 @@ from nmcompiler.backend import Backend
 from nmcompiler.checker.narrow import narrowed
 from nmcompiler.checker.trials import Broken, Outcome, Trials
 from nmcompiler.codings import coding
-from nmcompiler.compiler import DEFAULT_INPUT_LEVELS, DEFAULT_LEVELS, DEFAULT_TIMESTEPS, CompileOptions
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.ir.kernels import Kernel
 from nmcompiler.ir.layers import Model
+from nmcompiler.plan import DEFAULT_INPUT_LEVELS, DEFAULT_LEVELS, DEFAULT_TIMESTEPS, CompileOptions
 from nmcompiler.target import Target
 
 __all__ = ["Chip", "Proposal", "proposals"]

@@ -10,7 +10,6 @@ import numpy as np
 
 from nmcompiler.backend import Backend, BackendBase, MapOptions, blame
 from nmcompiler.checker.limits import layer_limits, too_few_cores
-from nmcompiler.compiler import CompileOptions, Plan, plan_of
 from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel
 from nmcompiler.ir.cores import CoreGraph, Traffic
 from nmcompiler.ir.kernels import Array
@@ -21,6 +20,7 @@ from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes
 from nmcompiler.passes.base import Context, Note
 from nmcompiler.passes.room import Room
 from nmcompiler.passes.thresholds import Formats
+from nmcompiler.plan import CompileOptions, Plan, plan_of
 from nmcompiler.target import Target
 
 __all__ = ["Broken", "Outcome", "Quantised", "Simplified", "Trials"]

@@ -126,7 +126,8 @@ def command(
     """Compile MODEL.onnx for a chip and prove that the placed program is the network."""
     path = Path(model.stem + ".nmc") if output is None else output
     _check_outputs(path, report, (model, calibration, Path(target)))
-    from nmcompiler.compiler import CompileOptions, compile_model
+    from nmcompiler.compiler import compile_model
+    from nmcompiler.plan import CompileOptions
     from nmcompiler.program.container import save
     from nmcompiler.registry import find_target
 

@@ -103,8 +103,9 @@ def _compiled(
             raise UsageError(f"a model needs {name} to be debugged", hint="or give a compiled PROGRAM.nmc")
     assert target is not None
     assert calibration is not None
-    from nmcompiler.compiler import CompileOptions, compile_inputs, plan_of, read_inputs
+    from nmcompiler.compiler import compile_inputs, read_inputs
     from nmcompiler.diagnose.session import Recipe
+    from nmcompiler.plan import CompileOptions, plan_of
     from nmcompiler.registry import find_target
 
     code = options.pop("coding")

@@ -64,8 +64,9 @@ def command(target: str, coding: str | None, threads: int | None, write: Path | 
 def _demo(target: str, coding: str | None, threads: int) -> dict[str, Any]:
     """Returns the object of ``demo --json``."""
     from nmcompiler.codings import coding as coding_of
-    from nmcompiler.compiler import CompileOptions, compile_model, run_program
+    from nmcompiler.compiler import compile_model, run_program
     from nmcompiler.frontend.data import read_samples
+    from nmcompiler.plan import CompileOptions
     from nmcompiler.registry import find_target
 
     _, chip = find_target(target)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nmcompiler.codings import coding
-from nmcompiler.compiler import DEFAULT_LEVELS, DEFAULT_TIMESTEPS, CompileOptions
+from nmcompiler.plan import DEFAULT_LEVELS, DEFAULT_TIMESTEPS, CompileOptions
 from nmcompiler.registry import find_target, targets
 from nmcompiler.target import Target, target_to_document
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nmcompiler.codings import coding
-from nmcompiler.compiler import CompileOptions, Plan
+from nmcompiler.plan import CompileOptions, Plan
 from nmcompiler.target import Target
 
 __all__ = ["Proposal", "proposals"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from nmcompiler.backend import blame
 from nmcompiler.codings import coding
-from nmcompiler.compiler import CompileOptions, Inputs, Plan, compile_inputs, plan_of, run_program
+from nmcompiler.compiler import Inputs, compile_inputs, run_program
 from nmcompiler.diagnose.advice import Proposal, proposals
 from nmcompiler.diagnose.alone import FLOOR, decibels
 from nmcompiler.diagnose.layers import LayerError, layer_errors
@@ -30,6 +30,7 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes.base import Context
+from nmcompiler.plan import CompileOptions, Plan, plan_of
 from nmcompiler.program.layout import Program
 from nmcompiler.registry import backend as backend_of
 from nmcompiler.report.ladder import few_samples, layer_rows, simple_model, stage

@@ -11,10 +11,11 @@ import pytest
 
 from nmcompiler.checker import check_model
 from nmcompiler.checker.trials import Trials
-from nmcompiler.compiler import CompileOptions, compile_model
+from nmcompiler.compiler import compile_model
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.frontend import read_model_bytes
 from nmcompiler.mapping.mapper import map_network
+from nmcompiler.plan import CompileOptions
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import BiasFormat, ThresholdFormat
 from nmcompiler.testing import tiny_target

@@ -10,10 +10,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from nmcompiler.codings import coding
-from nmcompiler.compiler import CompileOptions, compile_model
+from nmcompiler.compiler import compile_model
 from nmcompiler.frontend.data import Samples
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.network import Network
+from nmcompiler.plan import CompileOptions
 from nmcompiler.program.assemble import assemble, boundless_cores
 from nmcompiler.program.layout import Program
 

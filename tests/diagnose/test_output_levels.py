@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from nmcompiler.compiler import CompileOptions, Inputs, compile_model, plan_of, read_inputs
+from nmcompiler.compiler import Inputs, compile_model, read_inputs
 from nmcompiler.diagnose.advice import proposals
 from nmcompiler.diagnose.session import Recipe, debug_program, options_of
+from nmcompiler.plan import CompileOptions, plan_of
 from nmcompiler.registry import targets
 from tests.diagnose.networks import CHIP, subject
 

@@ -10,8 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from nmcompiler.compiler import CompileOptions, compile_model, run_program
+from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.frontend.data import Samples
+from nmcompiler.plan import CompileOptions
 from nmcompiler.testing import tiny_target
 from nmcompiler.testing.random_onnx import random_onnx, random_samples
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmcompiler.compiler import CompileOptions, compile_model, run_program
+from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.frontend.data import Samples, read_samples
+from nmcompiler.plan import CompileOptions
 from nmcompiler.testing import tiny_target
 
 from .checks import WINDOWED

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nmcompiler.compiler import CompileOptions, compile_model, run_program
+from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.evaluate.integer import decode_outputs, run_integer
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples
 from nmcompiler.frontend.reader import read_model_bytes
 from nmcompiler.passes import Context, QuantiseOptions, to_network
+from nmcompiler.plan import CompileOptions
 from nmcompiler.program.container import load, save
 from nmcompiler.registry import find_target
 from nmcompiler.testing import tiny_target

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from nmcompiler.compiler import CompileOptions, compile_model, run_program
+from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples
+from nmcompiler.plan import CompileOptions
 from nmcompiler.program.container import load, save
 from nmcompiler.program.layout import Program
 from nmcompiler.testing import tiny_target

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmcompiler.compiler import CompileOptions, compile_model, run_program
+from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.frontend.data import read_samples
+from nmcompiler.plan import CompileOptions
 from nmcompiler.program.container import load, save
 from nmcompiler.program.lift import check_lift
 from nmcompiler.registry import targets

@@ -1,0 +1,213 @@
+"""What a compilation is asked for: its options, their defaults, and the choices that suit code and chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nmcompiler.codings import Coding, coding
+from nmcompiler.codings.rate import Rate
+from nmcompiler.errors import UsageError
+from nmcompiler.registry import targets
+from nmcompiler.target import Target
+
+__all__ = [
+    "DEFAULT_INPUT_LEVELS",
+    "DEFAULT_LEVELS",
+    "DEFAULT_OPTIONS",
+    "DEFAULT_OUTPUT_LEVELS",
+    "DEFAULT_TIMESTEPS",
+    "CompileOptions",
+    "Plan",
+    "plan_of",
+]
+
+DEFAULT_LEVELS = 15
+DEFAULT_TIMESTEPS = 16
+DEFAULT_INPUT_LEVELS = 255
+DEFAULT_OUTPUT_LEVELS = 255
+_MOST_LEVELS = 65535
+_MOST_STEPS = 4096
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Options of ``nmc compile``; None takes the default.
+
+    Attributes:
+        levels: Largest value L of hidden populations, in windowed codes.
+        weight_bits: Bits of a weight, at most the target's.
+        timesteps: Steps T, in codes without windows.
+        settle: Steps that a layer integrates before it may fire, in codes without windows.
+        input_levels: Largest value of the input populations.
+        input_encoding: How samples enter.
+        output_levels: Largest value of the outputs, which are then read from spikes; None reads membranes
+            where the chip prefers that.
+        chips: Number of chips; None uses as few as needed.
+        seed: Seed of the placement.
+        backend: Name of the backend, where several provide the target.
+        verify: Whether every pass is executed against the one before.
+        include_source: Whether the ONNX file is kept in the program.
+        input_shapes: All dimensions, the batch first, of inputs whose sizes the ONNX file leaves free.
+    """
+
+    levels: int | None = None
+    weight_bits: int | None = None
+    timesteps: int | None = None
+    settle: int | None = None
+    input_levels: int | None = None
+    input_encoding: str | None = None
+    output_levels: int | None = None
+    chips: int | None = None
+    seed: int = 0
+    backend: str | None = None
+    verify: bool = False
+    include_source: bool = True
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+DEFAULT_OPTIONS = CompileOptions()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options with their defaults filled in, checked against code and chip."""
+
+    coding: Coding
+    levels: int
+    weight_bits: int
+    timesteps: int | None
+    settle: int | None
+    input_levels: int
+    input_encoding: str
+    output_levels: int | None = None  # None where outputs are read from membranes
+
+
+def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
+    """Returns the options with their defaults; raises ``UsageError`` where they suit not code or chip."""
+    chosen = coding(code)
+    _check_code(chosen, chip)
+    weight_bits = _given(options.weight_bits, chip.weight_bits)
+    if not 2 <= weight_bits <= chip.weight_bits:
+        raise UsageError(
+            f"--weight-bits {weight_bits} is out of range", allowed=f"2 to {chip.weight_bits} on {chip.name}"
+        )
+    encoding = _encoding(options.input_encoding, chosen, chip)
+    levels, timesteps = _levels_and_steps(options, chosen)
+    default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
+    input_levels = _given(options.input_levels, default)
+    if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
+        raise UsageError(
+            f"--input-levels {input_levels} do not fit the {timesteps} steps of input encoding 'spikes'",
+            allowed=f"1 to {timesteps}",
+        )
+    steps = "--levels" if chosen.windowed else "--timesteps"
+    # Levels are 16-bit numbers, and a firing of more steps than these is no use of a chip or a simulator.
+    most = _MOST_LEVELS if chosen.steps(_MOST_LEVELS) <= _MOST_STEPS else _MOST_STEPS
+    for option, value in ((steps, levels), ("--input-levels", input_levels)):
+        if not 1 <= value <= most:
+            raise UsageError(f"{option} {value} is out of range", allowed=f"1 to {most} in '{code}'")
+    output_levels = _output_levels(options.output_levels, code, chip, timesteps, most)
+    settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
+    if isinstance(chosen, Rate):
+        chosen = Rate(settle or 0)
+    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
+
+
+def _check_code(chosen: Coding, chip: Target) -> None:
+    """Raises where a chip cannot run a code."""
+    code = chosen.name
+    if code not in chip.codings:
+        able = sorted(name for name, (_, t) in targets().items() if code in t.codings)
+        raise UsageError(
+            f"target '{chip.name}' cannot run the coding '{code}'",
+            allowed=f"{', '.join(chip.codings)} on {chip.name}",
+            hint=f"targets that can: {', '.join(able) or 'none'}",
+        )
+    if chip.reset != "subtract":
+        raise UsageError(
+            f"target '{chip.name}' resets a membrane to {chip.reset}",
+            allowed=f"reset = \"subtract\", which the coding '{code}' needs",
+        )
+    if chosen.payload_bits(1, signed=False) and chip.graded_payload_bits is None:
+        raise UsageError(
+            f"target '{chip.name}' has no events that carry values, which the coding '{code}' needs",
+            allowed="graded_payload_bits in the target file, where the chip has such events",
+        )
+
+
+def _levels_and_steps(options: CompileOptions, chosen: Coding) -> tuple[int, int | None]:
+    """Returns L, and T in codes without windows."""
+    code = chosen.name
+    if chosen.windowed:
+        if options.timesteps is not None:
+            raise UsageError(
+                f"--timesteps does not apply to the coding '{code}': its steps follow from the levels",
+                hint="use --levels",
+            )
+        if options.settle is not None:
+            raise UsageError(
+                f"--settle does not apply to the coding '{code}': its windows wait for all that arrives",
+                hint="leave it out",
+            )
+        return _given(options.levels, DEFAULT_LEVELS), None
+    if options.levels is not None:
+        raise UsageError(
+            f"--levels does not apply to the coding '{code}': its levels are its steps",
+            hint="use --timesteps",
+        )
+    timesteps = _given(options.timesteps, DEFAULT_TIMESTEPS)
+    return timesteps, timesteps
+
+
+def _output_levels(
+    asked: int | None, code: str, chip: Target, timesteps: int | None, most: int
+) -> int | None:
+    """Returns the largest value of outputs that are read from spikes; None where membranes are read."""
+    if asked is None and chip.readout[0] != "spikes":
+        return None
+    if "spikes" not in chip.readout:
+        raise UsageError(
+            f"--output-levels {asked} reads outputs from spikes, and of target '{chip.name}' only "
+            f"{' or '.join(chip.readout)} can be read",
+            hint="leave it out: the outputs are then read without any rounding",
+        )
+    if timesteps is not None:
+        if asked not in (None, timesteps):
+            raise UsageError(
+                f"--output-levels {asked} cannot be had in '{code}': outputs are counts of spikes in T steps",
+                allowed=f"{timesteps}, the steps",
+                hint="use --timesteps",
+            )
+        return timesteps
+    levels = _given(asked, DEFAULT_OUTPUT_LEVELS)
+    if not 1 <= levels <= most:
+        raise UsageError(f"--output-levels {levels} is out of range", allowed=f"1 to {most} in '{code}'")
+    return levels
+
+
+def _settle(asked: int | None, timesteps: int, chip: Target) -> int:
+    """Returns the steps that a layer waits; by default a quarter of T where no spike can be taken back."""
+    settle = _given(asked, 0 if chip.signed_spikes else min(max(timesteps // 4, 2), timesteps - 1))
+    if not 0 <= settle <= timesteps:
+        raise UsageError(f"--settle {settle} is out of range", allowed=f"0 to {timesteps}, the steps")
+    return settle
+
+
+def _given(asked: int | None, default: int) -> int:
+    return default if asked is None else asked  # a 0 was asked for, and is refused
+
+
+def _encoding(asked: str | None, chosen: Coding, chip: Target) -> str:
+    possible = [e for e in chosen.input_encodings if e in chip.input_encodings]
+    if not possible:
+        raise UsageError(
+            f"target '{chip.name}' takes samples as {', '.join(chip.input_encodings)}, "
+            f"the coding '{chosen.name}' needs {' or '.join(chosen.input_encodings)}"
+        )
+    if asked is not None and asked not in possible:
+        raise UsageError(
+            f"--input-encoding {asked} cannot be used with '{chosen.name}' on '{chip.name}'",
+            allowed=", ".join(possible),
+        )
+    return asked or possible[0]

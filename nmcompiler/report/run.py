@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ def run_facts(
                 x, record=record, threads=threads, literal=literal, check=first, stream=frames
             )
             tally.add(result, time.perf_counter() - start)
-            tally.compare(program, result, golden.result())
+            tally.compare(program, result, _settled(program, x, result, golden.result()))
     outputs = _decode(program, tally.outputs)
     facts = _facts(program, samples, tally, outputs, exact, reference)
     facts["stream"] = stream
@@ -150,8 +150,30 @@ def _golden(program: Program, x: Mapping[str, Array], exact: bool) -> IntegerRes
     if program.golden is None:
         return None
     if not exact:
-        return run_rate(program.golden, x)
+        return run_rate(program.golden, x, dtype=np.float32)
     return run_integer(program.golden.network, x, record=True, batch=len(next(iter(x.values()))))
+
+
+def _settled(
+    program: Program, x: Mapping[str, Array], result: RunResult, golden: IntegerResult | RateResult | None
+) -> IntegerResult | RateResult | None:
+    """Returns the result with the samples that differ from the chip's run again, with exact sums.
+
+    Sums of 32 bits take half the time, and hardly ever round; where they do, the chip is not to blame.
+    """
+    if program.golden is None or not isinstance(golden, RateResult):
+        return golden
+    differs = np.zeros(len(next(iter(x.values()))), bool)
+    for port, read in zip(program.outputs, result.outputs, strict=True):
+        found = port.read(read) / 2.0 ** _shift(program, port.population)
+        differs |= (found != golden.outputs[port.name].reshape(len(found), -1)).any(axis=1)
+    if not differs.any():
+        return golden
+    again = run_rate(program.golden, {name: values[differs] for name, values in x.items()})
+    outputs = {name: values.copy() for name, values in golden.outputs.items()}
+    for name, values in again.outputs.items():
+        outputs[name][differs] = values
+    return replace(golden, outputs=outputs)
 
 
 def _batches(samples: Samples, batch: int, progress: Progress) -> Iterator[Mapping[str, Array]]:

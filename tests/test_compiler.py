@@ -388,6 +388,20 @@ def test_the_integer_network_of_rate_sends_as_many_steps_as_the_chip(steps):
     assert not np.array_equal(cut, wanted)  # cut and rounded, the network would answer otherwise
 
 
+def test_rounded_sums_of_the_integer_network_are_not_held_against_the_chip(monkeypatch):
+    def rounded(spiking, samples, *, dtype=np.float64):
+        found = run_rate(spiking, samples)
+        if dtype is np.float64:
+            return found
+        outputs = {name: y.copy() for name, y in found.outputs.items()}
+        outputs["y"][::3] *= -1
+        return replace(found, outputs=outputs)
+
+    monkeypatch.setattr("nmcompiler.report.run.run_rate", rounded)
+    facts = run_program(compiled(code="rate", timesteps=5).program, Samples(X, LABELS)).facts
+    assert facts["agreement"]["chip_integer"] == 1.0
+
+
 def test_a_program_for_an_unknown_backend_is_told(made):
     stranger = replace(made.program, target=replace(made.program.target, backend="stranger"))
     with pytest.raises(UsageError, match="there is no backend 'stranger'"):

@@ -27,6 +27,7 @@ __all__ = ["Broken", "Outcome", "Quantised", "Simplified", "Trials"]
 
 _STAND_INS = 4
 _MOST_MACS = 400_000_000  # that all samples together may take
+_MOST_KEPT = 10_000_000  # weights of all integer networks together, 8 bytes each
 _GRID = 8  # scales tried per channel: random samples deserve no finer search
 
 
@@ -194,6 +195,7 @@ class Trials:
             if isinstance(made, Quantised):
                 made = replace(made, uses=dict.fromkeys((*made.uses, (chip.name, plan.coding.name))))
             self._made[key] = made
+            self._forget(key)
         if isinstance(made, DoesNotFit):
             raise DoesNotFit(
                 layer=made.layer,
@@ -204,6 +206,24 @@ class Trials:
                 hint=made.hint,
             )
         return made.network
+
+    def _forget(self, latest: _Key) -> None:
+        """Drops networks where all together take too much memory; what is asked for again is made again.
+
+        The first, and the first with one threshold for all neurons, stay: advice looks at them.
+        """
+        kept = {key: made for key, made in self._made.items() if isinstance(made, Quantised)}
+        shared = next((key for key, made in kept.items() if made.formats.per_population), None)
+        total = sum(_weights(made.network) for made in kept.values())
+        for key, made in kept.items():
+            if total > _MOST_KEPT and key not in (next(iter(kept)), shared, latest):
+                total -= _weights(made.network)
+                del self._made[key]
+                self._placed.clear()  # it keeps networks as well
+
+
+def _weights(network: Network) -> int:
+    return sum(int(edge.payload.kernel.weight.size) for edge in network.graph.edges())
 
 
 def quantise_options(plan: Plan) -> QuantiseOptions:
@@ -277,7 +297,7 @@ class _Obstacles(NmcError):
 
 
 def _mapped(spiking: Spiking, backend: Backend, chip: Target, options: CompileOptions) -> Outcome:
-    # Where cores lie on the mesh changes neither their number nor their limits: nothing is annealed, and
+    # Where cores lie on the mesh changes neither their number nor their limits: they are not placed, and
     # any traffic serves.
     chips = min(options.chips or chip.max_chips, chip.max_chips)
     short = too_few_cores(spiking, chip, chips)
@@ -285,11 +305,10 @@ def _mapped(spiking: Spiking, backend: Backend, chip: Target, options: CompileOp
         broken = Broken(short.layer, short.resource, short.used, short.limit, short.reason)
         return Outcome(spiking.coding, broken=(broken, *_layers_too_large(spiking, chip)))
     traffic = Traffic({p.name: np.ones(p.shape) for p in spiking.network.graph})
+    effort = MapOptions(chips=options.chips, seed=options.seed, moves=0, place=False)
     try:
         with blame(backend, "map"):
-            cores: CoreGraph = backend.map(
-                spiking, chip, traffic, MapOptions(chips=options.chips, seed=options.seed, moves=0)
-            )
+            cores: CoreGraph = backend.map(spiking, chip, traffic, effort)
     except NmcError as error:
         return Outcome(spiking.coding, broken=_all_limits(error, spiking, chip))
     return Outcome(spiking.coding, len(cores.graph), cores.lower_bound, cores.chips)

@@ -9,6 +9,8 @@ from nmcompiler.ir.network import Network
 
 __all__ = ["accumulator_bound", "sums_of_weights"]
 
+_AT_A_TIME = 1 << 17  # weights of a dense map, which may have 100 million, that stay near the caches
+
 
 def sums_of_weights(kernel: Kernel, shape: Shape) -> tuple[Array, Array]:
     """Returns Σ of the positive weights and Σ of the negatives' magnitudes, each broadcastable to ``shape``.
@@ -26,7 +28,9 @@ def sums_of_weights(kernel: Kernel, shape: Shape) -> tuple[Array, Array]:
         np.add.at(sums[0], kernel.rows, np.maximum(kernel.weight, 0))
         np.add.at(sums[1], kernel.rows, np.maximum(-kernel.weight, 0))
         return sums[0].reshape(shape), sums[1].reshape(shape)
-    positive, negative = _both_signs(kernel.weight, 1)
+    rows = max(1, _AT_A_TIME // max(1, kernel.weight.shape[1]))
+    parts = [_both_signs(kernel.weight[i : i + rows], 1) for i in range(0, len(kernel.weight), rows)]
+    positive, negative = (np.concatenate(sums) for sums in zip(*parts, strict=True))
     return positive.reshape(shape), negative.reshape(shape)
 
 

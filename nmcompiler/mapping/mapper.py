@@ -36,6 +36,8 @@ class MapOptions:
         progress: Told how far the work is.
         moves: Swaps that the placement tries for every core, up to ``most_moves`` in all.
         most_moves: Swaps that it tries at most.
+        place: Whether cores are placed where traffic is least. Without, they lie in order, no links connect
+            them and the figures of placement are 0: enough to know how many there are.
     """
 
     chips: int | None = None
@@ -43,6 +45,7 @@ class MapOptions:
     progress: Progress = silent
     moves: int = 500
     most_moves: int = 16_000
+    place: bool = True
 
 
 def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
@@ -66,9 +69,12 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     needs = network_needs(spiking, target)
     parted, chips = _on_fewest_chips(needs, most, options.progress)
     order = _order(parted)
-    connections = nets(parted, order, traffic)
     cores = [parted.cores[i] for i in order]
     placed = start([core.kind for core in cores], target, chips)
+    bound = lower_bound(needs, target, most)
+    if not options.place:
+        return CoreGraph(_graph(cores, placed, parted.rank), bound, 0.0, 0.0, 0.0, 0.0)
+    connections = nets(parted, order, traffic)
     placed = anneal(
         placed,
         connections,
@@ -77,10 +83,7 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         seed=options.seed,
         progress=options.progress,
     )
-    graph: Graph[Core, CoreLink] = Graph()
-    for index, (core, spot) in enumerate(zip(cores, placed, strict=True)):
-        graph.add(_core(index, core, spot, parted.rank))
-    return _with_figures(graph, placed, connections, target, lower_bound(needs, target, most))
+    return _with_figures(_graph(cores, placed, parted.rank), placed, connections, target, bound)
 
 
 def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tuple[Partition, int]:
@@ -113,6 +116,16 @@ def _order(parted: Partition) -> list[int]:
         range(len(parted.cores)),
         key=lambda i: min((rank[p.needs.name], p.box) for p in parted.cores[i].pieces),
     )
+
+
+def _graph(
+    cores: Sequence[OpenCore], placed: Sequence[Spot], rank: Mapping[str, int]
+) -> Graph[Core, CoreLink]:
+    """Returns the cores at their places, not yet connected."""
+    graph: Graph[Core, CoreLink] = Graph()
+    for index, (core, spot) in enumerate(zip(cores, placed, strict=True)):
+        graph.add(_core(index, core, spot, rank))
+    return graph
 
 
 def _with_figures(

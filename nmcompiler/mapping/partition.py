@@ -150,17 +150,18 @@ class Partition:
 
     def _place(self, piece: Candidate) -> int:
         """Puts a piece on a core that has room for it, else on a new one; returns the core's number."""
-        for index in self._with_room(piece)[:_CORES_TRIED]:
+        for index in self._with_room(piece):
             if self.cores[index].add(piece):
                 self._update(index)
                 return index
         return self._open(piece)
 
     def _with_room(self, piece: Candidate) -> list[int]:
-        """Returns the cores, the latest first, that sums which no sharing can lower leave open to a piece."""
+        """Returns the latest cores, the last first, that sums which no sharing can lower leave open."""
         need = [piece.used[resource] for resource in self._sums]
         room = (self._rooms[: len(self.cores)] >= need).all(axis=1)
-        return [int(index) for index in np.flatnonzero(room)[::-1]]
+        latest: list[int] = np.flatnonzero(room)[: -_CORES_TRIED - 1 : -1].tolist()
+        return latest
 
     def _update(self, index: int) -> None:
         if index == len(self._rooms):

@@ -92,6 +92,8 @@ class FoldLinear:
             if source != name:
                 edges.append((source, link))
                 continue
+            if self._grows(draft, name, link.kernel, target):
+                return None
             for origin, before in draft.sources[name]:
                 parts = synapses(link.kernel, target) + synapses(before.kernel, draft.shape(name))
                 shapes = draft.shape(origin), draft.shape(name), target
@@ -103,6 +105,18 @@ class FoldLinear:
                 if kernel.weight.size:
                     edges.append((origin, Link(kernel, link.slot)))
         return edges
+
+    def _grows(self, draft: Draft, name: str, outer: Kernel, target: Shape) -> bool:
+        """Whether the edges into a layer have too many synapses, all together, once they are dense maps.
+
+        A pool of a concat has one edge for each of its sources, and is no smaller for it.
+        """
+        shape = draft.shape(name)
+        parts, least = synapses(outer, target), 0
+        for origin, link in draft.sources[name]:
+            parts += synapses(link.kernel, shape)
+            least += _least(outer, link.kernel, draft.shape(origin), shape, target)
+        return least > self.pooling_growth * parts
 
     def _allowed(self, inner: Kernel, made: Kernel) -> float:
         pooling = isinstance(made, Dense) and is_depthwise(inner)

@@ -87,15 +87,21 @@ def largest_weight(kernel: Kernel, target: Shape) -> Array:
     """Returns ``(c,)`` float64: the largest magnitude of a weight into each target channel, 0 for none."""
     channels = target[2]
     result = np.zeros(channels)
-    magnitude = np.abs(np.asarray(kernel.weight, np.float64))
     if isinstance(kernel, Dense):
-        result = magnitude.max(axis=1, initial=0).reshape(-1, channels).max(axis=0)
+        result = _magnitude(kernel.weight, 1).reshape(-1, channels).max(axis=0)
     elif isinstance(kernel, Sparse):
-        np.maximum.at(result, kernel.rows % channels, magnitude)
+        np.maximum.at(result, kernel.rows % channels, np.abs(np.asarray(kernel.weight, np.float64)))
     else:
         first = kernel.target_channel
-        result[first : first + kernel.target_channels] = magnitude.max(axis=(0, 1, 2))
+        result[first : first + kernel.target_channels] = _magnitude(kernel.weight, (0, 1, 2))
     return result
+
+
+def _magnitude(weight: Array, axis: int | tuple[int, ...]) -> Array:
+    """Returns the largest magnitude along axes, float64, without a copy of what may be 100 M weights."""
+    highest, lowest = weight.max(axis=axis, initial=0), weight.min(axis=axis, initial=0)
+    most: Array = np.abs(np.maximum(highest.astype(np.float64), -lowest.astype(np.float64)))  # no −0
+    return most
 
 
 def to_sparse(kernel: Kernel, source: Shape, target: Shape) -> Sparse:
@@ -198,7 +204,9 @@ def _into_pick(outer: Conv, inner: Conv, source: Shape, middle: Shape, target: S
     factor = inner.weight.reshape(-1)[first - inner.target_channel : last - inner.target_channel]
     a, b = first - outer.source_channel, last - outer.source_channel
     if outer.groups == 1:
-        weight, groups, shift = outer.weight[:, :, a:b] * factor[:, None], 1, 0
+        weight, groups, shift = outer.weight[:, :, a:b], 1, 0
+        if np.any(factor != 1) or np.result_type(weight, factor) != weight.dtype:
+            weight = weight * factor[:, None]  # else shared by all terms of a pool
     elif a % ci == 0 and b % ci == 0:
         groups, shift = (b - a) // ci, a // ci * per_group
         per_output = np.repeat(factor.reshape(groups, ci), per_group, axis=0).T

@@ -64,6 +64,7 @@ class State:
     notes: list[Note] = field(default_factory=list)
     rate: RateResponse | None = None
     sensitivity: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
     in_turn: bool = False
 
 

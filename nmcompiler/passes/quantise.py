@@ -37,8 +37,8 @@ from nmcompiler.passes.output_step import output_step
 from nmcompiler.passes.rate_response import RateOptions, RateResponse
 from nmcompiler.passes.rate_search import RateTuner
 from nmcompiler.passes.refit import Positions, Read, refit
-from nmcompiler.passes.scales import ScaleSearch, importance, input_range, search_scales
-from nmcompiler.passes.sensitivity import sensitivities
+from nmcompiler.passes.scales import ScaleSearch, importance, input_range, refine_scales, search_scales
+from nmcompiler.passes.sensitivity import gradients, sensitivities
 from nmcompiler.passes.thresholds import (
     Branch,
     Formats,
@@ -69,7 +69,7 @@ class QuantiseOptions:
         rows: Positions that the search for scales looks at.
         refit: Whether weights are refitted to the quantised inputs of their layer.
         refit_rows: Positions that the refit looks at.
-        weighted: Whether errors count by what they do to the network's outputs; not in the rate code.
+        weighted: Whether errors count by what they do to the network's outputs.
         in_turn: Whether weights are rounded one after another, each making up for those before it; not in
             the rate code.
         rate: T and settling where layers answer in free-running spikes; None where they cut and round.
@@ -122,8 +122,9 @@ class Quantise:
         state = State(PopulationGraph(), formats, max(len(x) for x in samples.values()))
         if options.rate is not None:
             state.rate = RateResponse(state.graph, context.target, options.rate)
-        elif options.weighted:
+        if options.weighted:
             state.sensitivity = sensitivities(graph, samples)
+            state.gradients = {} if state.rate else gradients(graph, samples)
         state.in_turn = options.in_turn and state.rate is None
         readers = last_readers(graph)
         readouts = {port.node for port in graph.outputs}
@@ -138,6 +139,7 @@ class Quantise:
             else:
                 self._hidden(state, graph, layer)
             state.sensitivity.pop(name, None)
+            state.gradients.pop(name, None)
             for done in readers.get(name, ()):
                 del state.signals[done]
             if state.rate is not None:
@@ -209,14 +211,23 @@ class Quantise:
     def _searched(self, state: State, layer: Layer, target: Array, coarse: Array) -> ScaleSearch:
         """Returns the scales of a layer whose values are its sums, cut and rounded."""
         options = self.options
-        return search_scales(
+        values = activate(layer, coarse)
+        signed = layer.activation.lower < 0
+        sensitivity = state.sensitivity.get(layer.name)
+        found = search_scales(
             target,
-            activate(layer, coarse),
+            values,
             options.levels,
-            signed=layer.activation.lower < 0,
+            signed=signed,
             grid=options.grid,
             rows=options.rows,
-            sensitivity=state.sensitivity.get(layer.name),
+            sensitivity=sensitivity,
+        )
+        grads = state.gradients.get(layer.name)
+        if sensitivity is None or grads is None:
+            return found
+        return refine_scales(
+            found, target, values, options.levels, signed=signed, sensitivity=sensitivity, gradients=grads
         )
 
     def _tuner(
@@ -236,7 +247,11 @@ class Quantise:
         edges = [(b.kernel, state.signals[b.source].values) for b in branches]
         steps = state.rate.steps(edges, bias, at, layer.sum_shape, signed=clip.lower < 0)
         wanted = np.clip(at.of(exact), clip.lower, clip.upper)
-        return RateTuner(steps, wanted, importance(target)[at.sample])
+        counts = importance(target)[at.sample, None]
+        sensitivity = state.sensitivity.get(layer.name)
+        if sensitivity is not None and layer.max_pool is None:  # those of a pool are of what it chose
+            counts = at.of(sensitivity)
+        return RateTuner(steps, wanted, counts)
 
     def _prepared(
         self, state: State, model: Model, layer: Layer, exact: Array
@@ -257,7 +272,7 @@ class Quantise:
             at,
             layer.sum_shape,
             scarce=None if state.rate is None else _SCARCE,
-            weight=row_weights(state, layer, at),
+            weight=row_weights(state, layer, at) if state.rate is None else None,
         )
         if all(kernel is read.kernel for kernel, read in zip(kernels, reads, strict=True)):
             return branches, bias, coarse
@@ -284,7 +299,7 @@ class Quantise:
     def _readout(self, state: State, model: Model, layer: Layer) -> None:
         exact = float_sum(state, model, layer)
         branches, bias, coarse = self._prepared(state, model, layer, exact)
-        if state.rate is None and self.options.refit:
+        if self.options.refit:
             branches, bias, coarse = stretched(layer, branches, bias, coarse, exact)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         levels = self.options.output_levels or 0

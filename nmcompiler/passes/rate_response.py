@@ -47,7 +47,7 @@ class RateOptions:
             largest: Neurons of the largest layer.
         """
         held = _MOST_VALUES // (self.steps * largest)
-        return min(max(2048 // self.steps, 64), max(held, 8))
+        return min(max(4096 // self.steps, 64), max(held, 8))
 
 
 @dataclass

@@ -87,7 +87,7 @@ class RateTuner:
     Attributes:
         steps: What the layer receives at some positions.
         wanted: ``(rows, c)`` activations of the float path.
-        importance: ``(rows,)`` weight of each row's squared error.
+        importance: ``(rows, c)`` or ``(rows, 1)``: what the squared error of each activation counts for.
     """
 
     steps: Steps
@@ -132,7 +132,7 @@ class RateTuner:
         steps = self.steps
         count = steps.counts(scale, shift)
         error = scale * count.astype(np.float32) - self.wanted
-        weighted = self.importance[:, None] * np.square(error)
+        weighted = self.importance * np.square(error)
         best.offer(scale, shift, weighted.mean(axis=0, dtype=np.float64))
         lowest = -len(steps.sums) if steps.signed else 0
         inside = ((count > lowest) & (count < len(steps.sums))).mean(axis=0, dtype=np.float32)

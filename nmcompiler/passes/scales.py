@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["InputRange", "ScaleSearch", "importance", "input_range", "output_gain", "search_scales"]
+__all__ = [
+    "InputRange",
+    "ScaleSearch",
+    "importance",
+    "input_range",
+    "output_gain",
+    "refine_scales",
+    "search_scales",
+]
 
 _GRID_FROM = 0.15  # smallest share of the largest value that a scale may cover
 _QUIET = 0.3  # a sample counts at most as if its root mean square were this share of that of all samples
 _MOST_GAIN = 1.1  # of outputs; those that would need more are mostly noise
+_NEAR = np.linspace(0.5, 2, 16)  # times the scale that was found
 _FLOOR = 1e-3  # a channel's range is at least this share of the largest channel's
 
 
@@ -90,6 +99,55 @@ def search_scales(
         scale[better] = share * largest[better] / levels
     scale[silent] = np.median(scale[~silent])
     return ScaleSearch(scale, silent)
+
+
+def refine_scales(
+    found: ScaleSearch,
+    target: Array,
+    values: Array,
+    levels: int,
+    *,
+    signed: bool,
+    sensitivity: Array,
+    gradients: Array,
+) -> ScaleSearch:
+    """Returns scales near those of a search that also keep the errors that a channel's values share small.
+
+    Compared with the scale that was found, the squared error that a channel makes at the outputs, with what
+    its values share (``gradients``), counts as much as that of independent errors (``sensitivity``): the
+    former is what matters, but only known to first order and from few sums. Means are left to the biases of
+    those who read them.
+
+    Args:
+        found: What ``search_scales`` found; silent channels stay.
+        target: As there.
+        values: As there; all of them are looked at.
+        levels: L.
+        signed: As there.
+        sensitivity: As there.
+        gradients: ``(k, N, h, w, c)`` what an error of each value adds to k random sums of the outputs.
+    """
+    most = np.maximum(np.abs(target).max(axis=(0, 1, 2)) / levels, found.scale)
+    lowest = -levels if signed else 0
+
+    def errors(share: float) -> tuple[Array, Array]:
+        s = np.minimum(share * found.scale, most).astype(np.float32)
+        error = target - s * np.clip(np.floor(values / s + np.float32(0.5)), lowest, levels)
+        alone = np.einsum("nhwc,nhwc->c", sensitivity, np.square(error))
+        error -= error.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
+        summed = np.einsum("knhwc,nhwc->knc", gradients, error)
+        return alone.astype(np.float64), np.square(summed, dtype=np.float64).sum(axis=(0, 1))
+
+    alone, together = errors(1.0)
+    known = (alone > 0) & (together > 0) & ~found.silent
+    best, share = np.where(known, 2.0, 0.0), np.ones(len(known))
+    alone[~known] = together[~known] = 1
+    for tried in _NEAR:
+        alone_now, together_now = errors(tried)
+        both = alone_now / alone + together_now / together
+        better = both < best
+        best[better], share[better] = both[better], tried
+    return replace(found, scale=np.minimum(share * found.scale, most))
 
 
 def importance(target: Array) -> Array:

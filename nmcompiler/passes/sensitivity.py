@@ -11,11 +11,18 @@ the outputs: nothing where a ReLU hides it, much in the quiet places that later 
 diagonal of the Gauss-Newton matrix of the outputs as it is propagated by LeCun, Denker and Solla, "Optimal
 brain damage", 1990; that reconstruction errors are to be weighted so is in Li et al., "BRECQ: pushing the
 limit of post-training quantization by block reconstruction", 2021.
+
+Cut-off values are off in company, though: all over a map to the same side, and what averages the map averages
+rounding away, but not them. To first order, the errors ``e_p`` of one channel make an output ``o`` wrong by
+``Σ_p g_op·e_p``, g being the gradient. The sum of the squares over the outputs is the mean of
+``(Σ_p (Σ_o r_o·g_op)·e_p)²`` over random signs r: a few gradients of random sums of the outputs tell it
+(Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1990).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -25,10 +32,11 @@ from nmcompiler.evaluate.linear import apply
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 from nmcompiler.ir.layers import Layer, MaxPool, Model
 
-__all__ = ["sensitivities", "spread_back"]
+__all__ = ["gradients", "sensitivities", "spread_back"]
 
 _CHUNK = 32  # samples that go through the network at a time
 _MOST_VALUES = 1 << 27  # of all layers and samples together
+_SUMS = 4  # random sums of the outputs
 _LEAST = 0.05  # what any error counts for at least, as a share of the mean of its channel
 
 
@@ -42,25 +50,51 @@ def sensitivities(model: Model, samples: Mapping[str, Array]) -> dict[str, Array
         model: The layer graph.
         samples: ``(N, h, w, c)`` by input layer.
     """
-    count = len(next(iter(samples.values()), ()))
-    read = [layer for layer in model.graph if not layer.is_input and model.graph.out_edges(layer.name)]
-    if not count or count * sum(prod(layer.shape) for layer in read) > _MOST_VALUES:
-        return {}
-    found = {layer.name: np.zeros((count, *layer.shape), np.float32) for layer in read}
-    for first in range(0, count, _CHUNK):
-        part = slice(first, first + _CHUNK)
-        for name, value in _propagated(model, {key: x[part] for key, x in samples.items()}).items():
-            if name in found:
-                found[name][part] = value
-    for value in found.values():
+    found = _gathered(model, samples, 1, None)
+    for name, value in found.items():
+        value = found[name] = value[0]
         mean = value.mean(axis=(0, 1, 2), dtype=np.float64)
         value /= np.where(mean > 0, mean, 1).astype(np.float32)
         value += np.float32(_LEAST) + (mean == 0)
     return found
 
 
-def _propagated(model: Model, samples: Mapping[str, Array]) -> dict[str, Array]:
-    """Returns S of each layer that the outputs depend on."""
+def gradients(model: Model, samples: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns ``(k, N, h, w, c)`` float32 for each layer that another reads, by name.
+
+    They are the gradients of k sums of the outputs, each with random signs, of root mean square 1 before.
+    Of a layer with a max pool, they are those of its pooled values. k is 4, less where those would be too
+    many to hold; empty where one is.
+
+    Args:
+        model: The layer graph.
+        samples: ``(N, h, w, c)`` by input layer.
+    """
+    return _gathered(model, samples, _SUMS, np.random.default_rng(0))
+
+
+def _gathered(
+    model: Model, samples: Mapping[str, Array], sums: int, signs: np.random.Generator | None
+) -> dict[str, Array]:
+    """Returns what is propagated, ``(at most sums, N, h, w, c)`` by layer, from all samples."""
+    count = len(next(iter(samples.values()), ()))
+    read = [layer for layer in model.graph if not layer.is_input and model.graph.out_edges(layer.name)]
+    sums = min(sums, _MOST_VALUES // max(count * sum(prod(layer.shape) for layer in read), 1))
+    if not count or not sums:
+        return {}
+    found = {layer.name: np.zeros((sums, count, *layer.shape), np.float32) for layer in read}
+    for turn, first in product(range(sums), range(0, count, _CHUNK)):
+        part = slice(first, first + _CHUNK)
+        for name, value in _propagated(model, {key: x[part] for key, x in samples.items()}, signs).items():
+            if name in found:
+                found[name][turn, part] = value
+    return found
+
+
+def _propagated(
+    model: Model, samples: Mapping[str, Array], signs: np.random.Generator | None
+) -> dict[str, Array]:
+    """Returns S of each layer that the outputs depend on; with ``signs``, gradients of a random sum."""
     values = dict(samples)
     sums = {}
     for layer in model.graph:
@@ -71,7 +105,10 @@ def _propagated(model: Model, samples: Mapping[str, Array]) -> dict[str, Array]:
     for port in model.outputs:
         # Outputs of different units count alike.
         size = float(np.square(values[port.node], dtype=np.float64).mean()) or 1.0
-        found[port.node] = np.full(values[port.node].shape, 1 / size, np.float32)
+        shape = values[port.node].shape
+        found[port.node] = np.full(shape, 1 / size, np.float32)
+        if signs is not None:
+            found[port.node] = (signs.choice([-1, 1], shape) / np.sqrt(size)).astype(np.float32)
     for layer in reversed(list(model.graph)):
         if layer.is_input or layer.name not in found:
             continue
@@ -79,7 +116,7 @@ def _propagated(model: Model, samples: Mapping[str, Array]) -> dict[str, Array]:
         for edge in model.graph.in_edges(layer.name):
             source = model.graph.node(edge.source)
             if not source.is_input:
-                back = spread_back(edge.payload.kernel, before, source.shape)
+                back = spread_back(edge.payload.kernel, before, source.shape, squared=signs is None)
                 found[edge.source] = found[edge.source] + back if edge.source in found else back
     return found
 
@@ -112,19 +149,22 @@ def _unpooled(pool: MaxPool, fine: Array, pooled: Array, found: Array) -> Array:
     return before
 
 
-def spread_back(kernel: Kernel, found: Array, source: Shape) -> Array:
-    """Returns ``Σ_o W_oi²·S_o`` of ``S`` ``(N, h, w, c)`` of a kernel's targets, ``(N, *source)`` float32."""
-    squares = np.square(kernel.weight).astype(np.float32)
+def spread_back(kernel: Kernel, found: Array, source: Shape, *, squared: bool = True) -> Array:
+    """Returns ``Σ_o W_oi²·S_o`` of ``S`` ``(N, h, w, c)`` of a kernel's targets, ``(N, *source)`` float32.
+
+    Gradients go back by the weights themselves, not ``squared``.
+    """
+    weight = (np.square(kernel.weight) if squared else kernel.weight).astype(np.float32)
     if isinstance(kernel, Sparse):
-        return apply(Sparse(kernel.columns, kernel.rows, squares), found, source)
+        return apply(Sparse(kernel.columns, kernel.rows, weight), found, source)
     if isinstance(kernel, Dense):
-        back: Array = found.reshape(len(found), -1) @ squares
+        back: Array = found.reshape(len(found), -1) @ weight
         return back.reshape(len(found), *source)
-    return _spread_conv(kernel, squares, found, source)
+    return _spread_conv(kernel, weight, found, source)
 
 
-def _spread_conv(kernel: Conv, squares: Array, found: Array, source: Shape) -> Array:
-    kh, kw, ci, co = squares.shape
+def _spread_conv(kernel: Conv, weights: Array, found: Array, source: Shape) -> Array:
+    kh, kw, ci, co = weights.shape
     n, oh, ow, _ = found.shape
     written = found[..., kernel.target_channel : kernel.target_channel + co]
     grouped = written.reshape(n * oh * ow, kernel.groups, -1).transpose(1, 0, 2)
@@ -137,7 +177,7 @@ def _spread_conv(kernel: Conv, squares: Array, found: Array, source: Shape) -> A
     result = np.zeros((n, *sizes, source[2]), np.float32)
     read = slice(kernel.source_channel, kernel.source_channel + kernel.source_channels)
     for ky, kx in np.ndindex(kh, kw):
-        weight = squares[ky, kx].reshape(ci, kernel.groups, -1).transpose(1, 2, 0)
+        weight = weights[ky, kx].reshape(ci, kernel.groups, -1).transpose(1, 2, 0)
         part = (grouped @ weight).transpose(1, 0, 2).reshape(n, oh, ow, -1)
         y = starts[0] + ky * kernel.dilation[0] - kernel.padding[0]
         x = starts[1] + kx * kernel.dilation[1] - kernel.padding[1]

@@ -298,8 +298,12 @@ def _rounded(branches: tuple[Branch, ...], unit: Array, shape: Shape, formats: F
     result = []
     for branch in branches:
         scaled = scale_targets(branch.kernel, unit, shape)
-        weight = np.clip(np.round(scaled.weight), -formats.weight, formats.weight).astype(np.int64)
-        result.append(replace(branch, kernel=with_weight(scaled, weight)))
+        weight = np.asarray(scaled.weight, np.float64)
+        if weight is branch.kernel.weight:
+            weight = weight.copy()
+        np.round(weight, out=weight)  # in place: a layer may have 100 M weights
+        np.clip(weight, -formats.weight, formats.weight, out=weight)
+        result.append(replace(branch, kernel=with_weight(scaled, weight.astype(np.int64))))
     return tuple(result)
 
 

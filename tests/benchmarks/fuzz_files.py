@@ -1,7 +1,8 @@
 """Reads many damaged files in several processes and says how that ended.
 
 Usage: ``python -m tests.benchmarks.fuzz_files --files 100000 --processes 2``. Every process may hold 2 GiB.
-Exits with 1 where a file ended in anything but success or a sentence, took over 10 s of processor time, or took the memory.
+Exits with 1 where a file ended in anything but success or a sentence, took over
+10 s of processor time, or took the memory.
 """
 
 from __future__ import annotations

@@ -95,6 +95,13 @@ def test_codes_that_need_the_same_of_a_chip_are_mapped_once(check, monkeypatch):
     ]
 
 
+def test_forgetting_networks_to_save_memory_changes_no_answer(check, monkeypatch):
+    chip = tiny_target(codings=("phase", "rate"))
+    kept = check(two_layers(), chip)
+    monkeypatch.setattr("nmcompiler.checker.trials._MOST_KEPT", 0)
+    assert check(two_layers(), chip) == kept
+
+
 def pooled():
     """A pool over 36 positions of 4 channels in front of a dense layer that could read all 144."""
     nodes = [

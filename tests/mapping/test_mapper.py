@@ -136,6 +136,15 @@ def test_equal_seeds_give_equal_maps_and_the_seed_changes_only_places():
     assert [(c.row, c.column) for c in one.cores] != [(c.row, c.column) for c in other.cores]
 
 
+def test_cores_that_are_not_placed_are_the_same_without_links():
+    target = chip(Limits(neurons=400), cores=128, rows=8, columns=16)
+    placed, bare = (fully(lenet(), target, MapOptions(moves=0, place=p)) for p in (True, False))
+    assert bare.cores == placed.cores
+    assert (bare.chips, bare.lower_bound) == (placed.chips, placed.lower_bound)
+    assert not bare.graph.edges()
+    assert bare.cost == 0
+
+
 def test_space_is_cut_before_channels():
     builder = Builder().add("x", (8, 8, 4), "input").add("y", (8, 8, 4)).conv("x", "y")
     mapped = fully(builder, chip(Limits(neurons=64)))

@@ -188,6 +188,17 @@ def test_a_pool_folds_where_a_core_does_not_even_hold_the_pool() -> None:
     assert not any(note.by_target for note in result.notes)
 
 
+def test_a_pool_of_a_concat_counts_all_its_edges_together() -> None:
+    """25 times the synapses of the dense layer: in halves they would look like half as many."""
+    b = ModelBuilder()
+    x = b.input((5, 5, 2))
+    both = b.concat(b.relu(b.conv(x, 3)), b.relu(b.conv(x, 3)))
+    model = b.model(b.dense(b.average(both), 100))
+    simple = _simplified(model)
+    assert "GlobalAveragePool" in _ops(simple)
+    _assert_equal(model, simple, b.samples(3))
+
+
 def test_a_composition_that_would_multiply_synapses_is_left_alone() -> None:
     b = ModelBuilder()
     x = b.relu(b.dense(b.input((1, 1, 30)), 30))

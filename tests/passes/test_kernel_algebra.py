@@ -126,6 +126,11 @@ def test_the_largest_weight_bounds_every_synapse_of_its_channel(kind: str, seed:
     assert np.all(largest_weight(kernel, target) >= matrix.max(axis=(0, 2)))
 
 
+def test_weights_that_are_all_zero_have_a_largest_of_plus_zero() -> None:
+    for weight in (np.zeros((2, 3)), -np.zeros((2, 3)), np.zeros((2, 3), np.int64)):
+        assert not np.signbit(largest_weight(Dense(weight), (1, 1, 2))).any()
+
+
 def test_synapses_of_a_convolution_count_every_position() -> None:
     assert synapses(Conv(np.ones((3, 3, 2, 4))), (5, 6, 4)) == 5 * 6 * 9 * 2 * 4
 

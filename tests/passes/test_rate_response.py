@@ -97,6 +97,6 @@ def test_tuned_networks_come_closer_to_the_model(signed: bool) -> None:
 
 
 def test_more_steps_are_simulated_on_fewer_samples() -> None:
-    assert [RateOptions(steps).samples(1000) for steps in (8, 16, 32, 4096)] == [256, 128, 64, 64]
+    assert [RateOptions(steps).samples(1000) for steps in (8, 16, 32, 4096)] == [512, 256, 128, 64]
     assert RateOptions(4096).samples(10**6) == 8
     assert [RateOptions(steps).rows for steps in (8, 64, 4096)] == [2048, 1024, 64]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ def _tuner(
 ) -> RateTuner:
     held = np.full(sums.shape[1:], bias, np.float32)
     steps = Steps(sums.astype(np.float32), held, signed, takes_back, settle)
-    return RateTuner(steps, wanted.astype(np.float32), np.ones(len(wanted), np.float32))
+    return RateTuner(steps, wanted.astype(np.float32), np.ones((len(wanted), 1), np.float32))
 
 
 def _error(tuner: RateTuner, scale: Array, shift: Array) -> Array:
@@ -61,6 +63,23 @@ def test_the_bias_makes_up_for_spikes_that_cannot_be_taken_back() -> None:
     assert (
         _error(tuner, found.scale, np.asarray(found.shift)) < _error(tuner, found.scale, np.zeros(3))
     ).all()
+
+
+def test_activations_that_count_for_more_come_closer() -> None:
+    sums, wanted = _noisy(4)
+    even = _tuner(sums, wanted)
+    for channel in range(3):
+        small = wanted < np.quantile(wanted, 0.7, axis=0)
+        counts = np.ones_like(wanted)
+        counts[:, channel] = np.where(small[:, channel], 1, 1e-3)
+        kept = []
+        for tuner in (even, replace(even, importance=counts.astype(np.float32))):
+            found = tuner.search()
+            q = tuner.steps.counts(found.scale.astype(np.float32), np.asarray(found.shift, np.float32))
+            kept.append((small * np.square(found.scale * q - wanted)).mean(axis=0))
+        assert kept[1][channel] < 0.9 * kept[0][channel]
+        others = np.arange(3) != channel
+        assert np.allclose(kept[1][others], kept[0][others])
 
 
 @given(seed=st.integers(0, 1000), factor=st.floats(1.1, 3))

@@ -14,7 +14,7 @@ from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape
 from nmcompiler.ir.layers import Model
 from nmcompiler.passes import sensitivity
 from nmcompiler.passes.kernel_algebra import to_sparse
-from nmcompiler.passes.sensitivity import sensitivities, spread_back
+from nmcompiler.passes.sensitivity import gradients, sensitivities, spread_back
 
 
 def _arranged(model: Model, samples: dict[str, Array]) -> dict[str, Array]:
@@ -23,7 +23,7 @@ def _arranged(model: Model, samples: dict[str, Array]) -> dict[str, Array]:
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
-def test_spreading_back_is_the_transposed_map_of_squared_weights(seed: int) -> None:
+def test_spreading_back_is_the_transposed_map_of_weights_or_their_squares(seed: int) -> None:
     rng = np.random.default_rng(seed)
     source: Shape = (int(rng.integers(3, 7)), int(rng.integers(3, 7)), 6)
     groups, taps = int(rng.choice([1, 2, 3, 6])), rng.integers(1, 4, 2)
@@ -44,11 +44,11 @@ def test_spreading_back_is_the_transposed_map_of_squared_weights(seed: int) -> N
         kernel = to_sparse(kernel, source, target)
     found = rng.random((2, *target)).astype(np.float32)
     list_of = to_sparse(kernel, source, target)
-    wanted = np.zeros((2, int(np.prod(source))))
+    wanted, squared = np.zeros((2, int(np.prod(source)))), seed % 3 > 0
     for row, column, w in zip(list_of.rows, list_of.columns, list_of.weight, strict=True):
-        wanted[:, column] += w**2 * found.reshape(2, -1)[:, row]
+        wanted[:, column] += (w**2 if squared else w) * found.reshape(2, -1)[:, row]
     np.testing.assert_allclose(
-        spread_back(kernel, found, source), wanted.reshape(2, *source), rtol=1e-4, atol=1e-6
+        spread_back(kernel, found, source, squared=squared), wanted.reshape(2, *source), rtol=1e-4, atol=1e-5
     )
 
 
@@ -102,3 +102,38 @@ def test_networks_that_are_too_large_have_none(monkeypatch: pytest.MonkeyPatch) 
     model, samples = random_model(1)
     monkeypatch.setattr(sensitivity, "_MOST_VALUES", 10)
     assert sensitivities(model, _arranged(model, samples)) == {}
+    assert gradients(model, _arranged(model, samples)) == {}
+
+
+def test_gradients_are_what_a_small_change_adds_to_the_one_output_but_for_its_sign() -> None:
+    b = ModelBuilder(np.random.default_rng(7))
+    x = b.relu(b.conv(b.input((6, 5, 2)), 3))
+    model = b.model(b.dense(b.relu(b.conv(b.max_pool(x), 4)), 1))
+    samples = b.samples(4, -1.0, 1.0)
+    values = run_float(model, samples, record=True).layers
+    found = gradients(model, _arranged(model, samples))
+    assert {name: value.shape for name, value in found.items()} == {
+        layer.name: (4, 4, *layer.shape)
+        for layer in model.graph
+        if not layer.is_input and model.graph.out_edges(layer.name)
+    }
+    names = [layer.name for layer in model.graph]
+    rest = [model.graph.node(name) for name in names[names.index(x) + 1 :]]
+
+    def outputs(value: Array) -> Array:
+        for layer in rest:
+            (edge,) = model.graph.in_edges(layer.name)
+            value = activate(layer, apply(edge.payload.kernel, value, layer.sum_shape) + layer.bias)
+        return value[:, 0, 0, 0]
+
+    base, wanted = outputs(values[x]), np.empty(values[x].shape)
+    for place in np.ndindex(*values[x].shape[1:]):
+        moved = values[x].copy()
+        moved[(slice(None), *place)] += 1e-7
+        wanted[(slice(None), *place)] = (outputs(moved) - base) / 1e-7
+    wanted /= np.sqrt(np.square(base).mean())
+    clear = values[x] > 0  # where all of a pool's window is off, its maximum is arbitrary
+    for of_one_sum in found[x]:
+        signs = np.sign((of_one_sum * wanted).sum(axis=(1, 2, 3), keepdims=True))
+        np.testing.assert_allclose((signs * of_one_sum)[clear], wanted[clear], rtol=1e-2, atol=1e-3)
+    assert len({tuple(np.sign(g.reshape(4, -1).sum(axis=1))) for g in found[x]}) > 1

@@ -14,6 +14,7 @@ from nmcompiler.target.model import Target
 
 __all__ = ["Branch", "Formats", "Integers", "fit_population", "fit_readout", "readout_theta"]
 
+_AT_A_TIME = 1 << 17  # weights that stay near the caches
 _MARGIN = 1.5  # what a sum may exceed the calibration samples by where nothing is proved
 
 
@@ -301,10 +302,21 @@ def _rounded(branches: tuple[Branch, ...], unit: Array, shape: Shape, formats: F
         weight = np.asarray(scaled.weight, np.float64)
         if weight is branch.kernel.weight:
             weight = weight.copy()
-        np.round(weight, out=weight)  # in place: a layer may have 100 M weights
-        np.clip(weight, -formats.weight, formats.weight, out=weight)
-        result.append(replace(branch, kernel=with_weight(scaled, weight.astype(np.int64))))
+        result.append(replace(branch, kernel=with_weight(scaled, _whole(weight, formats.weight))))
     return tuple(result)
+
+
+def _whole(weight: Array, largest: int) -> Array:
+    """Rounds and clips float64 weights, and returns them as int64 in the same memory.
+
+    A layer may have 100 million weights: the pages of a second array cost more than the rounding.
+    """
+    flat = np.ascontiguousarray(weight).reshape(-1)
+    whole = flat.view(np.int64)
+    for first in range(0, len(flat), _AT_A_TIME):
+        part = np.round(flat[first : first + _AT_A_TIME])
+        whole[first : first + _AT_A_TIME] = np.clip(part, -largest, largest, out=part)
+    return whole.reshape(weight.shape)
 
 
 def _reach(branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> Array:

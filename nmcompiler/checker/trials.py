@@ -11,6 +11,7 @@ import numpy as np
 from nmcompiler.backend import Backend, BackendBase, MapOptions, blame
 from nmcompiler.checker.limits import layer_limits, too_few_cores
 from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel
+from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.ir.cores import CoreGraph, Traffic
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
@@ -247,7 +248,10 @@ def _quantised(
 ) -> Quantised | DoesNotFit:
     context = Context(calibration=stand_ins(model), target=chip)
     try:
-        network = Quantise(options).run(model, context).graph
+        # On random samples the sums of an untrained network may leave float32; threads of the matrix product
+        # would mostly wait for each other.
+        with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
+            network = Quantise(options).run(model, context).graph
     except DoesNotFit as error:
         return error
     return Quantised(model, network, formats, options, {})

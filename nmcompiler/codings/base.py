@@ -36,7 +36,7 @@ from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
 from nmcompiler.target.model import Target
 
-__all__ = ["Coding", "IntArray", "StepFunction", "depths", "windowed_schedule"]
+__all__ = ["Coding", "IntArray", "StepFunction", "add_arrivals", "depths", "windowed_schedule"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 StepFunction: TypeAlias = Callable[..., Any]
@@ -120,6 +120,28 @@ class Coding:
     def decode(self, sent: IntArray, slot: Slot) -> IntArray:
         """Returns the integers that a train ``(steps, …)`` of sent values stands for."""
         raise NotImplementedError
+
+
+def add_arrivals(
+    arrivals: IntArray,
+    v: IntArray,
+    dendrite: IntArray,
+    current: IntArray,
+    tile: int,
+    active: int,
+    boundary: int,
+    minimum: int,
+    maximum: int,
+) -> int:
+    """Every arrival joins the membrane: ``integrate`` of the codes that need no other register."""
+    saturations = 0
+    for i in range(v.size):
+        x = v[i] + arrivals[i]
+        if x > maximum or x < minimum:
+            x = min(max(x, minimum), maximum)
+            saturations += 1
+        v[i] = x
+    return saturations
 
 
 def depths(network: Network) -> dict[str, int]:

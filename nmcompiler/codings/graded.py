@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmcompiler.codings.base import Coding, IntArray
+from nmcompiler.codings.base import Coding, IntArray, add_arrivals
 from nmcompiler.ir.schedule import Slot
 
 __all__ = ["Graded"]
@@ -29,6 +29,7 @@ class Graded(Coding):
     streams = True
     divides = True
     input_encodings = ("graded",)
+    integrate = staticmethod(add_arrivals)
 
     def steps(self, levels: int) -> int:
         """Returns 1."""
@@ -54,28 +55,6 @@ class Graded(Coding):
         """Returns the sum of what was sent."""
         value: IntArray = sent.sum(axis=0)
         return value
-
-    @staticmethod
-    def integrate(
-        arrivals: IntArray,
-        v: IntArray,
-        dendrite: IntArray,
-        current: IntArray,
-        tile: int,
-        active: int,
-        boundary: int,
-        minimum: int,
-        maximum: int,
-    ) -> int:
-        """Every arrival joins the membrane."""
-        saturations = 0
-        for i in range(v.size):
-            x = v[i] + arrivals[i]
-            if x > maximum or x < minimum:
-                x = min(max(x, minimum), maximum)
-                saturations += 1
-            v[i] = x
-        return saturations
 
     @staticmethod
     def fire(

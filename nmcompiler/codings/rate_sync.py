@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmcompiler.codings.base import Coding, IntArray
+from nmcompiler.codings.base import Coding, IntArray, add_arrivals
 from nmcompiler.ir.schedule import Slot
 
 __all__ = ["RateSync"]
@@ -26,6 +26,7 @@ class RateSync(Coding):
     exact = True
     windowed = True
     input_encodings = ("spikes",)
+    integrate = staticmethod(add_arrivals)
 
     def steps(self, levels: int) -> int:
         """Returns ``levels``."""
@@ -45,28 +46,6 @@ class RateSync(Coding):
         """Returns the sum of the spikes."""
         value: IntArray = sent.sum(axis=0)
         return value
-
-    @staticmethod
-    def integrate(
-        arrivals: IntArray,
-        v: IntArray,
-        dendrite: IntArray,
-        current: IntArray,
-        tile: int,
-        active: int,
-        boundary: int,
-        minimum: int,
-        maximum: int,
-    ) -> int:
-        """Every arrival joins the membrane."""
-        saturations = 0
-        for i in range(v.size):
-            x = v[i] + arrivals[i]
-            if x > maximum or x < minimum:
-                x = min(max(x, minimum), maximum)
-                saturations += 1
-            v[i] = x
-        return saturations
 
     @staticmethod
     def fire(

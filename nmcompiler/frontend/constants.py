@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,7 @@ from nmcompiler.frontend.values import LARGEST_SIZE, Refusal
 if TYPE_CHECKING:
     from nmcompiler.ir.kernels import Array
 
-__all__ = ["fold", "initialisers"]
+__all__ = ["fold", "inferred", "initialisers"]
 
 _MOST_WEIGHTS = 1 << 27  # of one tensor; the largest layer of VGG-19 has 2**26.6
 _SHAPE_SIZE = 64  # a constant of at most so many values may be a shape, axes or scales
@@ -93,9 +95,11 @@ def fold(
         [onnx.helper.make_value_info(n, unknown) for n in node.output if n],
     )
     try:
-        results = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=list(opsets))).run(
-            None, dict(feeds)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of means of nothing, for instance: NaN is said where it is read
+            results = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=list(opsets))).run(
+                None, dict(feeds)
+            )
     except Exception as error:  # whatever a reference implementation raises is a fault of this node
         raise Refusal(f"cannot be computed from constants: {error}") from error
     if not all(isinstance(r, np.ndarray | np.generic | int | float) for r in results):
@@ -107,22 +111,47 @@ def _check_result(
     node: onnx.NodeProto, feeds: Mapping[str, Array], opsets: Sequence[onnx.OperatorSetIdProto]
 ) -> None:
     """Refuses results too large to be weights before they are made: a shape in a file costs it nothing."""
+    for _, dims in inferred(node, feeds, opsets).values():
+        shape = [max(1, n) for n in dims]
+        if math.prod(shape) > _MOST_WEIGHTS:
+            raise Refusal(f"makes a constant of shape {shape}: at most {_MOST_WEIGHTS} values are allowed")
+
+
+def inferred(
+    node: onnx.NodeProto,
+    constants: Mapping[str, Array],
+    opsets: Sequence[onnx.OperatorSetIdProto],
+    others: Mapping[str, tuple[int, tuple[int, ...]]] = MappingProxyType({}),
+) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Returns the element types and shapes that ONNX's inference finds for the results of one node.
+
+    Args:
+        node: The node.
+        constants: Its constant operands by name.
+        opsets: The file's operator sets.
+        others: Element types and shapes of its other operands.
+
+    Returns:
+        By name; −1 for a length that is not known, and no entry for a result of which nothing is known.
+    """
+    kinds = {n: (onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for n, v in constants.items()}
     graph = onnx.helper.make_graph(
         [node],
-        "constants",
-        [
-            onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
-            for n, v in feeds.items()
-        ],
+        "node",
+        [onnx.helper.make_tensor_value_info(n, *kind) for n, kind in {**kinds, **others}.items()],
         [],
-        [numpy_helper.from_array(v, n) for n, v in feeds.items() if v.size <= _SHAPE_SIZE],
+        [numpy_helper.from_array(v, n) for n, v in constants.items() if v.size <= _SHAPE_SIZE],
     )
     model = onnx.helper.make_model(graph, opset_imports=list(opsets))
     try:
         values = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        return  # said better by whoever computes the node
-    for value in values:
-        shape = [max(1, int(d.dim_value)) for d in value.type.tensor_type.shape.dim]
-        if math.prod(shape) > _MOST_WEIGHTS:
-            raise Refusal(f"makes a constant of shape {shape}: at most {_MOST_WEIGHTS} values are allowed")
+        return {}  # said better by whoever computes the node
+    return {
+        v.name: (
+            v.type.tensor_type.elem_type,
+            tuple(int(d.dim_value) if d.HasField("dim_value") else -1 for d in v.type.tensor_type.shape.dim),
+        )
+        for v in values
+        if v.type.tensor_type.HasField("shape")
+    }

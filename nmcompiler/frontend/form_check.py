@@ -21,8 +21,7 @@ _CONSTANT_RESULTS = frozenset({"Shape"})
 def unmet_forms(data: bytes, name: str) -> tuple[str, ...]:
     """Returns a sentence for everything in an ONNX file that is not in the table of operators.
 
-    Nothing is compiled: an operator's form is a property of the file. Beside the forms of its operators, a
-    file must consist of tensors with elements.
+    Nothing is compiled: an operator's form is a property of the file.
 
     Args:
         data: The file.
@@ -32,12 +31,7 @@ def unmet_forms(data: bytes, name: str) -> tuple[str, ...]:
         source = parse(data, name)
     except InputFileError as error:
         return (str(error),)
-    empty = [o.name for o in source.model.graph.output if _is_empty(o)]
-    return (*(f"output '{o}' has no elements" for o in empty), *_of_nodes(source))
-
-
-def _is_empty(value: onnx.ValueInfoProto) -> bool:
-    return any(d.HasField("dim_value") and d.dim_value == 0 for d in value.type.tensor_type.shape.dim)
+    return tuple(_of_nodes(source))
 
 
 def _kind(source: Source, name: str) -> int:

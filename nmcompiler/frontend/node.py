@@ -106,12 +106,10 @@ class Node:
         """Whether an operand is given and constant."""
         return self.has(slot) and isinstance(self.operands[slot], np.ndarray | Counted)
 
-    def wire(self, slot: int = 0, *, empty: bool = False) -> Wire:
-        """Returns an operand that depends on the input, or refuses; ``empty`` allows one without elements."""
+    def wire(self, slot: int = 0) -> Wire:
+        """Returns an operand that depends on the input, or refuses."""
         value = self.operands[slot] if self.has(slot) else None
         if isinstance(value, Wire):
-            if not value.ids.size and not empty:
-                raise Refusal(f"operand {slot} has the shape {list(value.shape)}, and no elements")
             return value
         if isinstance(value, Hosted):
             raise Refusal(f"follows {value.ops[-1].op}, which runs on the host after the last layer")

@@ -8,8 +8,10 @@ import numpy as np
 
 from nmcompiler.errors import InputFileError
 from nmcompiler.frontend.builder import Builder, Term
+from nmcompiler.frontend.no_elements import is_empty
 from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import Hosted, Value, Wire
+from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import OutputPort
 
 __all__ = ["connect_outputs"]
@@ -26,19 +28,20 @@ def connect_outputs(
         model_name: Name for messages.
 
     Raises:
-        InputFileError: An output does not depend on the input.
+        InputFileError: An output has no elements, or does not depend on the input.
     """
     taken: set[str] = set()
     ports = []
     for name, value in values:
         wire = value.wire if isinstance(value, Hosted) else value
         node = Node(name, "Output", 0, {}, (), (), True, None, batched=builder.batched)
-        if isinstance(wire, np.ndarray) and not builder.batched and wire.size and wire.dtype.kind in "fiub":
+        if is_empty(wire):
+            raise InputFileError(f"{model_name}: output '{name}' has no elements")
+        if isinstance(wire, np.ndarray) and not builder.batched and wire.dtype.kind in "fiub":
+            _check_finite(wire, name, model_name)
             wire = builder.constant(node, wire)
         if not isinstance(wire, Wire):
             raise InputFileError(f"{model_name}: output '{name}' does not depend on any input")
-        if not wire.ids.size:
-            raise InputFileError(f"{model_name}: output '{name}' has no elements")
         layer = _own_layer(builder, wire, taken)
         if layer is None:
             wire = builder.sum(node, [Term(wire)])
@@ -54,6 +57,15 @@ def connect_outputs(
             )
         )
     return tuple(ports)
+
+
+def _check_finite(constant: Array, name: str, model_name: str) -> None:
+    count = int(np.count_nonzero(~np.isfinite(constant)))
+    if count:
+        raise InputFileError(
+            f"{model_name}: output '{name}' does not depend on any input, and {count} of its "
+            f"{constant.size} values are not finite (NaN or infinity)"
+        )
 
 
 def _own_layer(builder: Builder, wire: Wire, taken: set[str]) -> int | None:

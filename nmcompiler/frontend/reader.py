@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import onnx
 from nmcompiler.errors import InputFileError, NmcError, RefusedNode, UnsupportedModel
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.constants import fold
+from nmcompiler.frontend.no_elements import known, results_without_elements
 from nmcompiler.frontend.node import INTEGERS, Node
 from nmcompiler.frontend.outputs import connect_outputs
 from nmcompiler.frontend.registry import find
@@ -20,9 +22,11 @@ from nmcompiler.frontend.side_files import with_side_files
 from nmcompiler.frontend.source import Source, parse
 from nmcompiler.frontend.values import Counted, Layout, MixesSamples, Refusal, Relayout, Unknown, Value
 from nmcompiler.ir.kernels import Array
-from nmcompiler.ir.layers import Model
+from nmcompiler.ir.layers import InputPort, Model
 
-__all__ = ["closing_tensors", "read_model", "read_model_bytes", "read_source"]
+__all__ = ["closing_tensors", "known_outputs", "read_model", "read_model_bytes", "read_source"]
+
+_T = TypeVar("_T")
 
 
 def read_model(path: Path) -> Model:
@@ -77,6 +81,25 @@ def read_model_bytes(data: bytes, name: str) -> Model:
         raise (error if closer else first) from None
 
 
+def known_outputs(data: bytes, name: str) -> dict[str, Array]:
+    """Returns the graph outputs that depend on no element of an input, such as those without elements.
+
+    A network has only those that a layer can stand for. Where the batch is free none is said to be known.
+
+    Args:
+        data: The file.
+        name: Its name, for messages.
+
+    Raises:
+        InputFileError: The bytes are no ONNX file, or its structure, shapes or weights are not sound.
+    """
+    source = parse(data, name)
+    if any(entry.whole is None for entry in source.inputs):
+        return {}
+    values = _settled(lambda pinned: _Walk(source, name, pinned, [], batched=False).values())
+    return {o: value for o in source.outputs if isinstance(value := values[o], np.ndarray)}
+
+
 def _named(model: Model, name: str) -> Model:
     return dataclasses.replace(model, name=Path(name).stem)
 
@@ -95,11 +118,20 @@ def _without_batch(source: Source, name: str, reason: str) -> Model:
 
 def _built(source: Source, name: str, mixing: list[str], *, batched: bool) -> Model:
     """Walks over the nodes until all layouts are settled; ``mixing`` gets the nodes that mix axis 0."""
+
+    def model(pinned: Mapping[str, Layout]) -> Model:
+        mixing.clear()
+        return _Walk(source, name, pinned, mixing, batched=batched).model()
+
+    return _settled(model)
+
+
+def _settled(walk: Callable[[Mapping[str, Layout]], _T]) -> _T:
+    """Returns the result of a walk with the layouts that earlier walks asked for."""
     pinned: dict[str, Layout] = {}
     while True:
-        mixing.clear()
         try:
-            return _Walk(source, name, pinned, mixing, batched=batched).model()
+            return walk(pinned)
         except Relayout as wish:
             pinned[wish.layer] = wish.layout
 
@@ -132,13 +164,7 @@ class _Walk:
 
     def model(self) -> Model:
         """Returns the whole model, its name still empty."""
-        inputs = []
-        for entry in self._source.inputs:
-            shape = entry.shape if self._batched else entry.whole or ()
-            self._values[entry.name], port = self._builder.input(entry.name, shape)
-            inputs.append(port)
-        for name, proto in self._source.nodes:
-            self._visit(name, proto)
+        inputs = self._walk()
         if self._refused:
             raise UnsupportedModel(self._refused, asked=self._name)
         self._check_work()
@@ -150,6 +176,22 @@ class _Walk:
         )
         graph = self._builder.pruned([port.node for port in outputs])
         return Model("", graph, tuple(inputs), outputs, self._builder.macs, self._warnings())
+
+    def values(self) -> Mapping[str, Value]:
+        """Returns the value of every tensor, those of refused nodes unknown."""
+        self._walk()
+        return self._values
+
+    def _walk(self) -> list[InputPort]:
+        """Sets the values of all tensors and returns the input ports."""
+        inputs = []
+        for entry in self._source.inputs:
+            shape = entry.shape if self._batched else entry.whole or ()
+            self._values[entry.name], port = self._builder.input(entry.name, shape)
+            inputs.append(port)
+        for name, proto in self._source.nodes:
+            self._visit(name, proto)
+        return inputs
 
     def _warnings(self) -> tuple[str, ...]:
         if not self._whole_numbers:
@@ -175,8 +217,14 @@ class _Walk:
         operands = tuple(self._values[n] if n else None for n in proto.input)
         constants = [v for v in operands if v is None or isinstance(v, np.ndarray | Counted)]
         domain = "" if proto.domain == "ai.onnx" else proto.domain
-        if len(constants) == len(operands) and domain == "" and not _has_subgraph(proto):
-            return self._folded(proto, constants)
+        kinds = self._operand_types(proto, operands)
+        if domain == "" and not _has_subgraph(proto):
+            if len(constants) == len(operands):
+                return self._folded(proto, constants)
+            opsets = self._source.model.opset_import
+            nothing = results_without_elements(proto, operands, kinds, opsets, batched=self._batched)
+            if nothing is not None:
+                return nothing
         operator = find(domain, proto.op_type, self._source.opset(domain))
         if any(isinstance(v, Unknown) for v in operands):
             return tuple(self._stand_in(output) for output in proto.output)
@@ -191,18 +239,23 @@ class _Walk:
             self._source.inputs[0].batch if self._batched else None,
             len(proto.output),
             self._batched,
-            self._operand_types(proto, operands),
+            kinds,
         )
         result = operator.handler(node, self._builder)
-        self._note_type(name, proto, node.operand_types)
-        return result if isinstance(result, tuple) else (result,)
+        self._note_type(name, proto, kinds)
+        results = result if isinstance(result, tuple) else (result,)
+        return tuple(
+            known(value, self._types.get(output, 0), batched=self._batched)
+            for output, value in zip(proto.output, results, strict=False)
+        )
 
     def _operand_types(self, proto: onnx.NodeProto, operands: tuple[Value | None, ...]) -> tuple[int, ...]:
+        tensors = (v.one if isinstance(v, Counted) else v for v in operands)
         return tuple(
             self._types.get(n, 0)
             if not isinstance(v, np.ndarray)
             else onnx.helper.np_dtype_to_tensor_dtype(v.dtype)
-            for n, v in zip(proto.input, operands, strict=True)
+            for n, v in zip(proto.input, tensors, strict=True)
         )
 
     def _note_type(self, name: str, proto: onnx.NodeProto, operand_types: tuple[int, ...]) -> None:

@@ -139,10 +139,15 @@ class Counted:
         if one.shape == two.shape and one.ndim == 1 and one.dtype.kind in "iu":
             fits = tuple(one[:1]) == (1,) and tuple(two[:1]) == (2,) and np.array_equal(one[1:], two[1:])
         else:
-            fits = one.shape[:1] == (1,) and two.shape == (2, *one.shape[1:]) and bool((two == one).all())
+            fits = one.shape[:1] == (1,) and two.shape == (2, *one.shape[1:]) and _all_equal(one, two)
         if not fits:
             raise MixesSamples("computes with the number of samples", "export the model for a batch of 1")
         return one
+
+
+def _all_equal(one: Array, two: Array) -> bool:
+    """Whether all entries are equal, those that are NaN too: whoever reads them says that they are."""
+    return bool(((two == one) | ((two != two) & (one != one))).all())
 
 
 @dataclass(frozen=True)

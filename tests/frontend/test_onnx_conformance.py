@@ -61,8 +61,8 @@ def test_no_case_of_another_form_passes(outcomes):
 def test_nearly_all_cases_of_known_operators_pass(outcomes):
     """By names alone fewer do: products of two signals and training, for instance, are other forms."""
     shares = {name: passed / count for name, (passed, count) in counted(outcomes).items()}
-    assert shares["operators in the table"] >= 0.92, shares
-    assert shares["forms in the table"] >= 0.98, shares
+    assert shares["operators in the table"] >= 0.95, shares
+    assert shares["forms in the table"] >= 0.99, shares
 
 
 @pytest.mark.long

@@ -31,7 +31,7 @@ def concat(node: Node, builder: Builder) -> Wire:
 def _part(node: Node, slot: int) -> tuple[Array, Array]:
     """Returns the ids of an operand and what is added to them: a constant is added to zeros."""
     if not node.is_constant(slot):
-        ids = node.wire(slot, empty=True).ids
+        ids = node.wire(slot).ids
         return ids, np.zeros(ids.shape)
     value = node.weights(slot)
     shape = (1, *value.shape[1:]) if node.batched else value.shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nmcompiler.frontend.builder import Builder, Term, check_size
@@ -44,16 +46,24 @@ def _pad(
         node.spare_batch(0, "pads the batch (axis 0)")
     check_size([n + max(b, 0) + max(e, 0) for n, (b, e) in zip(ids.shape, widths, strict=True)])
     cropped = ids[
-        tuple(slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(ids.shape, widths, strict=True))
+        tuple(slice(max(-b, 0), max(n - max(-e, 0), 0)) for n, (b, e) in zip(ids.shape, widths, strict=True))
     ]
     if not cropped.size:
-        raise Refusal(f"pads {list(amounts)} leave nothing of the shape {list(ids.shape)}")
+        return _nothing(ids, widths, list(amounts))
     widths = [(max(b, 0), max(e, 0)) for b, e in widths]
     padded = Wire(_padded(node, cropped, widths))
     if value == 0 or node.text("mode", "constant") != "constant":
         return padded
     border = np.pad(np.zeros(cropped.shape), widths, constant_values=value)
     return builder.sum(node, [Term(_copied(node, builder, padded))], shift=border)
+
+
+def _nothing(ids: Array, widths: list[tuple[int, int]], amounts: list[int]) -> Wire:
+    """Returns the result of a Pad that crops everything away along some axis, and adds nothing there."""
+    shape = tuple(n + b + e for n, (b, e) in zip(ids.shape, widths, strict=True))
+    if math.prod(shape) or min(shape) < 0:
+        raise Refusal(f"pads {amounts} leave nothing of the shape {list(ids.shape)}")
+    return Wire(np.zeros(shape, np.int64))
 
 
 def _copied(node: Node, builder: Builder, wire: Wire) -> Wire:

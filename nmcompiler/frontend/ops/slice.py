@@ -49,10 +49,7 @@ def _slice(
         if node.batched and axis == 0:
             _check_whole_batch(start, end, step, node.batch)
             continue
-        taken = _positions(start, end, step, ids.shape[axis])
-        if not taken:
-            raise Refusal(f"leaves nothing of axis {axis} ({start} to {end} of {ids.shape[axis]})")
-        ids = np.take(ids, taken, axis=axis)
+        ids = np.take(ids, np.array(_positions(start, end, step, ids.shape[axis]), np.int64), axis=axis)
     return Wire(ids)
 
 

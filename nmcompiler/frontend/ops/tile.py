@@ -17,11 +17,11 @@ from nmcompiler.frontend.values import Refusal, Wire, integers
 def tile(node: Node, builder: Builder) -> Wire:
     """Repeats each axis a constant number of times."""
     ids, repeats = node.wire(0).ids, integers(node.constant(1))
-    if len(repeats) != ids.ndim or min(repeats, default=1) < 1:
+    if len(repeats) != ids.ndim or min(repeats, default=1) < 0:
         raise Refusal(f"repeats {list(repeats)} do not fit a tensor of shape {list(ids.shape)}")
     if repeats and repeats[0] != 1:
         node.spare_batch(0, "repeats samples (axis 0)")
-    check_size((ids.size, math.prod(repeats)))
+    check_size((ids.size, math.prod(repeats) or 1))
     return Wire(np.tile(ids, repeats))
 
 
@@ -38,5 +38,5 @@ def expand(node: Node, builder: Builder) -> Wire:
         raise Refusal(f"cannot broadcast {list(ids.shape)} to {list(asked)}") from error
     if len(shape) != ids.ndim or shape[:1] != (1,):
         node.spare_batch(0, f"repeats samples: the shape is {list(asked)} for one of {list(ids.shape)}")
-    check_size(shape)
+    check_size([n or 1 for n in shape])
     return Wire(np.broadcast_to(ids, shape).copy())

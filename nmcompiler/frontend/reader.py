@@ -178,7 +178,7 @@ class _Walk:
         return Model("", graph, tuple(inputs), outputs, self._builder.macs, self._warnings())
 
     def values(self) -> Mapping[str, Value]:
-        """Returns the value of every tensor, those of refused nodes unknown."""
+        """Returns the value of every tensor, wires from nowhere and unknown ones behind refused nodes."""
         self._walk()
         return self._values
 

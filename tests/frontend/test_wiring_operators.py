@@ -220,6 +220,9 @@ CORNERS = {"coordinate_transformation_mode": "align_corners"}
 REFUSED = [
     ("Slice", [np.array([0]), np.array([1]), np.array([0])], {}, 17, "out of the batch"),
     ("Slice", [np.array([0]), np.array([3]), np.array([1]), np.array([0])], {}, 17, "step of 0"),
+    ("Pad", [np.array([0, -5, 0, 0, 0, 2, 0, 0])], {}, 17, "leave nothing"),
+    ("Pad", [np.array([0, 2, 0, 0, 0, -5, 0, 0])], {}, 17, "leave nothing"),
+    ("Pad", [np.array([0, 0, 0, 0, 0, -5, 0, 0])], {}, 17, "leave nothing"),
     ("Slice", [np.array([0, 1]), np.array([3])], {}, 17, "2 starts, 1 ends"),
     ("Gather", [np.array([0])], {"axis": 0}, 17, "out of the batch"),
     ("Gather", [np.array([4])], {"axis": 1}, 17, "do not lie in axis 1"),

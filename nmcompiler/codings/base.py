@@ -52,6 +52,7 @@ class Coding:
         windowed: Whether a window can be executed in one pass with multiplier q.
         streams: Whether samples can be run as the frames of one stream, in which neurons send only changes.
         divides: Whether firing divides by θ, which must then be at least 1.
+        registers: Registers of a neuron: its membrane, and the dendrite where the code has one.
         integrate: What a step does to the registers of a block; see the module's docstring.
         fire: What a block sends in a step of its firing; see the module's docstring.
         input_encodings: How inputs may enter, the preferred one first; each must also be in the target's.
@@ -63,6 +64,7 @@ class Coding:
     windowed: ClassVar[bool]
     streams: ClassVar[bool] = False
     divides: ClassVar[bool] = False
+    registers: ClassVar[int] = 1
     input_encodings: ClassVar[tuple[str, ...]]
     integrate: ClassVar[StepFunction]
     fire: ClassVar[StepFunction]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.target.model import RESOURCES, Limits
 
-__all__ = ["BlockFacts", "CoreUsage", "block_facts", "core_usage", "fan_out"]
+__all__ = ["BlockFacts", "CoreUsage", "block_facts", "core_usage", "fan_out", "own_weights"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -145,25 +145,34 @@ def fan_out(program: Program) -> tuple[Ints, Ints]:
     return reached[0], reached[1]
 
 
+def own_weights(program: Program) -> Ints:
+    """Returns the weights that each block takes of its core's synapse memory, ``(blocks,)`` int64.
+
+    Boxes of one population and the same channels share their kernels: only the first takes memory.
+    """
+    kind, core, population, c0, channels = (
+        program.column(k) for k in ("kind", "core", "population", "c0", "channels")
+    )
+    taken, kernels = program.column("weight_n").copy(), set()
+    for b in np.flatnonzero(kind != BlockKind.INPUT):
+        key = (core[b], population[b], c0[b], channels[b])
+        if kind[b] == BlockKind.SHARED_CONV and key in kernels:
+            taken[b] = 0
+        kernels.add(key)
+    return taken
+
+
 def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
     """Counts what the program uses of each core."""
     facts = facts or block_facts(program)
     target, cores = program.target, program.arrays["cores"]
-    core, population, c0, channels, n = (
-        program.column(k) for k in ("core", "population", "c0", "channels", "n")
-    )
+    core, n = program.column("core"), program.column("n")
     placed = core >= 0
     used = {name: np.zeros(len(cores), np.int64) for name in RESOURCES}
     np.add.at(used["neurons"], core[placed], n[placed])
     used["state_bits"] = used["neurons"] * target.membrane_bits
     np.maximum.at(used["fan_in"], core[placed], facts.fan_in[placed])
-    kernels = set()
-    for b in np.flatnonzero(placed):
-        key = (core[b], population[b], c0[b], channels[b])
-        if program.column("kind")[b] == BlockKind.SHARED_CONV and key in kernels:
-            continue  # two boxes of one population and the same channels share their kernel
-        kernels.add(key)
-        used["synapse_bits"][core[b]] += facts.stored_weights[b] * target.weight_bits
+    np.add.at(used["synapse_bits"], core[placed], own_weights(program)[placed] * target.weight_bits)
     for c in range(len(cores)):
         used["thresholds"][c] = len(_thresholds(program, np.flatnonzero(core == c)))
     _count_axons(program, used)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nmcompiler.codings import Coding, coding
-from nmcompiler.codings.rate import Rate
 from nmcompiler.errors import UsageError
 from nmcompiler.registry import targets
 from nmcompiler.target import Target
@@ -109,8 +108,7 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
             raise UsageError(f"{option} {value} is out of range", allowed=f"1 to {most} in '{code}'")
     output_levels = _output_levels(options.output_levels, code, chip, timesteps, most)
     settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
-    if isinstance(chosen, Rate):
-        chosen = Rate(settle or 0)
+    chosen = chosen if settle is None else chosen.settled(settle)
     return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
 
 

@@ -69,6 +69,13 @@ class Coding:
     integrate: ClassVar[StepFunction]
     fire: ClassVar[StepFunction]
 
+    def settled(self, steps: int) -> Coding:
+        """Returns the code in which hidden populations integrate for ``steps`` steps before they may fire.
+
+        Codes with windows are returned as they are: their windows wait for all that arrives.
+        """
+        return self
+
     def steps(self, levels: int) -> int:
         """Returns the number of steps in which a population of ``levels`` fires."""
         raise NotImplementedError

@@ -44,6 +44,10 @@ class Rate(Coding):
         """Takes how many steps a hidden population integrates before it may fire."""
         self.settle = settle
 
+    def settled(self, steps: int) -> Rate:
+        """Returns the code with ``settle`` = steps."""
+        return Rate(steps)
+
     def steps(self, levels: int) -> int:
         """Returns ``levels``, which is T in this code."""
         return levels

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nmcompiler.codings import CODINGS, Coding
 from nmcompiler.codings.rate import Rate
 from nmcompiler.evaluate.rate import waiting
 from nmcompiler.target.model import BiasFormat, ThresholdFormat
@@ -72,3 +73,11 @@ def test_a_readout_starts_at_zero() -> None:
 @pytest.mark.parametrize("settle", [0, 3])
 def test_the_name_does_not_depend_on_settling(settle: int) -> None:
     assert Rate(settle).schedule(random_network(0, levels=2), timesteps=2).coding == "rate"
+
+
+@pytest.mark.parametrize("code", CODINGS.values(), ids=lambda code: code.name)
+def test_only_a_code_without_windows_is_settled(code: Coding) -> None:
+    network = random_network(3, levels=4)
+    plain, settled = (c.schedule(network, timesteps=4) for c in (code.settled(0), code.settled(3)))
+    assert (plain == settled) == code.windowed
+    assert code.windowed or settled == Rate(3).schedule(network, timesteps=4)

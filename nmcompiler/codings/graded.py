@@ -51,11 +51,6 @@ class Graded(Coding):
         sent: IntArray = np.where(first, q[None], 0)
         return sent
 
-    def decode(self, sent: IntArray, slot: Slot) -> IntArray:
-        """Returns the sum of what was sent."""
-        value: IntArray = sent.sum(axis=0)
-        return value
-
     @staticmethod
     def fire(
         v: IntArray,

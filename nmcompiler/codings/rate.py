@@ -114,11 +114,6 @@ class Rate(Coding):
         sent: IntArray = np.diff(reached, axis=0) * np.sign(q)[None]
         return sent
 
-    def decode(self, sent: IntArray, slot: Slot) -> IntArray:
-        """Returns the sum of the spikes."""
-        value: IntArray = sent.sum(axis=0)
-        return value
-
     @staticmethod
     def integrate(
         arrivals: IntArray,

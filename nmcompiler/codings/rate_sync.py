@@ -42,11 +42,6 @@ class RateSync(Coding):
         sent: IntArray = np.where(j < np.abs(q)[None], np.sign(q)[None], 0)
         return sent
 
-    def decode(self, sent: IntArray, slot: Slot) -> IntArray:
-        """Returns the sum of the spikes."""
-        value: IntArray = sent.sum(axis=0)
-        return value
-
     @staticmethod
     def fire(
         v: IntArray,

@@ -41,6 +41,7 @@ class Graph(Generic[N, E]):
 
     def __init__(self) -> None:
         self._graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+        self._connected = 0  # the key of the next edge: networkx loses the order of in-edges in copies
 
     @property
     def nx(self) -> nx.MultiDiGraph[str]:
@@ -74,7 +75,8 @@ class Graph(Generic[N, E]):
         for name in (source, target):
             if name not in self._graph:
                 raise KeyError(name)
-        self._graph.add_edge(source, target, payload=payload)
+        self._graph.add_edge(source, target, key=self._connected, payload=payload)
+        self._connected += 1
 
     def disconnect(self, target: str) -> None:
         """Removes all in-edges of a node."""
@@ -94,8 +96,13 @@ class Graph(Generic[N, E]):
         return (self.node(name) for name in self.names())
 
     def in_edges(self, name: str) -> tuple[Edge[E], ...]:
-        """Returns the edges that end at a node, in the order of adding."""
-        return tuple(Edge(s, t, d["payload"]) for s, t, d in self._graph.in_edges(name, data=True))
+        """Returns the edges that end at a node in the order of adding, those of one source together."""
+        edges = sorted(self._graph.in_edges(name, keys=True, data=True), key=lambda edge: edge[2])
+        first: dict[str, int] = {}
+        for source, _, key, _ in edges:
+            first.setdefault(source, key)
+        edges.sort(key=lambda edge: first[edge[0]])
+        return tuple(Edge(s, t, d["payload"]) for s, t, _, d in edges)
 
     def out_edges(self, name: str) -> tuple[Edge[E], ...]:
         """Returns the edges that start at a node."""
@@ -117,4 +124,5 @@ class Graph(Generic[N, E]):
         """Returns a graph with the same payloads that can be changed on its own."""
         other: Graph[N, E] = Graph()
         other._graph = self._graph.copy()
+        other._connected = self._connected
         return other

@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nmcompiler.ir.graph import Graph
 
@@ -64,3 +66,33 @@ def test_disconnect_removes_the_in_edges_of_a_node_only():
     graph.disconnect("out")
     assert graph.in_edges("out") == ()
     assert len(graph.out_edges("in")) == 2
+
+
+NAMES = st.sampled_from("abcde")
+
+
+@given(
+    nodes=st.permutations("abcde"),
+    edges=st.lists(st.tuples(NAMES, NAMES).filter(lambda ends: ends[0] < ends[1])),
+    cut=NAMES,
+)
+def test_the_order_of_edges_is_that_of_adding_also_in_a_copy(nodes, edges, cut):
+    graph = Graph()
+    for name in nodes:
+        graph.add(Node(name))
+    for k, (source, target) in enumerate(edges):
+        graph.connect(source, target, k)
+    for made in (graph, graph.copy(), graph.copy().copy()):
+        assert made.names() == graph.names()
+        for name in nodes:
+            mine = [(k, source) for k, (source, target) in enumerate(edges) if target == name]
+            sources = dict.fromkeys(source for _, source in mine)
+            wanted = [k for first in sources for k, source in mine if source == first]
+            assert made.predecessors(name) == tuple(sources)
+            assert [e.payload for e in made.in_edges(name)] == wanted
+            assert made.out_edges(name) == graph.out_edges(name)
+    other = graph.copy()
+    other.disconnect(cut)
+    other.connect("a", "e", "late")
+    assert "late" in [e.payload for e in other.in_edges("e")]
+    assert len(graph.edges()) == len(edges)

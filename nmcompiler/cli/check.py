@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nmcompiler.cli.options import FILE, input_shape_option, json_option
+from nmcompiler.cli.options import COUNT, FILE, input_shape_option, json_option
 from nmcompiler.cli.output import progress, say, say_json, warn
 
 __all__ = ["command"]
@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.option("--target", metavar="CHIP|FILE.toml", help="Only this chip.  [all chips]")
 @click.option(
     "--chips",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     help="Most chips that may be used.  [as many as needed]",
 )

@@ -14,8 +14,12 @@ from nmcompiler.cli.options import (
     FILE,
     LEVELS,
     OUTPUT,
+    batch_option,
+    calibration_option,
+    data_option,
     input_shape_option,
     json_option,
+    limit_option,
     threads_option,
 )
 from nmcompiler.cli.output import check_output, json_text, progress, say, say_json, warn, whole_file
@@ -68,16 +72,8 @@ option. For example:
       --target loihi1 loihi2 --levels 7 15 --timesteps 8 16""",
 )
 @click.argument("model", type=FILE, metavar="MODEL.onnx")
-@click.option(
-    "--calibration",
-    required=True,
-    type=FILE,
-    metavar="DATA",
-    help="Samples that set the scales: .npz with x, or .npy; labels are never read.",
-)
-@click.option(
-    "--input", "data", required=True, type=FILE, metavar="DATA", help="Samples: .npz with x and, if known, y."
-)
+@calibration_option
+@data_option
 @click.option(
     "--target", "targets", multiple=True, metavar="CHIP|FILE.toml…|all", help="Chips to compare.  [all]"
 )
@@ -89,11 +85,9 @@ option. For example:
 @click.option(
     "--weight-bits", type=COUNT, multiple=True, metavar="B…", help="Bits of a weight.  [the chip's]"
 )
-@click.option("--limit", type=COUNT, metavar="N", help="Only the first N samples.")
+@limit_option
 @threads_option
-@click.option(
-    "--batch", type=COUNT, default=250, show_default=True, metavar="N", help="Samples simulated at a time."
-)
+@batch_option
 @input_shape_option
 @click.option(
     "-o",

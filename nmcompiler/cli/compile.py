@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nmcompiler.cli.options import (
-    COUNT,
     FILE,
-    LEVELS,
     OUTPUT,
-    SEED,
-    Whole,
+    calibration_option,
     coding_option,
-    input_shape_option,
+    compile_options,
     json_option,
 )
 from nmcompiler.cli.output import check_output, progress, say, say_json, warn, whole_file
@@ -26,15 +23,6 @@ if TYPE_CHECKING:
     from nmcompiler.compiler import Compilation
 
 __all__ = ["command"]
-
-
-def _chips(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
-    """Reads ``N`` or ``auto``, which is None."""
-    if value == "auto":
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"'{value}' is neither 'auto' nor a whole number of 1 or more")
-    return int(value)
 
 
 @click.command(
@@ -50,58 +38,11 @@ For example:
     "--target", required=True, metavar="CHIP|FILE.toml", help="A chip (see nmc targets) or its file."
 )
 @coding_option
-@click.option(
-    "--calibration",
-    required=True,
-    type=FILE,
-    metavar="DATA",
-    help="Samples that set the scales: .npz with x, or .npy; labels are never read.",
-)
+@calibration_option
 @click.option(
     "-o", "--output", type=OUTPUT, metavar="OUT.nmc", help="The program.  [MODEL.nmc in this folder]"
 )
-@click.option(
-    "--levels",
-    type=LEVELS,
-    metavar="L",
-    help="Values that a neuron can have beside 0, in all codes but rate.  [15]",
-)
-@click.option(
-    "--weight-bits", type=COUNT, metavar="B", help="Bits of a weight, the sign included.  [the chip's]"
-)
-@click.option(
-    "--timesteps", type=COUNT, metavar="T", help="Steps in which a neuron counts its spikes, in rate.  [16]"
-)
-@click.option(
-    "--settle",
-    type=Whole(0),
-    metavar="K",
-    help="Steps that a layer integrates before it may fire, in rate.  [0; T/4 where spikes have no sign]",
-)
-@click.option(
-    "--input-levels",
-    type=LEVELS,
-    metavar="N",
-    help="Values that an input can have beside 0.  [255; T where rate takes spikes]",
-)
-@click.option(
-    "--input-encoding",
-    type=click.Choice(["spikes", "current", "graded", "host"]),
-    help="How samples enter the chip.  [the first that code and chip know]",
-)
-@click.option(
-    "--output-levels",
-    type=LEVELS,
-    metavar="N",
-    help="Read outputs from spikes, as values from -N to N.  "
-    "[from membranes; 255, T in rate, where the chip reads none]",
-)
-@input_shape_option
-@click.option(
-    "--chips", default="auto", show_default=True, callback=_chips, metavar="N|auto", help="Chips at most."
-)
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of the placement.")
-@click.option("--backend", metavar="NAME", help="The backend, where several know the target.")
+@compile_options
 @click.option("--verify", is_flag=True, help="Also execute every pass against the one before (slow).")
 @click.option(
     "--no-source",

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nmcompiler.cli import compile as compile_command
-from nmcompiler.cli.options import COUNT, FILE, json_option, threads_option
+from nmcompiler.cli.options import (
+    COUNT,
+    FILE,
+    coding_option,
+    compile_options,
+    data_option,
+    json_option,
+    threads_option,
+)
 from nmcompiler.cli.output import progress, say, say_json
 from nmcompiler.errors import UsageError
 
@@ -20,28 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_SHARED = (
-    "coding",
-    "levels",
-    "weight_bits",
-    "timesteps",
-    "settle",
-    "input_levels",
-    "input_encoding",
-    "output_levels",
-    "input_shapes",
-    "chips",
-    "seed",
-    "backend",
-)
-"""Options of ``compile`` that mean the same here."""
-
 
 @click.command("debug", short_help="Find the layer that loses most, why, and what helps.")
 @click.argument("subject", type=FILE, metavar="MODEL.onnx|PROGRAM.nmc")
-@click.option(
-    "--input", "data", required=True, type=FILE, metavar="DATA", help="Samples: .npz with x and, if known, y."
-)
+@data_option
 @click.option(
     "--calibration",
     type=FILE,
@@ -52,6 +41,8 @@ _SHARED = (
 @click.option(
     "--limit", type=COUNT, default=256, show_default=True, metavar="N", help="Only the first N samples."
 )
+@coding_option
+@compile_options
 @threads_option
 @json_option
 def command(
@@ -89,9 +80,6 @@ def command(
 
         say(debug_text(facts))
     return int(facts["verdict"]["kind"] == "program")
-
-
-command.params[-2:-2] = [p for p in compile_command.command.params if p.name in _SHARED]
 
 
 def _compiled(

@@ -20,9 +20,14 @@ __all__ = [
     "OUTPUT",
     "SEED",
     "Whole",
+    "batch_option",
+    "calibration_option",
     "coding_option",
+    "compile_options",
+    "data_option",
     "input_shape_option",
     "json_option",
+    "limit_option",
     "threads_option",
 ]
 
@@ -65,6 +70,46 @@ def json_option(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
+def data_option(command: _Command) -> _Command:
+    """Adds ``--input``, the samples to run."""
+    return click.option(
+        "--input",
+        "data",
+        required=True,
+        type=FILE,
+        metavar="DATA",
+        help="Samples: .npz with x and, if known, y.",
+    )(command)
+
+
+def calibration_option(command: _Command) -> _Command:
+    """Adds ``--calibration``, without which nothing is compiled."""
+    return click.option(
+        "--calibration",
+        required=True,
+        type=FILE,
+        metavar="DATA",
+        help="Samples that set the scales: .npz with x, or .npy; labels are never read.",
+    )(command)
+
+
+def limit_option(command: _Command) -> _Command:
+    """Adds ``--limit``."""
+    return click.option("--limit", type=COUNT, metavar="N", help="Only the first N samples.")(command)
+
+
+def batch_option(command: _Command) -> _Command:
+    """Adds ``--batch``."""
+    return click.option(
+        "--batch",
+        type=COUNT,
+        default=250,
+        show_default=True,
+        metavar="N",
+        help="Samples simulated at a time.",
+    )(command)
+
+
 def coding_option(command: _Command) -> _Command:
     """Adds ``--coding``."""
     return click.option(
@@ -104,3 +149,78 @@ def _shapes(
 def threads_option(command: _Command) -> _Command:
     """Adds ``--threads``."""
     return click.option("--threads", type=COUNT, metavar="N", help="Threads.  [the cores available]")(command)
+
+
+def _chips(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """Reads ``N`` or ``auto``, which is None."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"'{value}' is neither 'auto' nor a whole number of 1 or more")
+    return int(value)
+
+
+_COMPILE = (
+    click.option(
+        "--levels",
+        type=LEVELS,
+        metavar="L",
+        help="Values that a neuron can have beside 0, in all codes but rate.  [15]",
+    ),
+    click.option(
+        "--weight-bits",
+        type=COUNT,
+        metavar="B",
+        help="Bits of a weight, the sign included.  [the chip's]",
+    ),
+    click.option(
+        "--timesteps",
+        type=COUNT,
+        metavar="T",
+        help="Steps in which a neuron counts its spikes, in rate.  [16]",
+    ),
+    click.option(
+        "--settle",
+        type=Whole(0),
+        metavar="K",
+        help="Steps that a layer integrates before it may fire, in rate.  [0; T/4 where spikes have no sign]",
+    ),
+    click.option(
+        "--input-levels",
+        type=LEVELS,
+        metavar="N",
+        help="Values that an input can have beside 0.  [255; T where rate takes spikes]",
+    ),
+    click.option(
+        "--input-encoding",
+        type=click.Choice(["spikes", "current", "graded", "host"]),
+        help="How samples enter the chip.  [the first that code and chip know]",
+    ),
+    click.option(
+        "--output-levels",
+        type=LEVELS,
+        metavar="N",
+        help="Read outputs from spikes, as values from -N to N.  "
+        "[from membranes; 255, T in rate, where the chip reads none]",
+    ),
+    input_shape_option,
+    click.option(
+        "--chips",
+        default="auto",
+        show_default=True,
+        callback=_chips,
+        metavar="N|auto",
+        help="Chips at most.",
+    ),
+    click.option(
+        "--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of the placement."
+    ),
+    click.option("--backend", metavar="NAME", help="The backend, where several know the target."),
+)
+
+
+def compile_options(command: _Command) -> _Command:
+    """Adds the options of a compilation from ``--levels`` to ``--backend``: fields of ``CompileOptions``."""
+    for option in reversed(_COMPILE):  # the one applied last stands first in the help
+        command = option(command)
+    return command

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from nmcompiler.cli.options import COUNT, FILE, OUTPUT, SEED, json_option, threads_option
+from nmcompiler.cli.options import (
+    FILE,
+    OUTPUT,
+    SEED,
+    batch_option,
+    data_option,
+    json_option,
+    limit_option,
+    threads_option,
+)
 from nmcompiler.cli.output import check_output, progress, say, say_json, warn, whole_file
 from nmcompiler.errors import UsageError
 
@@ -18,14 +27,10 @@ __all__ = ["available_cores", "command", "verdict", "write_outputs"]
 
 @click.command("run", short_help="Run a program on the simulated chip.")
 @click.argument("program", type=FILE, metavar="PROGRAM.nmc")
-@click.option(
-    "--input", "data", required=True, type=FILE, metavar="DATA", help="Samples: .npz with x and, if known, y."
-)
-@click.option("--limit", type=COUNT, metavar="N", help="Only the first N samples.")
+@data_option
+@limit_option
 @threads_option
-@click.option(
-    "--batch", type=COUNT, default=250, show_default=True, metavar="N", help="Samples simulated at a time."
-)
+@batch_option
 @click.option("--steps", is_flag=True, help="Step by step for all samples, where windows would do.")
 @click.option("--stream", is_flag=True, help="Samples are frames of one stream: neurons send only changes.")
 @click.option("--ladder", is_flag=True, help="Also compare each layer with floating point, on 64 samples.")

@@ -12,7 +12,16 @@ from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.values import LARGEST_SIZE, Refusal
 from nmcompiler.ir.kernels import Array
 
-__all__ = ["WindowAxis", "entries", "pad_ends", "whole_window", "window", "window_axes"]
+__all__ = [
+    "WindowAxis",
+    "channel_bias",
+    "entries",
+    "kernel_size",
+    "pad_ends",
+    "whole_window",
+    "window",
+    "window_axes",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,24 @@ class WindowAxis:
         start = np.arange(self.out)[:, None] * self.stride - self.padding
         taps: Array = start + np.arange(self.size) * self.dilation
         return taps
+
+
+def kernel_size(node: Node, weight: Array) -> tuple[int, ...]:
+    """Returns the taps of a convolution's weight ``(·, ·, *taps)``, which ``kernel_shape`` may repeat."""
+    size = node.integers("kernel_shape")
+    if size is not None and size != weight.shape[2:]:
+        raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
+    return weight.shape[2:]
+
+
+def channel_bias(node: Node, channels: int) -> Array | None:
+    """Returns the bias of a convolution, operand 2, ``(channels,)`` float64."""
+    if not node.has(2):
+        return None
+    bias: Array = node.weights(2).astype(np.float64).ravel()
+    if len(bias) != channels:
+        raise Refusal(f"bias of {len(bias)} values for {channels} channels")
+    return bias
 
 
 def window(node: Node, shape: tuple[int, ...], size: Sequence[int]) -> Window:

@@ -186,6 +186,13 @@ def _reads(length: int, kernel: Conv, axis: int) -> Array:
     return positions
 
 
+def _shared_channels(outer: Conv, inner: Conv) -> tuple[int, int]:
+    """Returns the first channel that ``inner`` makes and ``outer`` reads, and one past the last."""
+    first = max(inner.target_channel, outer.source_channel)
+    last = min(inner.target_channel + inner.target_channels, outer.source_channel + outer.source_channels)
+    return first, last
+
+
 def _into_pick(outer: Conv, inner: Conv, source: Shape, middle: Shape, target: Shape) -> Kernel | None:
     """A convolution that reads a pick reads the pick's source with wider strides."""
     if not is_pick(inner):
@@ -197,8 +204,7 @@ def _into_pick(outer: Conv, inner: Conv, source: Shape, middle: Shape, target: S
         if np.any((reached >= 0) & (reached < source[axis])):
             return None
     ci, per_group = outer.weight.shape[2], outer.target_channels // outer.groups
-    first = max(inner.target_channel, outer.source_channel)
-    last = min(inner.target_channel + inner.target_channels, outer.source_channel + outer.source_channels)
+    first, last = _shared_channels(outer, inner)
     if first >= last:
         return _nothing(outer)
     factor = inner.weight.reshape(-1)[first - inner.target_channel : last - inner.target_channel]
@@ -233,8 +239,7 @@ def _pick_of(outer: Conv, inner: Conv, source: Shape, middle: Shape, target: Sha
         if np.any((read < 0) | (read >= middle[axis])):
             return None
     ci, per_group = inner.weight.shape[2], inner.target_channels // inner.groups
-    first = max(inner.target_channel, outer.source_channel)
-    last = min(inner.target_channel + inner.target_channels, outer.source_channel + outer.source_channels)
+    first, last = _shared_channels(outer, inner)
     if first >= last:
         return _nothing(outer)
     a, b = first - inner.target_channel, last - inner.target_channel

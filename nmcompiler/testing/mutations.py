@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -175,22 +176,15 @@ def _is_mute(program: Program, route: Array) -> bool:
     return not any(_contribution(program, core, axon0 + j) for j in range(n))
 
 
-def _route_dropped(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
+def _route_sent(times: int, kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
+    """A route stands ``times`` times in the table instead of once."""
     split = _split(program, rng)
     if split is None:
         return None
     rest, route = split
-    changed = _with_routes(program, rest)
-    return Mutation(kind, f"route {route.tolist()} dropped", changed, _is_mute(program, route))
-
-
-def _route_doubled(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
-    split = _split(program, rng)
-    if split is None:
-        return None
-    rest, route = split
-    changed = _with_routes(program, rest, route, route)
-    return Mutation(kind, f"route {route.tolist()} doubled", changed, _is_mute(program, route))
+    changed = _with_routes(program, rest, *(route,) * times)
+    what = kind.removeprefix("route ")
+    return Mutation(kind, f"route {route.tolist()} {what}", changed, _is_mute(program, route))
 
 
 def _route_redirected(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
@@ -326,8 +320,8 @@ MUTATIONS: Mapping[str, Callable[[str, Program, np.random.Generator], Mutation |
     {
         "weight ±1": _weight_step,
         "weight zeroed": _weight_zeroed,
-        "route dropped": _route_dropped,
-        "route doubled": _route_doubled,
+        "route dropped": partial(_route_sent, 0),
+        "route doubled": partial(_route_sent, 2),
         "route redirected": _route_redirected,
         "parameters swapped": _parameters_swapped,
         "targets swapped": _targets_swapped,

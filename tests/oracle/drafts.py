@@ -189,6 +189,18 @@ def narrow(coding: str, steps: int, weights: list[int], v0: list[int]) -> Draft:
     )
 
 
+def merging(coding: str, steps: int, weights: list[int], v0: int) -> Draft:
+    """Two inputs with L = 3 into one read-out with a membrane of 6 bits."""
+    draft = narrow(coding, steps, weights, [v0])
+    draft.blocks[0] = source(2, levels=3, steps=steps)
+    draft.blocks[1] |= {"gid0": 2, "n": 1, "channels": 1}
+    draft.runs, draft.segments = [(0, 2, 0, 0, 0, 1, 0)], [(0, 0, 1)]
+    draft.routes = [(0, 2, 0, 0, 1)]
+    draft.inputs = [port_in([2], encoding="graded" if coding == "graded" else "spikes")]
+    draft.outputs[0] |= {"shape": [1], "order": [0]}
+    return draft
+
+
 def two_speeds(coding: str) -> Draft:
     """Two inputs (L = 3), two populations of one window, A (L = 5) and B (L = 2), and a read-out of all.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from . import oracle
-from .drafts import narrow, port_in, signed_ties, source, two_speeds, write
+from .drafts import merging, narrow, signed_ties, two_speeds, write
 
 
 def test_one_event_carries_the_value(tmp_path: Path) -> None:
@@ -31,14 +31,7 @@ def test_one_event_carries_the_value(tmp_path: Path) -> None:
 
 
 def test_what_arrives_in_one_step_adds_up_before_it_saturates(tmp_path: Path) -> None:
-    draft = narrow("graded", 1, [20, -15], [5])
-    draft.blocks[0] = source(2, levels=3, steps=1)
-    draft.blocks[1] |= {"gid0": 2, "n": 1, "channels": 1}
-    draft.runs, draft.segments = [(0, 2, 0, 0, 0, 1, 0)], [(0, 0, 1)]
-    draft.routes = [(0, 2, 0, 0, 1)]
-    draft.inputs = [port_in([2], encoding="graded")]
-    draft.outputs[0] |= {"shape": [1], "order": [0]}
-    result = draft.run(tmp_path, [[3, 3], [3, 2], [0, 3]])
+    result = merging("graded", 1, [20, -15], 5).run(tmp_path, [[3, 3], [3, 2], [0, 3]])
     # 5 + 60 − 45 = 20; 5 + 60 − 30 = 35 → 31; 5 − 45 = −40 → −32.
     assert result.results[0].tolist() == [[20], [31], [-32]]
     assert [c.saturations for c in result.per_sample] == [0, 1, 1]

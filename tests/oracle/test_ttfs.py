@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .drafts import narrow, port_in, signed_ties, source, two_speeds
+from .drafts import merging, narrow, signed_ties, two_speeds
 
 
 def test_every_spike_comes_in_its_step_and_counts_until_its_window_ends(tmp_path: Path) -> None:
@@ -77,13 +77,7 @@ def test_slope_and_membrane_of_six_bits_saturate_apart_and_once_a_step(tmp_path:
 
 
 def test_what_arrives_in_one_step_adds_up_before_it_saturates(tmp_path: Path) -> None:
-    draft = narrow("ttfs", 3, [40, -35], [0])
-    draft.blocks[0] = source(2, levels=3, steps=3)
-    draft.blocks[1] |= {"gid0": 2, "n": 1, "channels": 1}
-    draft.runs, draft.segments = [(0, 2, 0, 0, 0, 1, 0)], [(0, 0, 1)]
-    draft.routes = [(0, 2, 0, 0, 1)]
-    draft.inputs, draft.outputs[0] = [port_in([2])], draft.outputs[0] | {"shape": [1], "order": [0]}
-    result = draft.run(tmp_path, [[3, 3], [3, 2]])
+    result = merging("ttfs", 3, [40, -35], 0).run(tmp_path, [[3, 3], [3, 2]])
     # Together: u = 5; v = 5, 10, 15. Apart: u = 40 → 31, 31 − 35 = −4 in the next step; v = 31, 27, 23.
     assert result.results[0].tolist() == [[15], [23]]
     assert [c.saturations for c in result.per_sample] == [0, 1]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from nmcompiler.frontend.builder import Builder
 from nmcompiler.frontend.forms import FIRST_SIGNAL
 from nmcompiler.frontend.images import image_by_image
@@ -13,7 +11,7 @@ from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import Refusal, Wire
 from nmcompiler.frontend.volumes import volume_convolution
-from nmcompiler.frontend.windows import window, window_axes
+from nmcompiler.frontend.windows import channel_bias, kernel_size, window, window_axes
 from nmcompiler.frontend.wiring import spatial, unspatial
 
 
@@ -30,17 +28,12 @@ def conv(node: Node, builder: Builder) -> Wire:
         )
     if weight.shape[0] % groups:
         raise Refusal(f"{weight.shape[0]} output channels do not divide into {groups} groups")
-    size = node.integers("kernel_shape")
-    if size is not None and size != weight.shape[2:]:
-        raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
-    bias = node.weights(2).astype(np.float64).ravel() if node.has(2) else None
-    if bias is not None and len(bias) != len(weight):
-        raise Refusal(f"bias of {len(bias)} values for {len(weight)} channels")
+    size, bias = kernel_size(node, weight), channel_bias(node, len(weight))
     if weight.ndim == 5:
-        axes = window_axes(node, wire.shape, weight.shape[2:])
+        axes = window_axes(node, wire.shape, size)
         builder.macs += math.prod(a.out for a in axes) * weight.size
         return Wire(volume_convolution(node, builder, wire.ids, weight, groups, axes, bias))
-    geometry = window(node, wire.shape, weight.shape[2:])
+    geometry = window(node, wire.shape, size)
     kernel = weight.reshape(*weight.shape[:2], *geometry.size).transpose(2, 3, 1, 0)
     builder.macs += geometry.out[0] * geometry.out[1] * weight.size
     made = builder.convolution(node, spatial(wire.ids), kernel, groups, geometry, bias)

@@ -12,7 +12,7 @@ from nmcompiler.frontend.node import Node
 from nmcompiler.frontend.registry import operator
 from nmcompiler.frontend.values import ZERO, Refusal, Wire
 from nmcompiler.frontend.volumes import volume_convolution
-from nmcompiler.frontend.windows import WindowAxis, entries
+from nmcompiler.frontend.windows import WindowAxis, channel_bias, entries, kernel_size
 from nmcompiler.frontend.wiring import spatial, unspatial
 from nmcompiler.ir.kernels import Array
 
@@ -29,14 +29,9 @@ def conv_transpose(node: Node, builder: Builder) -> Wire:
         raise Refusal(
             f"weight of shape {list(weight.shape)} in {groups} group(s) does not fit {list(wire.shape)}"
         )
-    size = node.integers("kernel_shape")
-    if size is not None and size != weight.shape[2:]:
-        raise Refusal(f"kernel_shape {list(size)} contradicts the weight's {list(weight.shape[2:])}")
-    axes, strides = _geometry(node, wire.shape[2:], weight.shape[2:])
+    axes, strides = _geometry(node, wire.shape[2:], kernel_size(node, weight))
     outputs = weight.shape[1] * groups
-    bias = node.weights(2).astype(np.float64).ravel() if node.has(2) else None
-    if bias is not None and len(bias) != outputs:
-        raise Refusal(f"bias of {len(bias)} values for {outputs} channels")
+    bias = channel_bias(node, outputs)
     check_size((*(a.out for a in axes), outputs))
     builder.macs += wire.ids.size // channels * weight.size
     apart, turned = _apart(wire.ids, strides), _turned(weight, groups)

@@ -7,9 +7,11 @@ used, so that ``import nmcompiler`` costs nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as in ``typing``, whose import would cost something
 if TYPE_CHECKING:
+    from typing import Any
+
     from nmcompiler.backend import Backend, BackendBase, MapOptions, Obstacle
     from nmcompiler.compiler import Compilation, compile_model, run_program
     from nmcompiler.errors import (

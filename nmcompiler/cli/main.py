@@ -1,67 +1,21 @@
-"""The command ``nmc``: finds the subcommand, and turns every error into one line and an exit code."""
+"""The entry of ``nmc``: runs a subcommand, and turns every error into one line and an exit code.
+
+Imports of other modules stand inside the guard, so that Ctrl-C gets its one line from the first moment on.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-import traceback
-from collections.abc import Sequence
 
-import click
+TYPE_CHECKING = False  # as in ``typing``, which takes a while to import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-from nmcompiler.cli import backends, check, compare, compile, debug, demo, inspect, run, targets
-from nmcompiler.cli.output import complain
-from nmcompiler.errors import NmcError, UsageError, nearest
+    import click
 
-__all__ = ["main", "nmc"]
-
-
-class _Commands(click.Group):
-    """Subcommands; an unknown one is answered with the nearest names."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            raise UsageError(f"there is no command '{args[0]}'", hint=nearest(args[0], self.commands))
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of a user's work, not of the alphabet
-
-
-@click.group(
-    cls=_Commands,
-    commands=[
-        demo.command,
-        check.command,
-        compile.command,
-        inspect.command,
-        run.command,
-        compare.command,
-        debug.command,
-        targets.command,
-        backends.command,
-    ],
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    invoke_without_command=True,
-    # click keeps the lines of a paragraph apart where it begins with a backspace character.
-    epilog="""\b
-Start with:
-  nmc demo                see all of it on a network that is shipped
-  nmc check MODEL.onnx    what compiles, and which chips can hold it
-  nmc COMMAND --help      the options of a command""",
-)
-@click.version_option(package_name="nmcompiler", message="nmcompiler %(version)s")
-@click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error; may stand anywhere."
-)
-@click.pass_context
-def nmc(context: click.Context) -> None:
-    """Compile a trained ONNX network to a neuromorphic chip, prove the placed program, and run it."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,7 +43,11 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
         return 141
     except (Exception, KeyboardInterrupt) as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
+        from nmcompiler.cli.output import complain
+
         code, sentence = _explain(error)
         complain(sentence)
         return code
@@ -97,6 +55,10 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     """Runs a command; the value that it returns is the exit code."""
+    import click
+
+    from nmcompiler.cli.commands import nmc
+
     try:
         with nmc.make_context("nmc", arguments) as context:
             code = nmc.invoke(context)
@@ -108,6 +70,10 @@ def _invoke(arguments: list[str]) -> int:
 
 def _explain(error: BaseException) -> tuple[int, str]:
     """Returns the exit code of an error and the sentence for it."""
+    import click
+
+    from nmcompiler.errors import NmcError
+
     if isinstance(error, NmcError):
         return error.exit_code, str(error)
     if isinstance(error, click.ClickException):
@@ -125,6 +91,10 @@ def _explain(error: BaseException) -> tuple[int, str]:
 
 def _usage(error: click.ClickException) -> str:
     """Returns click's sentence in the form of ours: the command, what is wrong, what to try."""
+    import click
+
+    from nmcompiler.errors import nearest
+
     text = error.format_message().strip().rstrip(".")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None

@@ -46,6 +46,23 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("module", ["click", "nmcompiler.cli.commands", "nmcompiler.errors", "numpy"])
+def test_an_interrupt_while_modules_are_imported_is_one_line(module: str) -> None:
+    script = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            sys.meta_path.remove(self)\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from nmcompiler.cli.main import main\n"
+        "main(['targets'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
 def test_the_package_is_a_module_that_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "nmcompiler", "--help"], capture_output=True, text=True, check=False

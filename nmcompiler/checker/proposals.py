@@ -13,7 +13,13 @@ from nmcompiler.codings import coding
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.ir.kernels import Kernel
 from nmcompiler.ir.layers import Model
-from nmcompiler.plan import DEFAULT_INPUT_LEVELS, DEFAULT_LEVELS, DEFAULT_TIMESTEPS, CompileOptions
+from nmcompiler.plan import (
+    DEFAULT_INPUT_LEVELS,
+    DEFAULT_LEVELS,
+    DEFAULT_OUTPUT_LEVELS,
+    DEFAULT_TIMESTEPS,
+    CompileOptions,
+)
 from nmcompiler.target import Target
 
 __all__ = ["Chip", "Proposal", "proposals"]
@@ -91,7 +97,9 @@ def proposals(
         return tuple(others)
     case = _Case(trials, *chip, first, options, trials.simplified(chip[1]).model)
     found = (
-        p for tried in (_chips, _weight_bits, _levels, _layers, _largest_layer) for p in tried(case, attempts)
+        p
+        for tried in (_chips, _weight_bits, _levels, _output_levels, _layers, _largest_layer)
+        for p in tried(case, attempts)
     )
     return (*others, *islice(found, max(0, _ENOUGH - len(others))))
 
@@ -141,6 +149,19 @@ def _levels(case: _Case, attempts: int) -> Iterator[Proposal]:
             DEFAULT_TIMESTEPS - 1,
             attempts,
             lambda n: case.fits(replace(case.options, timesteps=n)),
+        )
+
+
+def _output_levels(case: _Case, attempts: int) -> Iterator[Proposal]:
+    """Events may have too few bits for what outputs send, where a chip reads outputs from spikes."""
+    kept_out = any(b.resource is None for b in case.outcome.broken)
+    if kept_out and case.chip.readout[0] == "spikes" and coding(case.outcome.coding).windowed:
+        yield from _option(
+            "--output-levels",
+            1,
+            DEFAULT_OUTPUT_LEVELS - 1,
+            attempts + 4,
+            lambda n: case.fits(replace(case.options, output_levels=n)),
         )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "spread"]
 
-_LISTS = ("--target", "--coding", "--levels", "--timesteps", "--weight-bits")
+_LISTS = ("--target", "--coding", "--levels", "--timesteps", "--weight-bits", "--output-levels")
 _NEVER = ("NotVerified", "BackendFault")  # refusals that are no property of the network
 _INTERRUPTED = 130
 
@@ -85,6 +85,13 @@ option. For example:
 @click.option(
     "--weight-bits", type=COUNT, multiple=True, metavar="B…", help="Bits of a weight.  [the chip's]"
 )
+@click.option(
+    "--output-levels",
+    type=LEVELS,
+    multiple=True,
+    metavar="N…",
+    help="Levels of outputs, where chip and code can read them from spikes.  [as in nmc compile]",
+)
 @limit_option
 @threads_option
 @batch_option
@@ -107,6 +114,7 @@ def command(
     levels: tuple[int, ...],
     timesteps: tuple[int, ...],
     weight_bits: tuple[int, ...],
+    output_levels: tuple[int, ...],
     output: Path | None,
     as_json: bool,
     **reading: Any,
@@ -128,7 +136,10 @@ def command(
             warn(fault)
     defaults = Sizes()
     sizes = Sizes(
-        levels or defaults.levels, timesteps or defaults.timesteps, weight_bits or defaults.weight_bits
+        levels or defaults.levels,
+        timesteps or defaults.timesteps,
+        weight_bits or defaults.weight_bits,
+        output_levels or defaults.output_levels,
     )
     planned = cases(targets or ("all",), codes or ("all",), sizes)
     journal = Journal(journal_path)

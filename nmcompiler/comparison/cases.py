@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 from nmcompiler.codings import coding
@@ -25,11 +26,14 @@ class Sizes:
         levels: Values of L, for codes with windows.
         timesteps: Values of T, for codes without.
         weight_bits: Bits of a weight; None is the chip's own format.
+        output_levels: Values of L of the outputs, for codes with windows on chips that can read outputs from
+            spikes; None reads them as ``nmc compile`` does.
     """
 
     levels: Sequence[int] = (DEFAULT_LEVELS,)
     timesteps: Sequence[int] = (DEFAULT_TIMESTEPS,)
     weight_bits: Sequence[int | None] = (None,)
+    output_levels: Sequence[int | None] = (None,)
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,11 @@ class Case:
 
     @property
     def size(self) -> str:
-        """``L=15`` or ``T=16``, followed by ``B=4`` where the bits of a weight were asked for."""
+        """``L=15`` or ``T=16``, then ``B=4`` for weight bits and ``O=31`` for output levels where asked."""
         options = self.options
         size = f"T={options.timesteps}" if options.levels is None else f"L={options.levels}"
-        return size if options.weight_bits is None else f"{size} B={options.weight_bits}"
+        further = (("B", options.weight_bits), ("O", options.output_levels))
+        return " ".join([size, *(f"{letter}={n}" for letter, n in further if n is not None)])
 
     def identity(self) -> Mapping[str, Any]:
         """Returns everything that makes this case differ from another, as JSON can hold it."""
@@ -113,10 +118,11 @@ def _of_chip(
     every = [c for name in codes for c in (chip.codings if name == ALL else (name,))]
     for name in dict.fromkeys(every):
         windowed = coding(name).windowed
-        for size in dict.fromkeys(sizes.levels if windowed else sizes.timesteps):
-            for bits in dict.fromkeys(sizes.weight_bits):
-                levels, timesteps = (size, None) if windowed else (None, size)
-                chosen = replace(
-                    options, backend=backend, weight_bits=bits, levels=levels, timesteps=timesteps
-                )
-                yield Case(chip, name, chosen)
+        chosen = sizes.levels if windowed else sizes.timesteps
+        outputs = sizes.output_levels if windowed and "spikes" in chip.readout else (None,)
+        for size, bits, output in product(*map(dict.fromkeys, (chosen, sizes.weight_bits, outputs))):
+            levels, timesteps = (size, None) if windowed else (None, size)
+            sized = replace(
+                options, levels=levels, timesteps=timesteps, weight_bits=bits, output_levels=output
+            )
+            yield Case(chip, name, replace(sized, backend=backend))

@@ -22,7 +22,16 @@ from nmcompiler.ir.progress import Progress, silent
 
 __all__ = ["Subject", "comparison_facts", "measured", "read_subject"]
 
-_COMPILED = ("cores", "chips", "neurons", "synapses", "windows", "input_levels", "input_encoding")
+_COMPILED = (
+    "cores",
+    "chips",
+    "neurons",
+    "synapses",
+    "windows",
+    "input_levels",
+    "input_encoding",
+    "output_levels",
+)
 _RUN = (
     "accuracy",
     "agreement",

@@ -12,7 +12,7 @@ import pytest
 from nmcompiler.checker import check_model
 from nmcompiler.checker.trials import Trials
 from nmcompiler.compiler import compile_model
-from nmcompiler.errors import DoesNotFit
+from nmcompiler.errors import DoesNotFit, NmcError
 from nmcompiler.frontend import read_model_bytes
 from nmcompiler.mapping.mapper import map_network
 from nmcompiler.plan import CompileOptions
@@ -222,6 +222,18 @@ def test_fewer_levels_are_proposed_where_registers_are_too_small_and_they_compil
     for change in found:
         option, value = change.removeprefix("--").replace("-", "_").split()
         assert compiled(data, chip, inputs=400, **{option: int(value)}).facts["static_check"]["ok"]
+
+
+def test_fewer_output_levels_are_proposed_where_events_are_too_narrow_for_outputs_and_they_compile(check):
+    chip = tiny_target(codings=("graded",), readout=("spikes",), graded_payload_bits=8)
+    data = two_layers()
+    row = only(check(data, chip))
+    assert [b for b in row["obstacles"] if "sends values of 9 bits" in b] == row["obstacles"]
+    assert changes(row)["--output-levels"]["change"] == "--output-levels 127"
+    assert compiled(data, chip, "graded", output_levels=127).facts["output_levels"] == 127
+    with pytest.raises(NmcError, match="values of 9 bits"):
+        compiled(data, chip, "graded", output_levels=128)
+    assert only(check(data, replace(chip, readout=("membrane", "spikes"))))["ok"]
 
 
 def test_more_chips_are_proposed_where_fewer_were_allowed(check):

@@ -104,6 +104,27 @@ def test_a_row_that_cannot_run_says_why_and_the_others_run(
     assert "\x1b" not in answer.out + answer.err
 
 
+def test_output_levels_are_asked_of_the_rows_that_can_have_them(
+    nmc: Any, model: Path, calibration: Path, labelled: Path
+) -> None:
+    text, both = nmc("targets", CHIP, "--toml").out, 'readout = ["membrane", "spikes"]'
+    assert both in text
+    for name, readout in (("reads-spikes", both), ("reads-membranes", 'readout = ["membrane"]')):
+        Path(f"{name}.toml").write_text(text.replace(CHIP, name, 1).replace(both, readout))
+    given = ("--target", "reads-spikes.toml", "reads-membranes.toml", "--coding", "graded", "rate")
+    sizes = ("--output-levels", 7, 31, "--limit", 4, "--json")
+    facts = json.loads(nmc(*arguments(model, calibration, labelled, *given, *sizes)).out)
+    jsonschema.validate(facts, load_schema("compare"))
+    assert [(r["target"], r["size"], r["output_levels"]) for r in facts["rows"]] == [
+        ("reads-spikes", "L=15 O=7", 7),
+        ("reads-spikes", "L=15 O=31", 31),
+        ("reads-spikes", "T=16", None),
+        ("reads-membranes", "L=15", None),
+        ("reads-membranes", "T=16", None),
+    ]
+    assert [r["exact"] for r in facts["rows"]] == [True, True, None, True, None]
+
+
 def test_where_nothing_runs_the_answer_is_no(
     nmc: Any, model: Path, calibration: Path, labelled: Path
 ) -> None:

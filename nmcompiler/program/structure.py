@@ -86,7 +86,7 @@ def _blocks(program: Program) -> Iterator[str]:
         "has another number of neurons than its box": sides.astype(np.float64).prod(axis=0) == b["n"],
         "has a negative place": (b["y0"] >= 0) & (b["x0"] >= 0) & (b["c0"] >= 0),
         "does not continue the numbers of the neurons": b["gid0"] == np.cumsum(b["n"]) - b["n"],
-        "has a wrong number of levels": (b["levels"] >= 0) & (b["levels"] < 2**31),
+        "has a wrong number of levels": (b["levels"] >= host) & (b["levels"] < 2**31),
         "has a wrong sign": (b["signed"] >= 0) & (b["signed"] <= 2),
         "has a negative window": b["window"] >= 0,
         "fires outside the sample": (b["fire_start"] >= 0)

@@ -193,6 +193,7 @@ def load(program: Program) -> Loaded:
     np.add.at(fanout, start, lengths)
     np.add.at(fanout, start + links[:, 3], -lengths)
     theta, v0, current = (_per_neuron(program, name) for name in ("theta", "v0", "current"))
+    _check_encodings(code, program, blocks)
     _check_range(code, blocks, theta)
     return Loaded(
         program=program,
@@ -209,6 +210,16 @@ def load(program: Program) -> Loaded:
         current=current,
         fanout=np.cumsum(fanout)[:-1],
     )
+
+
+def _check_encodings(code: Coding, program: Program, blocks: tuple[Block, ...]) -> None:
+    """Checks that inputs enter in a way that the code knows, and as spikes only where these are units."""
+    for port in program.inputs:
+        known = port.encoding in code.input_encodings
+        require(known, f"input '{port.name}' enters as '{port.encoding}', and its coding is '{code.name}'")
+        fed = next(b for b in blocks if b.population == port.population)
+        unit = code.windowed or port.encoding != "spikes" or fed.levels <= fed.slot.steps
+        require(unit, f"input '{port.name}' has {fed.levels} levels for spikes in {fed.slot.steps} steps")
 
 
 def _check_range(code: Coding, blocks: tuple[Block, ...], theta: Int64Array) -> None:

@@ -40,6 +40,7 @@ class Draft:
     fires_when: str = "ge"
     membrane_bits: int = 24
     version: int = 1
+    events: dict[str, Any] = field(default_factory=lambda: {"signed_spikes": True, "graded_payload_bits": 16})
 
     def run(self, path: Path, x: list[Any], stream: bool = False) -> oracle.OracleResult:
         """Write, read and run it on samples of its first port."""
@@ -128,7 +129,7 @@ def manifest(draft: Draft, data: dict[str, bytes]) -> dict[str, Any]:
         "total_steps": draft.total_steps,
         "inputs": [{k: v for k, v in port.items() if k not in tables} for port in draft.inputs],
         "outputs": [{k: v for k, v in port.items() if k != "order"} for port in draft.outputs],
-        "target": {"name": "toy", "mesh": {"rows": 2, "columns": 2}},
+        "target": {"name": "toy", "mesh": {"rows": 2, "columns": 2}, **draft.events},
         "report": {},
     }
 

@@ -117,7 +117,8 @@ def _total(program: OracleProgram, per_sample: list[Counters]) -> Counters:
 
 def _run_samples(program: OracleProgram, samples: list[dict[str, Array]], stream: bool) -> list[State]:
     """The state after every sample."""
-    require(not stream or program.coding == "graded", f"{program.coding} runs no stream of frames")
+    if stream:
+        _check_stream(program)
     state = start(program)
     after: list[State] = []
     for sample in samples:
@@ -125,6 +126,13 @@ def _run_samples(program: OracleProgram, samples: list[dict[str, Array]], stream
         _run_sample(state, sample)
         after.append(state)
     return after
+
+
+def _check_stream(program: OracleProgram) -> None:
+    require(program.coding == "graded", f"{program.coding} runs no stream of frames")
+    for block in program.blocks:
+        change = 2 * block.levels if block.may_be_negative else block.levels
+        require(change <= program.largest_change, f"no event of the target carries a change of {change}")
 
 
 def _run_sample(state: State, inputs: dict[str, Array]) -> None:

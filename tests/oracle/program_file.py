@@ -16,7 +16,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = "nmcompiler.program"
 VERSION = 1
-CODINGS = ("phase", "rate-sync", "ttfs", "graded", "rate")
+# coding → how its inputs may enter.
+CODINGS = {
+    "phase": ("spikes",),
+    "rate-sync": ("spikes",),
+    "ttfs": ("spikes",),
+    "graded": ("graded",),
+    "rate": ("spikes", "current"),
+}
 
 # name → (dtype, shape), None standing for any length.
 TABLES: dict[str, tuple[str, tuple[int | None, ...]]] = {
@@ -69,6 +76,7 @@ class OracleProgram:
     window_starts: frozenset[int]
     total_steps: int
     mesh_columns: int | None
+    largest_change: int  # that an event can carry; 0 where none carries a sign or a value
     cores: list[list[int]]
     blocks: list[Block]
     runs: list[list[int]]
@@ -108,7 +116,9 @@ def read(path: str | Path) -> OracleProgram:
     mesh_columns = mesh.get("columns")
     bits = manifest["membrane_bits"]
     _check_blocks(blocks)
-    _check_thresholds(manifest["coding"], blocks, tables["theta"])
+    require(min(tables["theta"], default=1) >= 1, "a threshold is below 1")
+    for port in inputs:
+        _check_encoding(manifest["coding"], port, blocks)
     return OracleProgram(
         coding=manifest["coding"],
         above=1 if manifest["fires_when"] == "gt" else 0,
@@ -117,6 +127,7 @@ def read(path: str | Path) -> OracleProgram:
         window_starts=frozenset(manifest["window_starts"]),
         total_steps=manifest["total_steps"],
         mesh_columns=mesh_columns,
+        largest_change=_largest_change(manifest["target"]),
         cores=tables["cores"],
         blocks=blocks,
         runs=tables["runs"],
@@ -131,6 +142,11 @@ def read(path: str | Path) -> OracleProgram:
         outputs=outputs,
         wiring=wire(tables, blocks, mesh_columns),
     )
+
+
+def _largest_change(target: dict[str, Any]) -> int:
+    bits = target.get("graded_payload_bits") or 0
+    return int(2 ** (bits - 1)) - 1 if bits > 0 and target.get("signed_spikes") else 0
 
 
 def _needed(name: str) -> bool:
@@ -193,13 +209,12 @@ def _check_blocks(blocks: list[Block]) -> None:
         require(block.gid0 == gid, f"gid0 is {block.gid0} where {gid} neurons stand before it")
         require(block.n == block.height * block.width * block.channels, "a block's n differs from its box")
         require(block.shift >= 0, "a block has a negative shift")
+        require(block.levels >= 1 or not block.is_input, "an input has no levels")
         gid += block.n
 
 
-def _check_thresholds(coding: str, blocks: list[Block], theta: list[int]) -> None:
-    """`graded` divides by θ."""
-    if coding == "graded":
-        for block in blocks:
-            used = theta[block.param0 : block.param0 + block.param_n]
-            silent = block.is_input or block.is_readout
-            require(silent or min(used) >= 1, "a graded block that fires has a threshold below 1")
+def _check_encoding(coding: str, port: InputPort, blocks: list[Block]) -> None:
+    require(port.encoding in CODINGS[coding], f"input {port.name} enters as {port.encoding} in {coding}")
+    for block in blocks:
+        if coding == "rate" and port.encoding == "spikes" and block.population == port.population:
+            require(block.levels <= block.steps, f"input {port.name} has more levels than steps")

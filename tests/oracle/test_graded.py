@@ -37,12 +37,11 @@ def test_what_arrives_in_one_step_adds_up_before_it_saturates(tmp_path: Path) ->
     assert [c.saturations for c in result.per_sample] == [0, 1, 1]
 
 
-def test_a_threshold_below_one_is_refused_where_a_block_fires(tmp_path: Path) -> None:
+@pytest.mark.parametrize("neuron", [1, 3])  # 3 is the read-out
+def test_a_threshold_below_one_is_refused(tmp_path: Path, neuron: int) -> None:
     draft = two_speeds("graded")
-    draft.theta[3] = 0  # of the read-out
-    assert draft.run(tmp_path, [[3, 1]]).results[0].tolist() == [[16]]
-    draft.theta[1] = 0
-    with pytest.raises(ValueError, match="threshold below 1"):
+    draft.theta[neuron] = 0
+    with pytest.raises(ValueError, match="threshold is below 1"):
         draft.run(tmp_path, [[3, 1]])
 
 
@@ -104,6 +103,31 @@ def test_an_event_that_is_late_for_its_frame_is_lost(tmp_path: Path) -> None:
     result = draft.run(tmp_path, [[3], [3], [1]], stream=True)
     assert result.results[0].tolist() == [[0, 0], [0, 0], [0, 0]]
     assert result.counters.spikes_per_block == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("levels", "bits", "signed", "fits"),
+    [
+        (5, 4, True, True),
+        (5, 3, True, False),
+        (3, 3, True, True),
+        (3, 3, False, False),
+        (3, None, True, False),
+    ],
+)
+def test_a_stream_needs_events_that_carry_every_change(
+    tmp_path: Path, levels: int, bits: int | None, signed: bool, fits: bool
+) -> None:
+    """The largest change of an input counts as that of any other block."""
+    draft = narrow("graded", 1, [2], [0])
+    draft.blocks[0]["levels"] = levels
+    draft.events = {"signed_spikes": signed} | ({} if bits is None else {"graded_payload_bits": bits})
+    assert draft.run(tmp_path, [[3], [0]]).results[0].tolist() == [[6], [0]]
+    if fits:
+        assert draft.run(tmp_path, [[3], [0]], stream=True).results[0].tolist() == [[6], [0]]
+    else:
+        with pytest.raises(ValueError, match=f"carries a change of {levels}"):
+            draft.run(tmp_path, [[3], [0]], stream=True)
 
 
 @pytest.mark.parametrize("coding", ["phase", "rate-sync", "ttfs"])

@@ -399,3 +399,46 @@ def test_the_command_line_prints_outputs_and_counters(tmp_path: Path) -> None:
     assert printed["counters"] == {
         "spikes": 9, "spikes_per_block": [5, 4, 0], "synops": 14, "hops": 0, "saturations": 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("coding", "steps", "counted"),
+    [
+        ("phase", 2, 1),  # the digit 2 as 1; the digit 1 arrives in the step after the read-out
+        ("rate-sync", 3, 2),  # the third spike arrives in the step after the read-out
+        ("ttfs", 3, 2),  # one step less
+        ("graded", 1, 0),
+    ],
+)
+def test_an_event_that_travels_two_steps_counts_as_what_arrives_in_its_step(
+    tmp_path: Path, coding: str, steps: int, counted: int
+) -> None:
+    draft = narrow(coding, steps, [1], [0])
+    assert draft.run(tmp_path, [[3]]).results[0].tolist() == [[3]]
+    draft.routes = [(0, 1, 0, 0, 2)]
+    assert draft.run(tmp_path, [[3]]).results[0].tolist() == [[counted]]
+
+
+@pytest.mark.parametrize(
+    ("coding", "encoding"), [("phase", "current"), ("ttfs", "graded"), ("graded", "spikes"), ("rate", "host")]
+)
+def test_an_input_that_enters_as_its_code_does_not_know_is_refused(
+    tmp_path: Path, coding: str, encoding: str
+) -> None:
+    draft = narrow(coding, 3, [1], [0])
+    draft.inputs = [port_in([1], encoding=encoding)]
+    with pytest.raises(ValueError, match=f"enters as {encoding}"):
+        draft.run(tmp_path, [[1]])
+
+
+def test_an_input_with_more_levels_than_steps_cannot_enter_as_spikes(tmp_path: Path) -> None:
+    draft = narrow("rate", 2, [1], [0])
+    with pytest.raises(ValueError, match="more levels than steps"):
+        draft.run(tmp_path, [[1]])
+
+
+def test_an_input_without_levels_is_refused(tmp_path: Path) -> None:
+    draft = narrow("phase", 2, [1], [0])
+    draft.blocks[0]["levels"] = 0
+    with pytest.raises(ValueError, match="an input has no levels"):
+        draft.run(tmp_path, [[1]])

@@ -30,6 +30,13 @@ def test_a_block_that_points_nowhere_is_described(column: str, value: int, messa
     assert message in found
 
 
+def test_an_input_without_levels_is_described() -> None:
+    program = random_program(2)
+    blocks = program.arrays["blocks"].copy()
+    blocks[0, BLOCK_COLUMNS.index("levels")] = 0
+    assert fault(program.with_arrays(blocks=blocks)) == "block 0 has a wrong number of levels"
+
+
 def test_runs_that_leave_their_block_are_described() -> None:
     program = random_program(2)
     runs = program.arrays["runs"].copy()

@@ -1,5 +1,7 @@
 """Routes resolved to links, static fan-out and hops, and damaged programs refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -140,3 +142,20 @@ def test_digits_beyond_the_integers_of_the_kernels_are_refused():
         load(with_column(made, 1, steps=70))
     with pytest.raises(InputFileError, match="threshold"):
         load(with_column(made, 1, steps=62))
+
+
+@pytest.mark.parametrize(
+    ("code", "encoding"),
+    [("phase", "current"), ("ttfs", "graded"), ("graded", "spikes"), ("rate", "graded"), ("rate", "host")],
+)
+def test_an_input_that_enters_as_its_code_does_not_know_is_refused(code, encoding):
+    made = program(code)
+    with pytest.raises(InputFileError, match=f"enters as '{encoding}', and its coding is '{code}'"):
+        load(replace(made, inputs=(replace(made.inputs[0], encoding=encoding),)))
+
+
+def test_an_input_with_more_levels_than_steps_cannot_enter_as_spikes():
+    made = with_column(program("rate"), 0, levels=4)
+    with pytest.raises(InputFileError, match="4 levels for spikes in 3 steps"):
+        load(made)
+    load(replace(made, inputs=(replace(made.inputs[0], encoding="current"),)))

@@ -20,6 +20,7 @@ from nmcompiler.frontend.data import Samples
 from nmcompiler.plan import CompileOptions, plan_of
 from nmcompiler.program.container import load, save
 from nmcompiler.report.schema import load_schema
+from nmcompiler.sim import Simulator, decode
 from nmcompiler.target import target_to_toml
 from nmcompiler.testing import random_network, tiny_target
 
@@ -460,3 +461,11 @@ def test_a_backend_that_raises_is_blamed_by_name(monkeypatch, call):
     with pytest.raises(BackendFault, match=sentence) as caught:
         compiled()
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("code", ["phase", "rate"])
+def test_the_outputs_of_a_run_are_those_that_the_simulator_decodes(code):
+    program = compiled(code=code).program
+    assert (program.fraction_bits(program.outputs[0].population) > 0) == (code == "rate")
+    (y,) = decode(program, Simulator(program).run(X).outputs)
+    assert np.array_equal(run_program(program, Samples(X, None)).outputs["y"], y)

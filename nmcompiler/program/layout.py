@@ -132,8 +132,8 @@ class ProgramInput:
 class ProgramOutput:
     """How the host turns what it reads from the chip into results.
 
-    ``y[j] = scale · (r[order[j]] − r[off[j]])``, r in the flat order of the read-out population: its
-    membranes, or the values that it sends where it has levels.
+    ``y[j] = scale · (r[order[j]] − r[off[j]])``, r in the flat order of the read-out population: the values
+    that it sends where it has levels, else its membranes over ``2**shift`` (``Program.fraction_bits``).
 
     Attributes:
         name: Name of the ONNX output.
@@ -154,7 +154,10 @@ class ProgramOutput:
     off: IntArray | None = None
 
     def read(self, results: IntArray) -> IntArray:
-        """Returns whole numbers ``(N, n)`` of the output from the results ``(N, size)`` of its population."""
+        """Returns whole numbers ``(N, n)`` of the output from the results ``(N, size)`` of its population.
+
+        They count ``scale / 2**Program.fraction_bits(population)`` each.
+        """
         read = results[:, self.order]
         return read if self.off is None else read - results[:, self.off]
 
@@ -210,6 +213,11 @@ class Program:
         """Largest value of the outputs; None where they are read from membranes."""
         read = np.isin(self.column("population"), [port.population for port in self.outputs])
         return int(self.column("levels")[read].max(initial=0)) or None
+
+    def fraction_bits(self, population: int) -> int:
+        """Returns the fractional bits of a population's results: the shift of membranes, 0 of values sent."""
+        first = int(np.argmax(self.column("population") == population))
+        return 0 if self.column("levels")[first] else int(self.column("shift")[first])
 
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """Returns one column of ``blocks``."""

@@ -186,6 +186,8 @@ def _ports(program: Program) -> Iterator[str]:
         levels = program.column("levels")[rows]
         if not rows.any() or (kind[rows] == BlockKind.INPUT).any() or (levels != levels[0]).any():
             yield f"output '{output.name}' reads no read-out"
+        elif len(np.unique(program.column("shift")[rows])) > 1:
+            yield f"output '{output.name}' reads blocks of different shifts"
         yield from _shape(output.name, output.shape, int(n[rows].sum()))
         for order in (output.order, output.off):
             if order is not None:

@@ -165,7 +165,7 @@ def _settled(
         return golden
     differs = np.zeros(len(next(iter(x.values()))), bool)
     for port, read in zip(program.outputs, result.outputs, strict=True):
-        found = port.read(read) / 2.0 ** _shift(program, port.population)
+        found = port.read(read) / 2.0 ** program.fraction_bits(port.population)
         differs |= (found != golden.outputs[port.name].reshape(len(found), -1)).any(axis=1)
     if not differs.any():
         return golden
@@ -189,15 +189,9 @@ def _decode(program: Program, batches: list[tuple[Array, ...]]) -> list[Array]:
     outputs = []
     for k, port in enumerate(program.outputs):
         raw = np.concatenate([b[k] for b in batches])
-        unit = port.scale / 2.0 ** _shift(program, port.population)
+        unit = port.scale / 2.0 ** program.fraction_bits(port.population)
         outputs.append((port.read(raw) * unit).reshape(-1, *port.shape))
     return outputs
-
-
-def _shift(program: Program, population: int) -> int:
-    """Returns the fractional bits of what is read: values that were sent have none."""
-    mine = int(np.argmax(program.column("population") == population))
-    return 0 if program.column("levels")[mine] else int(program.column("shift")[mine])
 
 
 def _facts(

@@ -90,13 +90,15 @@ def _input_block(program: Program, population: int) -> int:
 def decode(program: Program, outputs: Sequence[Int64Array]) -> tuple[npt.NDArray[np.float32], ...]:
     """Returns the results in the units of the network, ``(N, *shape)`` for each output port.
 
-    ``y = scale · (r[order] − r[off])``, computed in float64.
+    ``y = scale / 2**shift · (r[order] − r[off])``, computed in float64; the shift counts in membranes alone.
 
     Args:
         program: The program.
         outputs: ``RunResult.outputs``.
     """
     return tuple(
-        (port.scale * port.read(results)).astype(np.float32).reshape(len(results), *port.shape)
+        (port.scale / 2.0 ** program.fraction_bits(port.population) * port.read(results))
+        .astype(np.float32)
+        .reshape(len(results), *port.shape)
         for port, results in zip(program.outputs, outputs, strict=True)
     )

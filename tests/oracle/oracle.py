@@ -56,7 +56,8 @@ def run(program: OracleProgram, samples: dict[str, Array], stream: bool = False)
         raw = _stack([_flat(program, port.population, by_neuron) for by_neuron in held])
         results.append(raw)
         read = raw[:, port.order] if port.off is None else raw[:, port.order] - raw[:, port.off]
-        outputs.append((port.scale * read.astype(np.float64)).reshape(len(done), *port.shape))
+        unit = port.scale / 2 ** program.population(port.population)[0].shift if membrane else port.scale
+        outputs.append((unit * read.astype(np.float64)).reshape(len(done), *port.shape))
     values: dict[int, Array] = {}
     membranes: dict[int, Array] = {}
     for number in sorted({block.population for block in program.blocks}):

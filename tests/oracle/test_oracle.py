@@ -169,8 +169,9 @@ def convolution() -> Draft:
 def test_a_shared_run_moves_its_targets_and_cuts_them_at_the_border(tmp_path: Path) -> None:
     result = convolution().run(tmp_path, [[[1, 0, 2, 3]]])
     # Channel 0: x[o−1] + 2 x[o] + 3 x[o+1] = 2, 7, 4 + 9, 2 + 6.
-    # Channel 1: 10 x[o−1] + 20 x[o] − 30 x[o+1] = 20, 10 − 60, 40 − 90, 20 + 60. All times 2^shift = 2.
-    assert result.outputs[0].tolist() == [[[4, 14, 26, 16], [40, -100, -100, 160]]]
+    # Channel 1: 10 x[o−1] + 20 x[o] − 30 x[o+1] = 20, 10 − 60, 40 − 90, 20 + 60.
+    assert result.outputs[0].tolist() == [[[2, 7, 13, 8], [20, -50, -50, 80]]]
+    # All times 2^shift = 2.
     assert result.results[0].tolist() == [[4, 40, 14, -100, 26, -100, 16, 160]]
     # 1·4 + 2·6 + 3·4 synapses.
     assert (result.counters.spikes, result.counters.synops) == (6, 28)
@@ -210,6 +211,11 @@ def test_rate_with_current_input_and_bias_currents(tmp_path: Path) -> None:
     assert result.results[0].tolist() == [[5], [-1]]
     assert [c.spikes_per_block for c in result.per_sample] == [[4, 3, 0], [0, 1, 0]]
     assert [c.synops for c in result.per_sample] == [7, 1]
+    assert result.outputs[0].tolist() == [[5.0], [-1.0]]
+    draft.blocks[2]["shift"] = 2  # of the read-out: 3 spikes of 12, less 4; a unit of it is a quarter
+    shifted = draft.run(tmp_path, [[8], [0]])
+    assert shifted.results[0].tolist() == [[32], [8]]
+    assert shifted.outputs[0].tolist() == [[8.0], [2.0]]
 
 
 def rate_spikes(signed: int, above: int = 0) -> Draft:

@@ -37,6 +37,18 @@ def test_an_input_without_levels_is_described() -> None:
     assert fault(program.with_arrays(blocks=blocks)) == "block 0 has a wrong number of levels"
 
 
+def test_an_output_of_blocks_that_count_differently_is_described() -> None:
+    for program in map(random_program, range(20)):
+        rows = np.flatnonzero(program.column("population") == program.outputs[0].population)
+        if len(rows) > 1:
+            blocks = program.arrays["blocks"].copy()
+            blocks[rows[0], BLOCK_COLUMNS.index("shift")] += 1
+            found = fault(program.with_arrays(blocks=blocks))
+            assert found == f"output '{program.outputs[0].name}' reads blocks of different shifts"
+            return
+    raise AssertionError("no read-out has two blocks")
+
+
 def test_runs_that_leave_their_block_are_described() -> None:
     program = random_program(2)
     runs = program.arrays["runs"].copy()

@@ -120,7 +120,7 @@ def _check_code(chosen: Coding, chip: Target) -> None:
         raise UsageError(
             f"target '{chip.name}' cannot run the coding '{code}'",
             allowed=f"{', '.join(chip.codings)} on {chip.name}",
-            hint=f"targets that can: {', '.join(able) or 'none'}",
+            hint=f"targets that can: {', '.join(_installed(name, chip) for name in able) or 'none'}",
         )
     if chip.reset != "subtract":
         raise UsageError(
@@ -132,6 +132,11 @@ def _check_code(chosen: Coding, chip: Target) -> None:
             f"target '{chip.name}' has no events that carry values, which the coding '{code}' needs",
             allowed="graded_payload_bits in the target file, where the chip has such events",
         )
+
+
+def _installed(name: str, chip: Target) -> str:
+    """Returns the name of an installed chip, told apart from that of a file which has the same."""
+    return f"{name} (the installed one, not this file)" if name == chip.name else name
 
 
 def _levels_and_steps(options: CompileOptions, chosen: Coding) -> tuple[int, int | None]:

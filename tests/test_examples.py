@@ -1,4 +1,4 @@
-"""Every example runs; the one that needs torch at least parses its arguments where torch is there."""
+"""Every example runs; those that train at least parse their arguments where torch is there."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ ARGUMENTS = {
     "python_api.py": [],
     "real_networks.py": ["--help"],
     "results_table.py": ["--network", "depthwise", "--limit", "10"],
+    "train_digits.py": ["--help"],
     "train_fashion_mnist.py": ["--help"],
 }
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
 def test_an_example_runs(name):
-    if name == "train_fashion_mnist.py" and importlib.util.find_spec("torch") is None:
-        pytest.skip("needs the extra 'examples' (torch)")
+    needed = ("torch", "sklearn") if name.startswith("train_") else ()
+    if any(importlib.util.find_spec(package) is None for package in needed):
+        pytest.skip("needs the extra 'examples' (torch, scikit-learn)")
     command = [sys.executable, str(EXAMPLES / name), *ARGUMENTS[name]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

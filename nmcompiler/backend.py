@@ -20,7 +20,7 @@ from nmcompiler.passes.split_signed import SplitSigned
 from nmcompiler.program.assemble import assemble
 from nmcompiler.program.layout import Program
 from nmcompiler.sim import Simulator
-from nmcompiler.target import Target
+from nmcompiler.target import NetworkLimits, Target
 
 __all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "Progress", "blame"]
 
@@ -124,6 +124,37 @@ def _unread(population: Population, target: Target) -> Iterator[Obstacle]:
         yield Obstacle(population.name, f"is read from its {way}, and of the chip only {can} can be read")
 
 
+def _signed_image(population: Population, target: Target) -> Iterator[Obstacle]:
+    """Yields an obstacle where an image has too many channels for a chip's layers, its data having a sign."""
+    if target.layer_rules is None or population.role != "input" or population.shape[:2] == (1, 1):
+        return
+    channels, allowed = population.shape[2], target.layer_rules.first.channels
+    if allowed and channels not in allowed:
+        can = " or ".join(map(str, allowed))
+        yield Obstacle(
+            population.name,
+            f"has {channels} channels, its values being split by their sign, and the chip reads {can}",
+            "use data that are not negative",
+        )
+
+
+def _whole(network: Network, limits: NetworkLimits) -> Iterator[Obstacle]:
+    """Yields an obstacle where a network has more inputs, hidden neurons or outputs than the chip."""
+    roles: tuple[tuple[Role, str, int | None], ...] = (
+        ("input", "inputs", limits.inputs),
+        ("hidden", "hidden neurons", limits.hidden),
+        ("readout", "outputs", limits.outputs),
+    )
+    for role, noun, limit in roles:
+        found = [p for p in network.graph if p.role == role]
+        total = sum(p.size for p in found)
+        if limit is None or total <= limit:
+            continue
+        largest = max(found, key=lambda p: p.size)
+        rest = "" if len(found) == 1 else f" of {total:,} in all"
+        yield Obstacle(largest.name, f"has {largest.size:,}{rest} {noun}, and the chip has {limit:,}")
+
+
 class BackendBase:
     """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
 
@@ -144,6 +175,9 @@ class BackendBase:
                 found.append(Obstacle(population.name, "has a bias, which the chip has not"))
             found += _payload(population, coding, target)
             found += _unread(population, target)
+            found += _signed_image(population, target)
+        if target.network_limits is not None:
+            found += _whole(network, target.network_limits)
         return tuple(found)
 
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:

@@ -92,7 +92,7 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
             f"--weight-bits {weight_bits} is out of range", allowed=f"2 to {chip.weight_bits} on {chip.name}"
         )
     encoding = _encoding(options.input_encoding, chosen, chip)
-    levels, timesteps = _levels_and_steps(options, chosen)
+    levels, timesteps = _levels_and_steps(options, chosen, chip)
     default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
     input_levels = _given(options.input_levels, default)
     if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
@@ -139,9 +139,10 @@ def _installed(name: str, chip: Target) -> str:
     return f"{name} (the installed one, not this file)" if name == chip.name else name
 
 
-def _levels_and_steps(options: CompileOptions, chosen: Coding) -> tuple[int, int | None]:
+def _levels_and_steps(options: CompileOptions, chosen: Coding, chip: Target) -> tuple[int, int | None]:
     """Returns L, and T in codes without windows."""
     code = chosen.name
+    most = chip.hidden_levels
     if chosen.windowed:
         if options.timesteps is not None:
             raise UsageError(
@@ -153,7 +154,12 @@ def _levels_and_steps(options: CompileOptions, chosen: Coding) -> tuple[int, int
                 f"--settle does not apply to the coding '{code}': its windows wait for all that arrives",
                 hint="leave it out",
             )
-        return _given(options.levels, DEFAULT_LEVELS), None
+        levels = _given(options.levels, DEFAULT_LEVELS if most is None else min(DEFAULT_LEVELS, most))
+        if most is not None and levels > most:
+            raise UsageError(
+                f"--levels {levels} is out of range", allowed=f"1 to {most}, which layers pass on {chip.name}"
+            )
+        return levels, None
     if options.levels is not None:
         raise UsageError(
             f"--levels does not apply to the coding '{code}': its levels are its steps",

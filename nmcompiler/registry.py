@@ -12,7 +12,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from nmcompiler.backend import API_VERSION, Backend
-from nmcompiler.errors import BackendFault, UsageError, nearest
+from nmcompiler.codings import CODINGS
+from nmcompiler.errors import BackendFault, TargetFileError, UsageError, nearest
 from nmcompiler.target import Target, read_target
 
 __all__ = ["GROUP", "backend", "backend_names", "faults", "find_target", "targets"]
@@ -128,8 +129,19 @@ def find_target(name: str, backend_name: str | None = None) -> tuple[Backend, Ta
         BackendFault: The backend asked for cannot be used, or the target is in no backend that can.
     """
     if name.endswith(".toml") or "/" in name:
-        target = read_target(Path(name))
+        target = read_target(Path(name), tuple(CODINGS))
+        if backend_name is None and target.backend not in _entry_points():
+            raise TargetFileError(
+                f"{name}: 'backend' is '{target.backend}'",
+                allowed=", ".join(backend_names()),
+                hint="it names the backend that compiles for the chip",
+            )
         return backend(backend_name or target.backend), target
+    if name == "auto":
+        raise UsageError(
+            "the target 'auto', the smallest chip, is known to nmc compile alone",
+            hint="nmc check MODEL.onnx says where a network fits",
+        )
     wrong = {} if backend_name else faults()
     usable = [backend_name] if backend_name else [n for n in backend_names() if n not in wrong]
     owners = [owner for owner in usable if name in _chips(owner)]

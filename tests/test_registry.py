@@ -85,7 +85,7 @@ def test_a_target_file_names_its_backend(tmp_path):
     assert backend.name == "digital"
     assert target == tiny_target()
     path.write_text(target_to_toml(tiny_target()).replace('backend = "digital"', 'backend = "none"'))
-    with pytest.raises(UsageError, match="there is no backend 'none'"):
+    with pytest.raises(TargetFileError, match=r"'backend' is 'none'; allowed: .*digital"):
         registry.find_target(str(path))
     assert registry.find_target(str(path), "digital")[0].name == "digital"
     with pytest.raises(TargetFileError, match="cannot be read"):

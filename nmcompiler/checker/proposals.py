@@ -98,7 +98,7 @@ def proposals(
     case = _Case(trials, *chip, first, options, trials.simplified(chip[1]).model)
     found = (
         p
-        for tried in (_chips, _weight_bits, _levels, _output_levels, _layers, _largest_layer)
+        for tried in (_chips, _weight_bits, _levels, _input_levels, _output_levels, _layers, _largest_layer)
         for p in tried(case, attempts)
     )
     return (*others, *islice(found, max(0, _ENOUGH - len(others))))
@@ -163,6 +163,16 @@ def _output_levels(case: _Case, attempts: int) -> Iterator[Proposal]:
             attempts + 4,
             lambda n: case.fits(replace(case.options, output_levels=n)),
         )
+
+
+def _input_levels(case: _Case, attempts: int) -> Iterator[Proposal]:
+    """Dense layers of some chips read no values as large as those of images."""
+    rules = case.chip.layer_rules
+    if rules is None or case.options.input_levels is not None:
+        return
+    outcome = case.fits(replace(case.options, input_levels=rules.dense.levels))
+    if outcome is not None:
+        yield _proposal(f"--input-levels {rules.dense.levels}", outcome)
 
 
 def _option(

@@ -10,14 +10,14 @@ import numpy as np
 
 from nmcompiler.backend import Backend, BackendBase, MapOptions, blame
 from nmcompiler.checker.limits import layer_limits, too_few_cores
-from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel
+from nmcompiler.errors import DoesNotFit, NmcError, RefusedNode, UnsupportedModel
 from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.ir.cores import CoreGraph, Traffic
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes
+from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes, refused_layers
 from nmcompiler.passes.base import Context, Note
 from nmcompiler.passes.room import Room
 from nmcompiler.passes.thresholds import Formats
@@ -161,7 +161,11 @@ class Trials:
             plan = plan_of(options, code, chip)
             # The chip holds weights of the bits asked for, here as in ``nmc compile``.
             held = replace(chip, weight_bits=plan.weight_bits)
-            quantised = self.quantise(self.simplified(held).model if model is None else model, held, plan)
+            layers = self.simplified(held).model if model is None else model
+            refused = refused_layers(layers, held, levels=plan.levels, input_levels=plan.input_levels)
+            if refused:
+                return Outcome(code, broken=tuple(_refused(node) for node in refused))
+            quantised = self.quantise(layers, held, plan)
         except NmcError as error:
             if isinstance(error, UnsupportedModel):
                 raise
@@ -332,6 +336,10 @@ def _all_limits(error: NmcError, spiking: Spiking, chip: Target) -> tuple[Broken
 
 def _layers_too_large(spiking: Spiking, chip: Target) -> tuple[Broken, ...]:
     return tuple(Broken(b.layer, b.resource, b.used, b.limit, b.reason) for b in layer_limits(spiking, chip))
+
+
+def _refused(node: RefusedNode) -> Broken:
+    return Broken(node.name, None, None, None, f"layer '{node.name}' {node.reason}", node.hint)
 
 
 def _broken(error: NmcError) -> tuple[Broken, ...]:

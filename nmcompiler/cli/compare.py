@@ -69,7 +69,7 @@ def spread(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
 MODEL.onnx stands first, since the options with '…' take values up to the next
 option. For example:
   nmc compare net.onnx --calibration data.npz --input test.npz \\
-      --target loihi1 loihi2 --levels 7 15 --timesteps 8 16""",
+      --target CHIP OTHER --levels 7 15 --timesteps 8 16""",
 )
 @click.argument("model", type=FILE, metavar="MODEL.onnx")
 @calibration_option

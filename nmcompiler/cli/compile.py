@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ from nmcompiler.errors import UsageError
 
 if TYPE_CHECKING:
     from nmcompiler.compiler import Compilation
+    from nmcompiler.plan import CompileOptions
+
+AUTO = "auto"
+"""The target that stands for the smallest chip."""
 
 __all__ = ["command"]
 
@@ -30,12 +34,14 @@ __all__ = ["command"]
     short_help="Compile an ONNX network for a chip.",
     epilog="""\b
 For example:
-  nmc compile net.onnx --target generic-digital \\
-      --calibration data.npz -o net.nmc""",
+  nmc compile net.onnx --target auto --calibration data.npz -o net.nmc""",
 )
 @click.argument("model", type=FILE, metavar="MODEL.onnx")
 @click.option(
-    "--target", required=True, metavar="CHIP|FILE.toml", help="A chip (see nmc targets) or its file."
+    "--target",
+    required=True,
+    metavar="CHIP|FILE.toml|auto",
+    help="A chip (see nmc targets) or its file; auto takes the smallest chip that holds the network.",
 )
 @coding_option
 @calibration_option
@@ -67,15 +73,11 @@ def command(
     """Compile MODEL.onnx for a chip and prove that the placed program is the network."""
     path = Path(model.stem + ".nmc") if output is None else output
     _check_outputs(path, report, (model, calibration, Path(target)))
-    from nmcompiler.compiler import compile_model
     from nmcompiler.plan import CompileOptions
     from nmcompiler.program.container import save
-    from nmcompiler.registry import find_target
 
     chosen = CompileOptions(**options)
-    _, chip = find_target(target, chosen.backend)
-    with progress() as show:
-        made = compile_model(model, target, coding or chip.codings[0], calibration, chosen, show)
+    made = (_smallest if target == AUTO else _for_target)(model, target, coding, calibration, chosen)
     page = None if report is None else _page(made)
     save(made.program, path, include_source=chosen.include_source)
     if report is not None and page is not None:
@@ -88,8 +90,43 @@ def command(
         return
     from nmcompiler.report.text import compile_text, uncut, written_text
 
+    if "choice" in made.facts:
+        say(uncut(_choice_text(made.facts["choice"])), "")
     written = [path] if report is None else [path, report]
     say(compile_text(made.facts), written_text(written), uncut(f"Next: nmc run {path} --input DATA.npz"))
+
+
+def _for_target(
+    model: Path, target: str, coding: str | None, calibration: Path, options: CompileOptions
+) -> Compilation:
+    """Compiles for the chip that was named."""
+    from nmcompiler.compiler import compile_model
+    from nmcompiler.registry import find_target
+
+    _, chip = find_target(target, options.backend)
+    with progress() as show:
+        return compile_model(model, target, coding or chip.codings[0], calibration, options, show)
+
+
+def _smallest(
+    model: Path, target: str, coding: str | None, calibration: Path, options: CompileOptions
+) -> Compilation:
+    """Compiles for the smallest chip that holds the network."""
+    from nmcompiler.checker.smallest import compile_smallest
+    from nmcompiler.codings import coding as coding_of
+    from nmcompiler.compiler import read_inputs
+
+    if coding is not None:
+        coding_of(coding)  # a code that there is not is an error before any work
+    inputs = read_inputs(model, calibration, options.input_shapes)
+    with progress() as show:
+        return compile_smallest(inputs, coding, options, show)
+
+
+def _choice_text(choice: Mapping[str, Any]) -> str:
+    """Returns which chip was taken, and what stood against the smaller ones."""
+    passed = "".join(f"\n  not {over['target']}: {over['reason']}" for over in choice["passed_over"])
+    return f"target auto: {choice['reason']}{passed}"
 
 
 def _check_outputs(path: Path, report: Path | None, inputs: Sequence[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,7 @@ _IMAGES = 1000
 
 
 @click.command("demo", short_help="Compile, prove and run a network that is shipped.")
-@click.option(
-    "--target", default="generic-digital", show_default=True, metavar="CHIP|FILE.toml", help="A chip."
-)
+@click.option("--target", metavar="CHIP|FILE.toml", help="A chip.  [one that stands for no product]")
 @coding_option
 @threads_option
 @click.option(
@@ -40,8 +39,11 @@ _IMAGES = 1000
     help="Only write model.onnx, calibration.npz and test.npz there, to repeat it by hand.",
 )
 @json_option
-def command(target: str, coding: str | None, threads: int | None, write: Path | None, as_json: bool) -> int:
+def command(
+    target: str | None, coding: str | None, threads: int | None, write: Path | None, as_json: bool
+) -> int:
     """Compile the shipped Fashion-MNIST network for a chip, prove it, and run 1,000 test images."""
+    target = target or _options()["target"]
     if write is not None:
         _write(write)
         say("Wrote the files of the demo. Compile and run them with:")
@@ -86,6 +88,11 @@ def _demo(target: str, coding: str | None, threads: int) -> dict[str, Any]:
             progress=show,
         )
     return {"schema": "nmcompiler.demo/1", "compile": dict(made.facts), "run": dict(outcome.facts)}
+
+
+def _options() -> dict[str, Any]:
+    """Returns the options with which the demo compiles where none are given."""
+    return tomllib.loads(resources.files("nmcompiler.demo_data").joinpath("demo.toml").read_text("utf-8"))
 
 
 def _shipped(name: str) -> Traversable:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from nmcompiler.errors import UnsupportedModel
 from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.passes.base import EXACT, LOSSY, Context, Keeps, Note, Pass, PassResult, close
 from nmcompiler.passes.fold_linear import FoldLinear
 from nmcompiler.passes.fuse_activation import FuseActivation
+from nmcompiler.passes.layer_rules import refused_layers
 from nmcompiler.passes.linearise import Linearise
 from nmcompiler.passes.pipeline import Pipeline
 from nmcompiler.passes.quantise import Quantise, QuantiseOptions
@@ -33,6 +35,7 @@ __all__ = [
     "SplitSigned",
     "close",
     "float_passes",
+    "refused_layers",
     "to_network",
 ]
 
@@ -66,11 +69,16 @@ def to_network(
 
     Raises:
         UsageError: Where calibration samples are missing.
-        UnsupportedModel: Where a layer has no integer form.
+        UnsupportedModel: Where a layer has no integer form, or breaks a rule of the chip's layers.
         DoesNotFit: Where a layer's numbers cannot fit the chip's formats.
         NotVerified: Where a pass breaks its promise.
     """
     simple = Pipeline(float_passes(), verify).run(model, context)
+    refused = refused_layers(
+        simple.graph, context.target, levels=options.levels, input_levels=options.input_levels
+    )
+    if refused:
+        raise UnsupportedModel(refused, asked=f"'{model.name}' on '{context.target.name}'")
     quantised = Quantise(options).run(simple.graph, context)
     legal = Pipeline(legalise, verify).run(quantised.graph, context)
     return legal.graph, (*simple.notes, *quantised.notes, *legal.notes)

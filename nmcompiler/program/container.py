@@ -25,7 +25,7 @@ from nmcompiler.program.members import (
     write_members,
 )
 from nmcompiler.program.structure import fault
-from nmcompiler.target.reader import target_from_document, target_to_document
+from nmcompiler.target import target_from_document, target_to_document
 
 __all__ = ["FORMAT", "VERSION", "load", "save"]
 

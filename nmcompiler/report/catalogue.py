@@ -11,14 +11,13 @@ from rich.text import Text
 
 from nmcompiler.report.format import DASH, RESOURCE_LABELS, counted, number, resource
 from nmcompiler.report.text import heading, pairs, table
-from nmcompiler.target import Figure, Target, target_to_document
+from nmcompiler.target import FIGURES, Figure, Target, target_to_document, unit_of
 
 __all__ = ["backends_text", "check_text", "target_text", "targets_facts", "targets_text"]
 
 Facts = Mapping[str, Any]
 
 _READ_FROM = {"membrane": "membranes", "spikes": "spikes"}
-_UNITS = {"pj": "pJ", "nj": "nJ", "uj": "µJ", "us": "µs", "ns": "ns", "ms": "ms", "mw": "mW", "uw": "µW"}
 
 
 def targets_facts(found: Mapping[str, tuple[str, Target]]) -> dict[str, Any]:
@@ -45,6 +44,7 @@ def _target_facts(backend: str, target: Target) -> dict[str, Any]:
         "input_encodings": list(target.input_encodings),
         "readout": list(target.readout),
         "cores": target.cores_per_chip,
+        "neurons": target.neurons,
         "max_chips": target.max_chips,
         "core_types": [{"count": t.count, "limits": asdict(t.limits)} for t in target.core_types],
         "figures": [_figure(key, figure) for key, figure in figures.items()],
@@ -54,18 +54,21 @@ def _target_facts(backend: str, target: Target) -> dict[str, Any]:
 
 
 def _figure(key: str, figure: Figure) -> dict[str, Any]:
-    name, _, unit = key.rpartition("_")
-    return {"key": key, "name": name.replace("_", " "), "unit": _UNITS.get(unit, unit), **asdict(figure)}
+    name = key.rpartition("_")[0].replace("_", " ")
+    meaning = FIGURES.get(key, "")
+    facts = {**asdict(figure), "includes": list(figure.includes)}
+    return {"key": key, "name": name, "unit": unit_of(key), "meaning": meaning, **facts}
 
 
 def targets_text(facts: Facts) -> Group:
     """Returns the list of chips."""
-    made = table("target", "chip", ">cores", ">chips", "codes")
+    made = table("target", "chip", ">cores", ">neurons", ">chips", "codes")
     for target in facts["targets"]:
         made.add_row(
             Text(target["name"], "bold"),
             target["title"],
             number(target["cores"]),
+            number(target["neurons"]),
             f"≤ {number(target['max_chips'])}",
             ", ".join(target["codings"]),
         )
@@ -96,7 +99,7 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
     yield (
         "cores",
         f"{number(target['cores'])} a chip on a mesh of {mesh['rows']} × {mesh['columns']}, "
-        f"at most {number(target['max_chips'])} chips",
+        f"at most {counted(target['max_chips'], 'chip')}",
     )
     shared = "stored once for a convolution" if chip["weight_sharing"] else "one for each synapse"
     yield "weights", f"{chip['weight_bits']} bits, {shared}"
@@ -112,7 +115,39 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
     payload = chip.get("graded_payload_bits")
     carried = "" if payload is None else f", and values of {payload} bits with their sign in graded events"
     yield "spikes", ("carry a sign" if chip["signed_spikes"] else "carry no sign") + carried
+    if chip["events_per_step"] > 1:
+        yield "in one step", f"a neuron may send {chip['events_per_step']} spikes (the simulator sends one)"
     yield "an input axon is", f"one {chip['axon_unit']}"
+    limits = chip.get("network_limits")
+    if limits is not None:
+        yield "a network has at most", ", ".join(f"{number(n)} {_ROLES[role]}" for role, n in limits.items())
+    if "layer_rules" in chip:
+        yield from _layer_rules(chip["layer_rules"])
+
+
+_ROLES = {"inputs": "inputs", "hidden": "hidden neurons", "outputs": "outputs"}
+
+
+def _layer_rules(rules: Facts) -> Iterator[tuple[str, str]]:
+    """Yields the layers that a chip computes."""
+    for place, name in (("first", "convolutions of an input"), ("inner", "convolutions of a layer")):
+        one = rules[place]
+        kernels, strides = (", ".join(map(str, one[key])) for key in ("kernels", "strides"))
+        strided = one.get("strided_kernels")
+        above = f" (above 1 with {', '.join(map(str, strided))})" if strided else ""
+        channels = one.get("channels")
+        of = f", of {' or '.join(map(str, channels))} channels" if channels else ""
+        padding = " or ".join(one["padding"])
+        yield (
+            name,
+            f"side {kernels}; stride {strides}{above}; padding {padding}; values to {one['levels']}{of}",
+        )
+    after = "" if rules["dense"]["after_pool"] else ", not after a max pool"
+    yield "dense layers", f"values to {rules['dense']['levels']}{after}"
+    yield "max pools", "side " + (", ".join(map(str, rules.get("max_pools", ()))) or "none")
+    lacking = [noun for key, noun in (("groups", "groups"), ("joins", "joins of layers")) if not rules[key]]
+    if lacking:
+        yield "not computed", ", ".join(lacking)
 
 
 def _bias(bias: Facts) -> str:
@@ -179,15 +214,20 @@ def check_text(facts: Facts) -> Group:
         parts.append(Text("every node can be compiled", "green"))
     if facts["targets"]:
         parts += ["", _fits(facts)]
-        for target in facts["targets"]:
-            parts += _against(target)
+        if len(facts["targets"]) == 1:
+            parts += _against(facts["targets"][0])
+        elif not all(target["ok"] for target in facts["targets"]):
+            say = (
+                "All that stands against one chip, and what was placed instead: nmc check MODEL --target CHIP"
+            )
+            parts += ["", Text(say, "dim")]
     if facts.get("advisories"):
         parts += ["", heading("Worth changing"), *_advice(facts["advisories"])]
     return Group(*parts)
 
 
 def _fits(facts: Facts) -> RenderableType:
-    made = table("target", "fits", ">cores", ">at least", "codes that fit")
+    made = table("target", "fits", ">cores", ">at least", "codes that fit, or what stands against the chip")
     for target in facts["targets"]:
         codes = [c["coding"] for c in target.get("codings", ()) if c["ok"]]
         made.add_row(
@@ -195,9 +235,15 @@ def _fits(facts: Facts) -> RenderableType:
             Text("yes", "green") if target["ok"] else Text("no", "red"),
             number(target["cores"]),
             number(target.get("cores_lower_bound")),
-            ", ".join(codes) or DASH,
+            ", ".join(codes) or _first_obstacle(target) or DASH,
         )
     return made
+
+
+def _first_obstacle(target: Facts) -> str:
+    """Returns what stands against the preferred code first."""
+    more = len(target["obstacles"]) - 1
+    return "".join(target["obstacles"][:1]) + (f" (and {more} more)" if more > 0 else "")
 
 
 def _against(target: Facts) -> Iterator[RenderableType]:

@@ -1,32 +1,32 @@
 """A chip as data."""
 
+from nmcompiler.target.figures import FIGURES, Evidence, Figure, unit_of
+from nmcompiler.target.layer_rules import ConvolutionRules, DenseRules, LayerRules, NetworkLimits
 from nmcompiler.target.model import (
     BiasFormat,
     CoreType,
-    Evidence,
-    Figure,
     InputEncoding,
     Limits,
     Mesh,
     Target,
     ThresholdFormat,
 )
-from nmcompiler.target.reader import (
-    read_target,
-    target_from_document,
-    target_from_toml,
-    target_to_document,
-    target_to_toml,
-)
+from nmcompiler.target.reader import read_target, target_from_document, target_from_toml
+from nmcompiler.target.writer import target_to_document, target_to_toml
 
 __all__ = [
+    "FIGURES",
     "BiasFormat",
+    "ConvolutionRules",
     "CoreType",
+    "DenseRules",
     "Evidence",
     "Figure",
     "InputEncoding",
+    "LayerRules",
     "Limits",
     "Mesh",
+    "NetworkLimits",
     "Target",
     "ThresholdFormat",
     "read_target",
@@ -34,4 +34,5 @@ __all__ = [
     "target_from_toml",
     "target_to_document",
     "target_to_toml",
+    "unit_of",
 ]

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from nmcompiler.target.figures import Evidence, Figure, FigureKind
+from nmcompiler.target.layer_rules import LayerRules, NetworkLimits
+
 __all__ = [
     "RESOURCES",
     "BiasFormat",
@@ -21,27 +24,8 @@ __all__ = [
     "ThresholdFormat",
 ]
 
-Evidence: TypeAlias = Literal["measured", "simulated", "derived", "vendor", "scaled", "modelled"]
-FigureKind: TypeAlias = Literal["marginal", "average"]
 InputEncoding: TypeAlias = Literal["spikes", "current", "graded", "host"]
 Readout: TypeAlias = Literal["membrane", "spikes"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A published figure; what nobody published is absent, never 0.
-
-    Attributes:
-        value: In the unit that its key ends with.
-        source: Where it was read.
-        evidence: How it was obtained.
-        kind: ``marginal`` (one event more) or ``average`` (static power included).
-    """
-
-    value: float
-    source: str
-    evidence: Evidence
-    kind: FigureKind
 
 
 @dataclass(frozen=True)
@@ -135,11 +119,12 @@ class Target:
         input_encodings: How samples can enter, the preferred one first.
         readout: What can be read of the last neurons, the preferred way first: their membranes, or the spikes
             that they send.
+        product: Whether it can be had; where not, it is nobody's choice as long as another chip serves.
+        events_per_step: Spikes that a neuron of the chip can send in one step; the simulator sends one.
+        network_limits: Neurons of a whole network, where the chip has them for one purpose only.
+        layer_rules: The layers that it computes, where it is built for layers and not for synapses.
         step_us: Duration of one step in microseconds, where known.
-        figures: Published figures of time, energy and power, by key with the unit as ending:
-            ``energy_per_synop_pj``, ``energy_per_neuron_update_active_pj``,
-            ``energy_per_neuron_update_inactive_pj``, ``energy_per_hop_pj``, ``energy_per_spike_pj``,
-            ``static_power_per_chip_mw``, ``static_power_per_core_mw``, ``time_per_…_ns``.
+        figures: Published figures of time, energy and power by their keys, see ``figures.FIGURES``.
         notes: What a user should know.
     """
 
@@ -162,6 +147,10 @@ class Target:
     graded_payload_bits: int | None = None
     input_encodings: tuple[InputEncoding, ...] = ("spikes",)
     readout: tuple[Readout, ...] = ("membrane",)
+    product: bool = True
+    events_per_step: int = 1
+    network_limits: NetworkLimits | None = None
+    layer_rules: LayerRules | None = None
     step_us: Figure | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -170,6 +159,25 @@ class Target:
     def cores_per_chip(self) -> int:
         """Number of cores of one chip."""
         return sum(t.count for t in self.core_types)
+
+    @property
+    def neurons(self) -> int | None:
+        """Neurons of one chip; None where its cores state no number."""
+        stated = [t.limits.neurons and t.count * t.limits.neurons for t in self.core_types]
+        known = [n for n in stated if n is not None]
+        return sum(known) if len(known) == len(stated) else None
+
+    @property
+    def hidden_levels(self) -> int | None:
+        """Largest value that its layers can pass on; None where only the payload of an event limits it."""
+        rules = self.layer_rules
+        return None if rules is None else max(rules.inner.levels, rules.dense.levels)
+
+    @property
+    def synapse_bits(self) -> float:
+        """Synapse memory of one chip in bits, infinite where its cores state none."""
+        stated = [(t.count, t.limits.synapse_bits) for t in self.core_types]
+        return sum(float("inf") if bits is None else count * bits for count, bits in stated)
 
     @property
     def membrane_max(self) -> int:

@@ -48,7 +48,7 @@ def test_a_chip_without_figures_says_so() -> None:
 
 def test_the_list_of_targets_names_cores_and_codes() -> None:
     said = words(targets_text(targets_facts({"tiny": ("digital", tiny_target())})))
-    assert "tiny A tiny chip for tests 256 ≤ 1 phase, rate-sync, ttfs, graded, rate" in said
+    assert "tiny A tiny chip for tests 256 6,144 ≤ 1 phase, rate-sync, ttfs, graded, rate" in said
 
 
 def test_a_faulty_backend_is_shown_with_the_reason() -> None:
@@ -97,5 +97,5 @@ def test_check_names_every_node_and_every_chip() -> None:
     assert "2 nodes cannot be compiled" in said
     assert "LSTM a has no handler (unroll it)" in said
     assert "Sin b has no handler" in said
-    assert "tiny no – – –" in said
+    assert "tiny no – – too big" in said
     assert "Against tiny • too big" in said

@@ -42,11 +42,11 @@ def test_a_chip_survives_writing_and_reading(chip):
             "weight_bits = 'eight'",
             r"line \d+: 'weight_bits' is 'eight'; allowed: a whole number",
         ),
-        ("weight_bits = 8", "weight_bits = 40", r"weight_bits is 40 \(allowed: 2 to 16\)"),
+        ("weight_bits = 8", "weight_bits = 40", r"line \d+: 'weight_bits' is 40; allowed: 2 to 16"),
         (
             "weight_bits = 8",
             "weight_bits = 8\ngraded_payload_bits = 33",
-            r"graded_payload_bits is 33 \(allowed: 1 to 32, or left out\)",
+            r"line \d+: 'graded_payload_bits' is 33; allowed: 1 to 32, or left out",
         ),
         ('fires_when = "gt"', 'fires_when = "gte"', r"'fires_when' is 'gte'; allowed: ge, gt; did you mean"),
         (
@@ -54,14 +54,22 @@ def test_a_chip_survives_writing_and_reading(chip):
             'evidence = "guessed"',
             r"evidence' is 'guessed'; allowed: measured, simulated",
         ),
-        ("weight_bits = 8", "weight_bits = 8\nreadout = []", r"readout is empty \(allowed: membrane, spikes"),
+        (
+            "weight_bits = 8",
+            "weight_bits = 8\nreadout = []",
+            r"'readout' is empty; allowed: membrane, spikes",
+        ),
         (
             "weight_bits = 8",
             'weight_bits = 8\nreadout = ["spike"]',
             r"'readout\[0\]' is 'spike'; allowed: membrane, spikes; did you mean 'spikes'",
         ),
-        ("rows = 8", "rows = 2", r"mesh has 32 places for 128 cores"),
-        ("neurons = 512", "neurons = 0", r"a limit is below 1"),
+        ("rows = 8", "rows = 2", r"line \d+: 'mesh' has 32 places for 128 cores"),
+        (
+            "neurons = 512",
+            "neurons = 0",
+            r"line \d+: 'core_types\[0\].limits.neurons' is 0; allowed: 1 or more",
+        ),
         ("[mesh]", "[mesh", r"not valid TOML"),
     ],
 )

@@ -1,0 +1,161 @@
+"""What must hold of a chip description besides the types of its entries: ranges, and entries that agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields
+
+from nmcompiler.errors import did_you_mean, nearest
+from nmcompiler.target.figures import FIGURES, Figure, unit_of
+from nmcompiler.target.layer_rules import ConvolutionRules
+from nmcompiler.target.model import Target
+
+__all__ = ["Complaint", "complaints"]
+
+_RESERVED = ("auto",)  # what --target understands besides names and files
+_MOST_CORES = 1_000_000
+_MOST_CHIPS = 1_000_000
+_MOST_LEVELS = 65535
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """An entry that cannot be meant: its key, a clause that says what it is, what is allowed, what to try."""
+
+    key: str
+    found: str
+    allowed: str = ""
+    hint: str = ""
+
+
+def complaints(target: Target, codings: Collection[str] | None = None) -> Iterator[Complaint]:
+    """Yields all that is wrong with a chip, in the order of its entries.
+
+    Args:
+        target: The chip.
+        codings: The codes that there are; None where nobody knows.
+    """
+    yield from _names(target, codings)
+    yield from _numbers(target)
+    yield from _cores(target)
+    yield from _network(target)
+    yield from _figures(target)
+
+
+def _names(target: Target, codings: Collection[str] | None) -> Iterator[Complaint]:
+    if not target.name.strip() or target.name in _RESERVED:
+        yield Complaint("name", f"is '{target.name}'", "any other text ('auto' stands for the smallest chip)")
+    lists = {"codings": target.codings, "input_encodings": target.input_encodings, "readout": target.readout}
+    allowed = {"codings": "at least one code", "input_encodings": "spikes, current, graded, host"}
+    for key, values in lists.items():
+        if not values:
+            default = "membrane, spikes; left out: membrane"
+            yield Complaint(key, "is empty", allowed.get(key, default))
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                yield Complaint(f"{key}[{i}]", f"is '{value}' again", "each once")
+    for i, code in enumerate(target.codings if codings is not None else ()):
+        if code not in (codings or ()):
+            known = ", ".join(codings or ())
+            yield Complaint(f"codings[{i}]", f"is '{code}'", known, did_you_mean(code, codings or ()))
+
+
+def _numbers(target: Target) -> Iterator[Complaint]:
+    bias = target.bias
+    ranges: tuple[tuple[str, int | None, int, int], ...] = (
+        ("max_chips", target.max_chips, 1, _MOST_CHIPS),
+        ("weight_bits", target.weight_bits, 2, 16),
+        ("membrane_bits", target.membrane_bits, 8, 48),
+        ("threshold.bits", target.threshold.bits, 1, 40),
+        ("bias.mantissa_bits", None if bias is None else bias.mantissa_bits, 2, 48),
+        ("bias.exponent_max", None if bias is None else bias.exponent_max, 0, 31),
+        ("graded_payload_bits", target.graded_payload_bits, 1, 32),
+        ("events_per_step", target.events_per_step, 1, _MOST_LEVELS),
+    )
+    for key, value, least, most in ranges:
+        if value is not None and not least <= value <= most:
+            left_out = ", or left out" if key == "graded_payload_bits" else ""
+            yield Complaint(key, f"is {value}", f"{least} to {most:,}{left_out}")
+
+
+def _cores(target: Target) -> Iterator[Complaint]:
+    mesh = target.mesh
+    for key, value in (("rows", mesh.rows), ("columns", mesh.columns)):
+        if not 1 <= value <= _MOST_CORES:
+            yield Complaint(f"mesh.{key}", f"is {value}", f"1 to {_MOST_CORES:,}")
+    if not target.core_types:
+        yield Complaint("core_types", "is empty", "at least one kind of core, each with count and limits")
+    for i, kind in enumerate(target.core_types):
+        if kind.count < 1:
+            yield Complaint(f"core_types[{i}].count", f"is {kind.count}", f"1 to {_MOST_CORES:,}")
+        for field in fields(kind.limits):
+            limit = getattr(kind.limits, field.name)
+            if limit is not None and limit < 1:
+                key = f"core_types[{i}].limits.{field.name}"
+                yield Complaint(key, f"is {limit}", "1 or more; left out where the chip sets no limit")
+    if target.cores_per_chip > _MOST_CORES:
+        yield Complaint(
+            "core_types", f"has {target.cores_per_chip:,} cores", f"at most {_MOST_CORES:,} together"
+        )
+    places = mesh.rows * mesh.columns
+    if places < target.cores_per_chip:
+        found = f"has {places} places for {target.cores_per_chip} cores"
+        yield Complaint("mesh", found, "a place for every core: rows × columns")
+
+
+def _network(target: Target) -> Iterator[Complaint]:
+    if target.network_limits is not None:
+        for field in fields(target.network_limits):
+            limit = getattr(target.network_limits, field.name)
+            if limit is not None and limit < 1:
+                key = f"network_limits.{field.name}"
+                yield Complaint(key, f"is {limit}", "1 or more; left out where the chip sets no limit")
+    rules = target.layer_rules
+    if rules is None:
+        return
+    levels = (("first", rules.first.levels), ("inner", rules.inner.levels), ("dense", rules.dense.levels))
+    for name, value in levels:
+        if not 1 <= value <= _MOST_LEVELS:
+            yield Complaint(f"layer_rules.{name}.levels", f"is {value}", f"1 to {_MOST_LEVELS:,}")
+    yield from _convolution("layer_rules.first", rules.first)
+    yield from _convolution("layer_rules.inner", rules.inner)
+    yield from _positive("layer_rules.max_pools", rules.max_pools)
+
+
+def _convolution(key: str, rules: ConvolutionRules) -> Iterator[Complaint]:
+    for name in ("kernels", "strides", "padding"):
+        if not getattr(rules, name):
+            yield Complaint(f"{key}.{name}", "is empty", "at least one entry")
+    for name in ("kernels", "strides", "strided_kernels", "channels"):
+        yield from _positive(f"{key}.{name}", getattr(rules, name))
+
+
+def _positive(key: str, values: tuple[int, ...]) -> Iterator[Complaint]:
+    for i, value in enumerate(values):
+        if value < 1:
+            yield Complaint(f"{key}[{i}]", f"is {value}", "1 or more")
+
+
+def _figures(target: Target) -> Iterator[Complaint]:
+    if target.step_us is not None:
+        yield from _figure("step_us", target.step_us)
+    for name, figure in target.figures.items():
+        key = f"figures.{name}"
+        if name in FIGURES:
+            yield from _figure(key, figure)
+        else:
+            same = [known for known in FIGURES if known.rpartition("_")[0] == name.rpartition("_")[0]]
+            unit = f"its unit is {unit_of(same[0])}: '{same[0]}'" if same else ""
+            yield Complaint(key, "is not a known figure", "", unit or nearest(name, FIGURES))
+        for i, other in enumerate(figure.includes):
+            if other not in FIGURES:
+                yield Complaint(f"{key}.includes[{i}]", f"is '{other}'", "", nearest(other, FIGURES))
+
+
+def _figure(key: str, figure: Figure) -> Iterator[Complaint]:
+    if not (math.isfinite(figure.value) and figure.value > 0):
+        allowed = f"a number above 0, in {unit_of(key)}; left out where nobody published it"
+        yield Complaint(f"{key}.value", f"is {figure.value:g}", allowed)
+    if not figure.source.strip():
+        yield Complaint(f"{key}.source", "is empty", "where the figure was read")

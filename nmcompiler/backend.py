@@ -16,11 +16,12 @@ from nmcompiler.ir.progress import Progress
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.passes.base import Pass
+from nmcompiler.passes.network_limits import beyond_limits
 from nmcompiler.passes.split_signed import SplitSigned
 from nmcompiler.program.assemble import assemble
 from nmcompiler.program.layout import Program
 from nmcompiler.sim import Simulator
-from nmcompiler.target import NetworkLimits, Target
+from nmcompiler.target import Target
 
 __all__ = ["API_VERSION", "Backend", "BackendBase", "MapOptions", "Obstacle", "Progress", "blame"]
 
@@ -138,23 +139,6 @@ def _signed_image(population: Population, target: Target) -> Iterator[Obstacle]:
         )
 
 
-def _whole(network: Network, limits: NetworkLimits) -> Iterator[Obstacle]:
-    """Yields an obstacle where a network has more inputs, hidden neurons or outputs than the chip."""
-    roles: tuple[tuple[Role, str, int | None], ...] = (
-        ("input", "inputs", limits.inputs),
-        ("hidden", "hidden neurons", limits.hidden),
-        ("readout", "outputs", limits.outputs),
-    )
-    for role, noun, limit in roles:
-        found = [p for p in network.graph if p.role == role]
-        total = sum(p.size for p in found)
-        if limit is None or total <= limit:
-            continue
-        largest = max(found, key=lambda p: p.size)
-        rest = "" if len(found) == 1 else f" of {total:,} in all"
-        yield Obstacle(largest.name, f"has {largest.size:,}{rest} {noun}, and the chip has {limit:,}")
-
-
 class BackendBase:
     """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
 
@@ -176,8 +160,8 @@ class BackendBase:
             found += _payload(population, coding, target)
             found += _unread(population, target)
             found += _signed_image(population, target)
-        if target.network_limits is not None:
-            found += _whole(network, target.network_limits)
+        sizes = ((p.name, p.role, p.size) for p in network.graph)
+        found += (Obstacle(name, text) for name, text in beyond_limits(target.network_limits, sizes))
         return tuple(found)
 
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:

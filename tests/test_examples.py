@@ -14,6 +14,7 @@ ARGUMENTS = {
     "python_api.py": [],
     "real_networks.py": ["--help"],
     "results_table.py": ["--network", "depthwise", "--limit", "10"],
+    "targets_table.py": ["--network", "digits", "--limit", "20"],
     "train_digits.py": ["--help"],
     "train_fashion_mnist.py": ["--help"],
 }

@@ -1,17 +1,21 @@
 """Which layers of a network a chip does not compute, where it is built for layers: see ``target.LayerRules``.
 
-The layers are looked at as they are mapped: simplified, and before they are quantised.
+Numbers of neurons that a chip has for one purpose only are looked at here as well. The layers are looked at
+as they are mapped: simplified, and before they are quantised.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from nmcompiler.errors import RefusedNode
 from nmcompiler.ir.graph import Edge
 from nmcompiler.ir.kernels import Conv, Dense, Shape, Sparse
 from nmcompiler.ir.layers import Layer, Link, Model
+from nmcompiler.ir.network import Role
 from nmcompiler.passes.kernel_algebra import is_pick
+from nmcompiler.passes.network_limits import beyond_limits
 from nmcompiler.target.layer_rules import ConvolutionRules, LayerRules
 from nmcompiler.target.model import Target
 
@@ -24,7 +28,7 @@ _Fault = tuple[str, str, str]
 def refused_layers(
     model: Model, target: Target, *, levels: int, input_levels: int
 ) -> tuple[RefusedNode, ...]:
-    """Returns every layer that breaks a rule of the chip, once for each rule; nothing where it has no rules.
+    """Returns every layer that breaks a rule of the chip, once for each rule, or makes its neurons too many.
 
     Args:
         model: The simplified layer graph.
@@ -32,10 +36,12 @@ def refused_layers(
         levels: Largest value of hidden layers.
         input_levels: Largest value of inputs.
     """
+    found = []
+    for name, text in beyond_limits(target.network_limits, _sizes(model)):
+        found.append(RefusedNode(name, model.graph.node(name).op, text))
     rules = target.layer_rules
     if rules is None:
-        return ()
-    found = []
+        return tuple(found)
     for layer in model.graph:
         edges = model.graph.in_edges(layer.name)
         if _reads_out(layer, edges):
@@ -45,6 +51,14 @@ def refused_layers(
         for need, limit, hint in _faults(layer, edges, sources, values, rules):
             found.append(RefusedNode(layer.name, layer.op, f"{need}; {target.name} computes {limit}", hint))
     return tuple(found)
+
+
+def _sizes(model: Model) -> Iterator[tuple[str, Role, int]]:
+    """Yields name, role and number of neurons of every layer, max pools left out: they may take more."""
+    readouts = {port.node for port in model.outputs}
+    for layer in model.graph:
+        role: Role = "input" if layer.is_input else "readout" if layer.name in readouts else "hidden"
+        yield layer.name, role, math.prod(layer.sum_shape)
 
 
 def _reads_out(layer: Layer, edges: Sequence[Edge[Link]]) -> bool:
@@ -108,8 +122,8 @@ def _convolution(
     elif rows > 1 and place.strided_kernels and height not in place.strided_kernels:
         yield f"has a stride of {rows} at a kernel of {height} × {width}", _strided(place), ""
     if all(not _padded(kernel, source.shape, shape, way) for way in place.padding):
-        need = f"pads {kernel.padding[0]} × {kernel.padding[1]} and makes {shape[0]} × {shape[1]} positions"
-        need += f" of {source.shape[0]} × {source.shape[1]}"
+        sizes = f"{source.shape[0]} × {source.shape[1]} becomes {shape[0]} × {shape[1]}"
+        need = f"has padding {kernel.padding[0]} × {kernel.padding[1]} ({sizes})"
         yield need, f"{where} with padding {_listed(place.padding)}", ""
     if place.channels and source.shape[2] not in place.channels:
         yield f"reads {source.shape[2]} channels", f"{where} of {_listed(place.channels)} channels", ""

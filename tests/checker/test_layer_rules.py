@@ -91,13 +91,13 @@ def test_a_network_that_keeps_every_rule_is_compiled_and_a_chip_without_rules_ta
         (
             {"first": {}, "inner": {}},
             "two",
-            "pads 0 × 0 and makes 6 × 6 positions of 8 × 8; tiny computes convolutions of a layer with "
+            "has padding 0 × 0 (8 × 8 becomes 6 × 6); tiny computes convolutions of a layer with "
             "padding same",
         ),
         (
             {"first": {"pads": [2, 2, 2, 2]}, "inner": SAME},
             "one",
-            "pads 2 × 2 and makes 12 × 12 positions of 10 × 10; tiny computes convolutions of an input with "
+            "has padding 2 × 2 (10 × 10 becomes 12 × 12); tiny computes convolutions of an input with "
             "padding same or valid",
         ),
         (
@@ -144,7 +144,7 @@ def test_an_odd_row_is_padded_at_the_end() -> None:
     above = net(first={}, inner={"strides": [2, 2], "pads": [1, 1, 1, 1]})
     assert refusals(below, chip()) == {}
     (sentence,) = refusals(above, chip())["two"]
-    assert sentence.startswith("pads 1 × 1 and makes 4 × 4 positions of 8 × 8")
+    assert sentence.startswith("has padding 1 × 1 (8 × 8 becomes 4 × 4)")
 
 
 def test_dense_layers_read_small_values_and_no_pool() -> None:

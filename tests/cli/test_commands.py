@@ -54,6 +54,19 @@ def test_compile_prints_one_object_and_writes_beside_the_current_folder(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["few.npz", "net.nmc", "net.onnx"]
 
 
+def test_the_smallest_chip_is_taken_and_the_reasons_are_said(
+    nmc: Any, model: Path, calibration: Path, tmp_path: Path
+) -> None:
+    asked = ("compile", model, "--target", "auto", "--calibration", calibration)
+    facts = json.loads(nmc(*asked, "--json").out)
+    jsonschema.validate(facts, load_schema("compile"))
+    assert facts["choice"]["target"] == facts["target"]
+    said = " ".join(nmc(*asked, "--coding", "ttfs").out.split())
+    assert "in 'ttfs' is the smallest that fits: 1 chip, synapse memory of a chip" in said
+    assert nmc(*asked, "--coding", "ttf").code == 2
+    assert nmc("targets", "auto").code == 2
+
+
 def test_the_report_is_a_page(compiled: Path) -> None:
     page = compiled.with_suffix(".html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")

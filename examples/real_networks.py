@@ -19,6 +19,7 @@ import numpy as np
 
 import nmcompiler
 from nmcompiler import CompileOptions, NmcError
+from nmcompiler.codings import coding
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples, read_samples
 from nmcompiler.frontend.reader import read_model
@@ -56,10 +57,11 @@ def rows(
     samples = samples_of(folder, limit)
     calibration = samples.draw(CALIBRATION, seed=0).x
     for chip in chips:
-        windowed = "phase" in targets()[chip][1].codings
+        codes = targets()[chip][1].codings
+        code = "phase" if "phase" in codes else codes[0]
+        windowed = coding(code).windowed
         choices = [CompileOptions(levels=n) for n in levels] if windowed else [CompileOptions(timesteps=16)]
         for options in choices:
-            code = "phase" if windowed else "rate"
             size = f"{code}, {'L' if windowed else 'T'} = {options.levels or options.timesteps}"
             try:
                 made = nmcompiler.compile(folder / "model.onnx", chip, code, calibration, options)
@@ -111,7 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of folders with model.onnx")
     parser.add_argument("--target", choices=sorted(targets()), help="only this chip")
-    parser.add_argument("--levels", type=int, nargs="+", default=[255, 15], help="levels of the phase code")
+    parser.add_argument(
+        "--levels", type=int, nargs="+", default=[255, 15], help="levels of codes with windows"
+    )
     parser.add_argument("--limit", type=int, default=2000, help="samples of each run")
     options = parser.parse_args()
     chips = [options.target] if options.target else sorted(targets())

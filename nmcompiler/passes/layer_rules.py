@@ -78,8 +78,7 @@ def _faults(
     if layer.max_pool is not None:
         yield from _pool(layer, rules)
     if len(edges) > 1 and not rules.joins:
-        names = " and ".join(f"'{name}'" for name in sources)
-        yield f"adds or joins {len(edges)} parts ({names})", "layers of one source", ""
+        yield f"adds or joins {len(edges)} parts", "layers of one source", ""
         return
     for edge in edges:
         source, value, kernel = sources[edge.source], values[edge.source], edge.payload.kernel
@@ -124,7 +123,9 @@ def _convolution(
     if all(not _padded(kernel, source.shape, shape, way) for way in place.padding):
         sizes = f"{source.shape[0]} × {source.shape[1]} becomes {shape[0]} × {shape[1]}"
         need = f"has padding {kernel.padding[0]} × {kernel.padding[1]} ({sizes})"
-        yield need, f"{where} with padding {_listed(place.padding)}", ""
+        at_end = shape[0] == -(-source.shape[0] // rows) and "same" in place.padding
+        hint = "'same' pads an odd row or column at the end" if at_end else ""
+        yield need, f"{where} with padding {_listed(place.padding)}", hint
     if place.channels and source.shape[2] not in place.channels:
         yield f"reads {source.shape[2]} channels", f"{where} of {_listed(place.channels)} channels", ""
     if value > place.levels:

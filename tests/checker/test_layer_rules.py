@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from nmcompiler import CompileOptions
 from nmcompiler import compile as compile_
+from nmcompiler.checker import check_model
 from nmcompiler.checker.trials import Trials
 from nmcompiler.errors import UnsupportedModel, UsageError
 from nmcompiler.frontend import read_model_bytes
@@ -242,3 +244,17 @@ def test_a_chip_counts_its_inputs_hidden_neurons_and_outputs(
         return
     with pytest.raises(UnsupportedModel, match=re.escape(sentence)):
         compile_(data, small, "phase", x)
+
+
+def test_smaller_inputs_are_proposed_where_dense_layers_read_no_more(tmp_path: Path) -> None:
+    nodes = [node("Gemm", ["x", "a"], "g", "one"), node("Relu", ["g"], "r", "relu")]
+    nodes.append(node("Gemm", ["r", "b"], "y", "two"))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model(nodes, [6], {"a": weights(6, 5), "b": weights(5, 3)}))
+    (row,) = check_model(path, chip())["targets"]
+    assert [o["layer"] for o in row["codings"][0]["obstacles"]] == ["one"]
+    assert row["obstacles"][0].endswith("values up to 15; try --input-levels 15")
+    assert row["proposals"][0]["change"] == "--input-levels 15"
+    x = {"x": np.random.default_rng(0).random((4, 6)).astype(np.float32)}
+    made = compile_(path.read_bytes(), chip(), "graded", x, CompileOptions(input_levels=15))
+    assert made.facts["input_levels"] == 15

@@ -41,6 +41,7 @@ def complaints(target: Target, codings: Collection[str] | None = None) -> Iterat
     yield from _cores(target)
     yield from _network(target)
     yield from _figures(target)
+    yield from _agreements(target)
 
 
 def _names(target: Target, codings: Collection[str] | None) -> Iterator[Complaint]:
@@ -98,10 +99,17 @@ def _cores(target: Target) -> Iterator[Complaint]:
         yield Complaint(
             "core_types", f"has {target.cores_per_chip:,} cores", f"at most {_MOST_CORES:,} together"
         )
-    places = mesh.rows * mesh.columns
-    if places < target.cores_per_chip:
-        found = f"has {places} places for {target.cores_per_chip} cores"
-        yield Complaint("mesh", found, "a place for every core: rows × columns")
+
+
+def _agreements(target: Target) -> Iterator[Complaint]:
+    """Yields entries that contradict each other: what must hold, the key, what it is, what is allowed."""
+    places, cores = target.mesh.rows * target.mesh.columns, target.cores_per_chip
+    rules: tuple[tuple[bool, str, str, str], ...] = (
+        (places >= cores, "mesh", f"has {places} places for {cores} cores", "a place for every core"),
+    )
+    for holds, key, found, allowed in rules:
+        if not holds:
+            yield Complaint(key, found, allowed)
 
 
 def _network(target: Target) -> Iterator[Complaint]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from importlib import resources
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.errors import NmcError, TargetFileError
@@ -87,6 +87,7 @@ def test_a_missing_file_is_one_sentence(tmp_path):
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_damaged_files_never_raise_anything_else(data):
     text = list(TEXT)
     for _ in range(data.draw(st.integers(1, 4))):

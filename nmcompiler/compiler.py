@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,11 @@ from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import core_usage
 from nmcompiler.registry import backend as backend_of
 from nmcompiler.registry import find_target
+from nmcompiler.report.ann import ann_layers
 from nmcompiler.report.facts import program_facts
 from nmcompiler.report.run import RunOutcome, run_facts
+from nmcompiler.report.timing import time_facts
+from nmcompiler.report.workload import by_neuron, workload
 from nmcompiler.target import Target
 
 __all__ = [
@@ -91,12 +94,14 @@ class Placed:
         plan: What was asked for.
         spiking: The golden network in its code.
         cores: Where its neurons sit.
+        traffic: Spikes of a sample that calibration lets expect.
         notes: What the passes have to say.
     """
 
     plan: Plan
     spiking: Spiking
     cores: CoreGraph
+    traffic: Traffic
     notes: tuple[Note, ...]
 
 
@@ -166,7 +171,7 @@ def compile_inputs(
         program = backend.emit(placed.spiking, placed.cores, chip)
     program = replace(
         program,
-        report=_report(inputs.layers, chip, placed, options),
+        report={**_report(inputs.layers, chip, placed, options), "time": _expected_time(program, placed)},
         source=inputs.source if options.include_source else None,
     )
     progress("proving", 0, 1)
@@ -198,7 +203,7 @@ def place(
     mapping = MapOptions(chips=options.chips, seed=options.seed, progress=progress)
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)
-    return Placed(plan, spiking, cores, notes)
+    return Placed(plan, spiking, cores, traffic, notes)
 
 
 def run_program(
@@ -316,6 +321,13 @@ def _traffic(spiking: Spiking, code: Coding, samples: Mapping[str, Array]) -> Tr
     return Traffic({**{name: n.mean(axis=0) for name, n in sent.items()}, **zeros})
 
 
+def _expected_time(program: Program, placed: Placed) -> dict[str, Any]:
+    """Returns the time of a sample and its bottleneck, for the spikes that calibration lets expect."""
+    expected = [placed.traffic.spikes[name] for name in placed.spiking.network.graph.names()]
+    program = replace(program, golden=placed.spiking)
+    return time_facts(program, workload(program, by_neuron(program, expected)), samples=1)
+
+
 def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions) -> dict[str, Any]:
     """Returns the facts that cannot be counted in the program; equal inputs give equal facts."""
     plan, cores, notes = placed.plan, placed.cores, placed.notes
@@ -332,6 +344,7 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
             "lower_bound": cores.placement_bound,
             "max_link_load": cores.max_link_load,
         },
+        "ann": [asdict(layer) for layer in ann_layers(layers)],
         "input_levels": plan.input_levels,
         "settle": plan.settle,
         # A layer without any error has an infinite ratio, which JSON cannot hold: it has no entry.

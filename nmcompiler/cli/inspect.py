@@ -34,9 +34,11 @@ def command(program: Path, every: bool, ladder: bool, html: Path | None, as_json
     if as_json:
         say_json(facts)
         return
+    from nmcompiler.report.energy_text import expected_parts
     from nmcompiler.report.ladder_text import ladder_text
     from nmcompiler.report.text import inspect_text, written_text
 
     say(inspect_text(facts, every=every), *(["", *ladder_text(facts["ladder"])] if ladder else []))
+    say(*expected_parts(facts))
     if html is not None:
         say(written_text([html]))

@@ -34,6 +34,7 @@ __all__ = ["available_cores", "command", "verdict", "write_outputs"]
 @click.option("--steps", is_flag=True, help="Step by step for all samples, where windows would do.")
 @click.option("--stream", is_flag=True, help="Samples are frames of one stream: neurons send only changes.")
 @click.option("--ladder", is_flag=True, help="Also compare each layer with floating point, on 64 samples.")
+@click.option("--energy", is_flag=True, help="Also print the receipt of time and energy, with its sources.")
 @click.option("--chip-seed", type=SEED, metavar="S", help="Draws the mismatch of a mixed-signal chip.")
 @click.option("--output", type=OUTPUT, metavar="FILE.npz", help="Write the chip's outputs y.")
 @json_option
@@ -46,6 +47,7 @@ def command(
     steps: bool,
     stream: bool,
     ladder: bool,
+    energy: bool,
     chip_seed: int | None,
     output: Path | None,
     as_json: bool,
@@ -80,10 +82,13 @@ def command(
     if as_json:
         say_json(outcome.facts)
     else:
+        from nmcompiler.report.energy_text import energy_text
         from nmcompiler.report.ladder_text import ladder_text
         from nmcompiler.report.text import run_text
 
         say(run_text(outcome.facts), *([""] if ladder else []), *ladder_text(outcome.facts["ladder"]))
+        if energy:
+            say("", *energy_text(outcome.facts))
     return verdict(outcome.facts)
 
 

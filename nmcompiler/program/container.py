@@ -44,6 +44,8 @@ _REPORT: Mapping[str, type | tuple[type, ...]] = {
     "placement": dict,
     "host_ops": list,
     "versions": dict,
+    "time": dict,
+    "ann": list,
     "warnings": list,
     "notes": list,
     **dict.fromkeys(("sqnr_db", "silent_channels", "saturated_share"), dict),

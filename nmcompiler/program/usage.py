@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,15 @@ import numpy.typing as npt
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.target.model import RESOURCES, Limits
 
-__all__ = ["BlockFacts", "CoreUsage", "block_facts", "core_usage", "fan_out", "own_weights"]
+__all__ = [
+    "BlockFacts",
+    "CoreUsage",
+    "arriving",
+    "block_facts",
+    "core_usage",
+    "fan_out",
+    "own_weights",
+]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -160,6 +168,31 @@ def own_weights(program: Program) -> Ints:
             taken[b] = 0
         kernels.add(key)
     return taken
+
+
+def arriving(program: Program, sent: npt.NDArray[Any], group: Ints, groups: int) -> npt.NDArray[np.float64]:
+    """Returns the synaptic operations that events cause, ``(groups, blocks)`` by the block of the synapses.
+
+    Args:
+        program: The program.
+        sent: ``(neurons,)`` events of each neuron.
+        group: ``(neurons,)`` the group in which the events of a neuron are counted.
+        groups: Number of groups.
+    """
+    routes, core = program.arrays["routes"].astype(np.int64), program.column("core")
+    found = np.zeros((groups, len(core)))
+    for c in range(len(program.arrays["cores"])):
+        mine = routes[routes[:, 2] == c]
+        width = int((mine[:, 3] + mine[:, 1]).max(initial=0))
+        row, step = _expanded(mine[:, 1])
+        gid, axon = mine[row, 0] + step, mine[row, 3] + step
+        events = np.bincount(group[gid] * width + axon, sent[gid], groups * width).reshape(groups, width)
+        for block in np.flatnonzero(core == c):
+            stretches = _stretches(program, int(block))
+            fed = stretches.axon < width
+            reached = np.bincount(stretches.axon[fed], stretches.length[fed], width)
+            found[:, block] = events @ reached
+    return found
 
 
 def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:

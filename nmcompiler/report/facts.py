@@ -13,6 +13,7 @@ import numpy as np
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import BlockFacts, block_facts, core_usage
+from nmcompiler.report.timing import stored_time
 from nmcompiler.sim.certificate import certificate
 
 __all__ = ["population_names", "program_facts"]
@@ -72,6 +73,7 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
             {"core": core, "resource": name, "used": used, "limit": limit}
             for core, name, used, limit in usage.rows()
         ],
+        "time": stored_time(report.pop("time", None)),
         "schedule": {"window_starts": list(program.window_starts), "total_steps": program.total_steps},
         "static_check": _static_check(program, proof),
         "certificate": _certificate(program),

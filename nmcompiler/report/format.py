@@ -11,6 +11,7 @@ __all__ = [
     "core_fill",
     "counted",
     "decibels",
+    "duration",
     "energy",
     "kibibytes",
     "millions",
@@ -63,6 +64,16 @@ def decibels(value: float | None) -> str:
 def seconds(value: float | None) -> str:
     """Returns a duration."""
     return DASH if value is None else f"{value:.2f} s"
+
+
+def duration(nanoseconds: float | None) -> str:
+    """Returns a short time in the unit that suits it, from ns."""
+    if nanoseconds is None:
+        return DASH
+    for factor, unit in ((1e-9, "s"), (1e-6, "ms"), (1e-3, "µs")):
+        if abs(nanoseconds * factor) >= 1:
+            return f"{nanoseconds * factor:,.2f} {unit}"
+    return f"{nanoseconds:,.1f} ns"
 
 
 def kibibytes(bits: float | None) -> str:

@@ -26,9 +26,13 @@ from nmcompiler.frontend.data import Samples
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.report.energy import Events, energy, latency_us
+from nmcompiler.report.ann import ann_of_run
+from nmcompiler.report.energy import energy_facts, layer_events
+from nmcompiler.report.facts import population_names
 from nmcompiler.report.ladder import ladder, stages
 from nmcompiler.report.neurobench import neurobench
+from nmcompiler.report.timing import time_facts
+from nmcompiler.report.workload import by_neuron, workload
 from nmcompiler.sim import Record, RunResult, Simulator
 
 __all__ = ["RunOutcome", "run_facts"]
@@ -56,7 +60,8 @@ class _Tally:
         default_factory=lambda: {"outputs": 0, "activations": 0, "membranes": 0}
     )
     spikes: Array | None = None
-    synops: int = 0
+    synops: Array | None = None
+    nonzero: list[Array] | None = None
     hops: int = 0
     saturations: int = 0
     literal_samples: int = 0
@@ -68,7 +73,12 @@ class _Tally:
         self.spikes = (
             result.spikes_per_neuron if self.spikes is None else self.spikes + result.spikes_per_neuron
         )
-        self.synops += result.synops
+        synops = result.synops_per_block
+        self.synops = synops if self.synops is None else self.synops + synops
+        if result.values is not None:
+            found = [np.count_nonzero(values, axis=0) for values in result.values]
+            earlier = self.nonzero or [np.zeros_like(f) for f in found]
+            self.nonzero = [a + b for a, b in zip(earlier, found, strict=True)]
         self.hops += result.hops
         self.saturations += result.saturations
         self.literal_samples += result.literal_samples
@@ -204,19 +214,13 @@ def _facts(
 ) -> dict[str, Any]:
     count = len(samples)
     assert tally.spikes is not None
+    assert tally.synops is not None
     on_chip = np.repeat(program.column("kind") != BlockKind.INPUT, program.column("n"))
-    spikes = float(tally.spikes[on_chip].sum()) / count
-    neurons = int(on_chip.sum())
-    chips = int(program.arrays["cores"][:, 0].max(initial=-1)) + 1
-    events = Events(
-        synops=tally.synops / count,
-        spikes=spikes,
-        hops=tally.hops / count,
-        active_updates=spikes,
-        inactive_updates=neurons * program.total_steps - spikes,
-        steps=program.total_steps,
-        chips=chips,
-    )
+    synops = int(tally.synops.sum())
+    work = workload(program, tally.spikes)
+    layers = layer_events(program, work, count, population_names(program))
+    spent = time_facts(program, work, count)
+    ann = ann_of_run(program, tally.spikes, tally.synops, _nonzero(program, tally.nonzero), count)
     chip, integer, reference = _answers(program, samples, outputs, tally, answers)
     return {
         "schema": "nmcompiler.run/1",
@@ -232,22 +236,32 @@ def _facts(
             "chip_float": _agreement(chip, reference),
         },
         **{f"mismatched_{what}": n if exact else None for what, n in tally.mismatched.items()},
-        "spikes_per_neuron": spikes / max(1, neurons),
-        "synops_per_sample": events.synops,
-        "hops_per_sample": events.hops,
+        "spikes_per_neuron": float(tally.spikes[on_chip].sum()) / count / max(1, int(on_chip.sum())),
+        "synops_per_sample": synops / count,
+        "hops_per_sample": tally.hops / count,
         "output_levels": program.output_levels,
         "tied_answers": _ties(outputs),
         "latency_steps": program.total_steps,
         "saturations": tally.saturations,
         "literal_samples": tally.literal_samples,
-        "energy": energy(program.target, events),
-        "latency_us": latency_us(program.target, program.total_steps),
-        "ann_energy_uj": None,
-        "synops_per_second": tally.synops / max(tally.seconds, 1e-9),
+        "energy": energy_facts(program, layers, spent, count),
+        "latency_us": spent["latency_us"],
+        "time": spent,
+        "ann_energy_uj": None if ann is None else ann["energy_uj"],
+        "ann": ann,
+        "synops_per_second": synops / max(tally.seconds, 1e-9),
         "simulation_seconds": round(tally.seconds, 4),
         "jit_seconds": round(tally.jit_seconds, 4),
         "neurobench": neurobench(program, tally.spikes, count),
     }
+
+
+def _nonzero(program: Program, counts: list[Array] | None) -> Array | None:
+    """Returns in how many samples the value of each neuron is not 0, None where values were not recorded."""
+    if counts is None or program.golden is None:
+        return None
+    shapes = [population.shape for population in program.golden.network.graph]
+    return by_neuron(program, [c.reshape(shape) for c, shape in zip(counts, shapes, strict=True)])
 
 
 def _answers(

@@ -13,13 +13,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nmcompiler.report.cost_lines import cost_lines, step_line
 from nmcompiler.report.format import (
     DASH,
     RESOURCE_LABELS,
     core_fill,
     counted,
     decibels,
-    energy,
     kibibytes,
     millions,
     number,
@@ -188,6 +188,9 @@ def summary(facts: Facts) -> Iterator[tuple[str, str | Text]]:
         f"{counted(facts['windows'], 'window')} of at most {facts['timesteps']} steps"
         + (f", {number(total)} steps a sample" if total is not None else ""),
     )
+    line = step_line(facts["time"]) if facts.get("time") else None
+    if line is not None:
+        yield "step", line
     yield "on the host", _host(facts)
     yield "proof", _static(facts["static_check"])
     certificate = facts["certificate"]
@@ -335,16 +338,7 @@ def _activity(facts: Facts) -> Iterator[tuple[str, str | Text]]:
     yield "spikes", f"{number(facts['spikes_per_neuron'], 3)} a neuron and sample"
     yield "synops", f"{number(facts['synops_per_sample'])} a sample"
     yield "hops", f"{number(facts['hops_per_sample'])} a sample"
-    latency = facts["latency_us"]
-    yield (
-        "latency",
-        f"{number(facts['latency_steps'])} steps"
-        + ("" if latency is None else f", {number(latency, 1)} µs")
-        + (" (the chip's step time is not published)" if latency is None else ""),
-    )
-    yield "energy", _energy(facts["energy"])
-    if facts["ann_energy_uj"] is not None:
-        yield "same as ANN", f"{energy(facts['ann_energy_uj'])} a sample"
+    yield from cost_lines(facts)
     jit, simulating = facts["jit_seconds"], facts.get("simulation_seconds")
     yield (
         "wall time",
@@ -353,13 +347,3 @@ def _activity(facts: Facts) -> Iterator[tuple[str, str | Text]]:
         + (f" with {seconds(jit)} to compile its kernels" if jit else "")
         + f"; {millions(facts['synops_per_second'])} synops a second",
     )
-
-
-def _energy(facts: Facts) -> str:
-    if facts["total_uj"] is None:
-        return f"{DASH} (no figure of this chip is published)"
-    text = (
-        f"{'at least ' if facts['is_lower_bound'] else ''}{energy(facts['total_uj'])} a sample "
-        f"(dynamic {energy(facts['dynamic_uj'])}, static {energy(facts['static_uj'])})"
-    )
-    return text + (f"; unpriced: {', '.join(facts['unpriced'])}" if facts["unpriced"] else "")

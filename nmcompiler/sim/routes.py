@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from nmcompiler.program.layout import IntArray, Program
 from nmcompiler.sim.result import Int64Array
 
-__all__ = ["overlaps", "static_hops", "tree_links"]
+__all__ = ["Tree", "destinations", "overlaps", "places", "route_tree", "static_hops"]
 
 
 def overlaps(
@@ -36,42 +37,66 @@ def overlaps(
     return a[keep], b[keep], first[keep], end[keep]
 
 
-def tree_links(source: tuple[int, int], destinations: Iterable[tuple[int, int]]) -> int:
-    """Returns the links of the union of routes from one core to several, each (row, column).
+@dataclass(frozen=True)
+class Tree:
+    """The union of the routes from one core to several.
 
-    A route goes along the row of its source first, then along the column of its destination. So the tree
+    A route goes along the row of its source first, then along the column of its destination. So the union
     is one stem along the row, out to the furthest columns, and a branch up and down in each column.
+
+    Attributes:
+        row: Row of the source.
+        column: Column of the source.
+        west: First column of the stem, at most ``column``.
+        east: Its last column.
+        branches: ``(column, first row, last row)``; the source's row lies between the two.
     """
+
+    row: int
+    column: int
+    west: int
+    east: int
+    branches: tuple[tuple[int, int, int], ...]
+
+    @property
+    def links(self) -> tuple[int, int]:
+        """Links along the row and links along columns."""
+        return self.east - self.west, sum(last - first for _, first, last in self.branches)
+
+
+def route_tree(source: tuple[int, int], ends: Iterable[tuple[int, int]]) -> Tree:
+    """Returns the union of the routes from one core to several, each ``(row, column)``."""
     row, column = source
     columns: dict[int, list[int]] = {}
-    for r, c in destinations:
-        columns.setdefault(c, []).append(r)
+    for r, c in ends:
+        columns.setdefault(c, [row]).append(r)
+    branches = tuple((c, min(rows), max(rows)) for c, rows in sorted(columns.items()))
+    return Tree(row, column, min([column, *columns]), max([column, *columns]), branches)
 
-    def span(start: int, ends: Iterable[int]) -> int:
-        reached = [start, *ends]
-        return max(reached) - min(reached)
 
-    return span(column, columns) + sum(span(row, rows) for rows in columns.values())
+def places(program: Program) -> list[tuple[int, int]]:
+    """Returns ``(row, column)`` of each core on the common mesh, on which chips stand side by side."""
+    cores = np.asarray(program.arrays["cores"], np.int64)
+    return [(int(r), int(chip * program.target.mesh.columns + c)) for chip, r, c in cores]
 
 
 def static_hops(program: Program) -> Int64Array:
     """Returns ``(M,)``: the mesh links that one spike of each neuron crosses."""
     hops = np.zeros(program.neurons, np.int64)
-    cores = np.asarray(program.arrays["cores"], np.int64)
-    where = [(int(r), int(chip * program.target.mesh.columns + c)) for chip, r, c in cores]
+    where = places(program)
     gid0, core = program.column("gid0"), program.column("core")
     known: dict[tuple[int, frozenset[int]], int] = {}
-    for first, end, reached in _destinations(program.arrays["routes"], gid0):
+    for first, end, reached in destinations(program.arrays["routes"], gid0):
         source = int(core[np.searchsorted(gid0, first, side="right") - 1])
         key = (source, reached)
         if key not in known:
             start = where[source] if source >= 0 else (0, 0)
-            known[key] = tree_links(start, (where[c] for c in reached))
+            known[key] = sum(route_tree(start, (where[c] for c in reached)).links)
         hops[first:end] = known[key]
     return hops
 
 
-def _destinations(routes: IntArray, gid0: IntArray) -> Iterator[tuple[int, int, frozenset[int]]]:
+def destinations(routes: IntArray, gid0: IntArray) -> Iterator[tuple[int, int, frozenset[int]]]:
     """Yields ranges of neurons, none across two blocks, with the set of cores that their spikes reach."""
     opening: dict[int, list[int]] = {}
     closing: dict[int, list[int]] = {}

@@ -1,0 +1,293 @@
+"""How long a step takes: as long as the busiest of its parts (the bottleneck model).
+
+A step ends when the last core and the last link have done its work, so it takes at least
+
+    t = max(synops on the busiest core · t_synop, updates on the busiest core · t_update,
+            events that the busiest core sends · t_spike, events on the busiest link · t_hop, t_barrier)
+
+with the figures of the chip (arXiv 2601.10035 fits five constants of this form to measured steps, r ≥ 0.97;
+arXiv 2511.21549 finds the busiest core decisive on three chips). A chip with a fixed tick has ``step_us``
+instead, which stands for all of this.
+
+The counts are averages: over all samples, and over the steps in which the same populations fire (a
+*stretch* of the schedule). The largest of averages is at most the average of the largest, and parts that do
+not overlap in time would add up, so the time is a bound from below, as good as the figures; it is not a
+measurement. A part whose figure nobody published is left out and named in ``unpriced``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from nmcompiler.ir.spiking import Spiking
+from nmcompiler.program.layout import Program
+from nmcompiler.report.figures import figure, within
+from nmcompiler.report.workload import DIRECTIONS, Array, Workload
+from nmcompiler.target.model import Target
+
+__all__ = ["Part", "period_windows", "stored_time", "time_facts"]
+
+_WANTED: tuple[tuple[str, ...], ...] = (
+    ("time_per_synop_ns",),
+    ("time_per_neuron_update_active_ns",),
+    ("time_per_neuron_update_inactive_ns",),
+    ("time_per_spike_ns",),
+    ("time_per_hop_ns", "time_per_hop_east_west_ns", "time_per_hop_north_south_ns"),
+    ("time_per_barrier_ns",),
+)
+_ALONG = {"east": "east_west", "west": "east_west", "south": "north_south", "north": "north_south"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a step.
+
+    Attributes:
+        what: ``synops``, ``weight reads``, ``neuron updates``, ``spikes sent``, ``link``, ``barrier`` or
+            ``shortest step``.
+        where: The core or link that has most to do; None for the chip as a whole.
+        count: What it has to do in a step, on average; None where nothing is counted.
+        ns: How long that takes; None where nobody published a figure.
+        steps: Steps of a sample in which this part takes longest.
+    """
+
+    what: str
+    where: str | None
+    count: float | None
+    ns: float | None
+    steps: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """Steps in which the same neurons fire, and the average work of one; arrays as in ``Workload``."""
+
+    steps: int
+    synops: Array
+    spikes: Array
+    links: Array
+
+
+def time_facts(program: Program, work: Workload, samples: int) -> dict[str, Any]:
+    """Returns the time of a sample, its bottleneck, and how many samples a second that allows.
+
+    Args:
+        program: The program.
+        work: What ``samples`` samples caused together.
+        samples: How many they are.
+
+    Returns:
+        ``step_ns`` (mean), ``latency_us``, ``is_lower_bound``, ``unpriced``, ``fixed_step``, ``bottleneck``
+        and ``second`` (names of parts, None where nothing is priced), ``parts`` (the longest first),
+        ``samples_per_second`` (drained before the next) and ``pipelined``.
+    """
+    target, total = program.target, program.total_steps
+    stretches = _stretches(work, samples, total)
+    parts, longest = _average(target, work, stretches)
+    priced = [part for part in parts if part.ns]
+    fixed = target.step_us
+    step_ns = fixed.value * 1e3 if fixed else longest if priced else None
+    unpriced = [] if fixed else _unpriced(target)
+    return {
+        "step_ns": step_ns,
+        "latency_us": None if step_ns is None else step_ns * total * 1e-3,
+        "is_lower_bound": bool(unpriced),
+        "unpriced": unpriced,
+        "fixed_step": fixed is not None,
+        "bottleneck": priced[0].what if priced else None,
+        "second": priced[1].what if len(priced) > 1 else None,
+        "parts": [asdict(part) for part in parts],
+        "samples_per_second": None if step_ns is None else 1e9 / (step_ns * total),
+        "pipelined": _pipelined(program, work, samples, bool(priced)),
+    }
+
+
+def _unpriced(target: Target) -> list[str]:
+    """Returns the figures of time that nobody published, one for each part."""
+    both = {"time_per_hop_east_west_ns", "time_per_hop_north_south_ns"} <= set(target.figures)
+    return [
+        keys[0]
+        for keys in _WANTED
+        if keys[0] not in target.figures and not (len(keys) > 1 and both) and within(target, *keys) is None
+    ]
+
+
+def _stretches(work: Workload, samples: int, total: int) -> list[_Stretch]:
+    """Cuts a sample where populations begin or end to fire."""
+    first, end = work.slots[:, 0], work.slots.sum(axis=1)
+    marks = sorted({0, total, *first.tolist(), *end.tolist()})
+    found = []
+    for start, stop in pairwise(marks):
+        share = ((first <= start) & (end >= stop)) / (work.slots[:, 1] * samples)
+        found.append(
+            _Stretch(
+                steps=stop - start,
+                synops=share @ work.synops,
+                spikes=share @ work.spikes,
+                links=np.tensordot(share, work.links, axes=1),
+            )
+        )
+    return found
+
+
+def _average(target: Target, work: Workload, stretches: Sequence[_Stretch]) -> tuple[list[Part], float]:
+    """Returns the parts of a step averaged over stretches, the longest first, and the mean of the longest."""
+    total = sum(s.steps for s in stretches)
+    rows = [list(_parts(target, work, stretch)) for stretch in stretches]
+    longest, ahead = 0.0, [0] * len(rows[0])
+    for stretch, row in zip(stretches, rows, strict=True):
+        times = [part.ns or 0.0 for part in row]
+        worst = int(np.argmax(times))
+        longest += stretch.steps * times[worst] / total
+        ahead[worst] += stretch.steps if times[worst] else 0
+    parts = []
+    for column, same in enumerate(zip(*rows, strict=True)):
+        weights = [
+            s.steps * (part.ns if part.ns is not None else part.count or 0.0)
+            for s, part in zip(stretches, same, strict=True)
+        ]
+        heaviest = same[int(np.argmax(weights))]
+        mean = {
+            key: None
+            if getattr(heaviest, key) is None
+            else sum(s.steps * getattr(p, key) for s, p in zip(stretches, same, strict=True)) / total
+            for key in ("count", "ns")
+        }
+        parts.append(Part(heaviest.what, heaviest.where, mean["count"], mean["ns"], ahead[column]))
+    order = sorted(range(len(parts)), key=lambda k: (-(parts[k].ns or 0.0), k))
+    return [parts[k] for k in order], longest
+
+
+def _parts(target: Target, work: Workload, stretch: _Stretch) -> Iterator[Part]:
+    """Yields the parts of a step: always the same ones, in the same order."""
+    yield _busiest("synops", stretch.synops, _ns(target, "time_per_synop_ns"))
+    read = _ns(target, "time_per_weight_read_ns")
+    if read is not None:
+        yield _busiest("weight reads", stretch.synops, read)
+    yield _updates(target, work.neurons, stretch.spikes)
+    yield _busiest("spikes sent", stretch.spikes, _ns(target, "time_per_spike_ns"))
+    yield _link(target, stretch.links)
+    for what, key in (("barrier", "time_per_barrier_ns"), ("shortest step", "shortest_step_ns")):
+        if key in target.figures:
+            yield Part(what, None, None, _ns(target, key))
+
+
+def _ns(target: Target, *keys: str) -> float | None:
+    found = figure(target, *keys)
+    return None if found is None else found[1].value
+
+
+def _busiest(what: str, counts: Array, each: float | None) -> Part:
+    core = int(np.argmax(counts))
+    count = float(counts[core])
+    return Part(what, f"core {core}", count, None if each is None else count * each)
+
+
+def _updates(target: Target, neurons: Array, spikes: Array) -> Part:
+    """Every neuron of a core is updated in every step: actively where it spikes."""
+    prices = [_ns(target, f"time_per_neuron_update_{kind}_ns") for kind in ("active", "inactive")]
+    if prices == [None, None]:
+        core = int(np.argmax(neurons))
+        return Part("neuron updates", f"core {core}", float(neurons[core]), None)
+    times = spikes * (prices[0] or 0.0) + (neurons - spikes) * (prices[1] or 0.0)
+    core = int(np.argmax(times))
+    return Part("neuron updates", f"core {core}", float(neurons[core]), float(times[core]))
+
+
+def _link(target: Target, links: Array) -> Part:
+    each = [_ns(target, f"time_per_hop_{_ALONG[d]}_ns", "time_per_hop_ns") for d in DIRECTIONS]
+    known = any(e is not None for e in each)
+    weights = np.array([e or 0.0 for e in each] if known else [1.0] * len(DIRECTIONS))
+    times = links * weights[:, None, None]
+    if not times.size:
+        return Part("link", None, 0.0, 0.0 if known else None)
+    direction, row, column = (int(k) for k in np.unravel_index(np.argmax(times), times.shape))
+    return Part(
+        "link",
+        f"link {DIRECTIONS[direction]} of ({row}, {column})",
+        float(links[direction, row, column]),
+        float(times[direction, row, column]) if known else None,
+    )
+
+
+def period_windows(spiking: Spiking) -> int | None:
+    """Returns after how many windows the next sample may follow where neurons have two membranes.
+
+    ``max_p (w(p) − min w(source))``: until then the membrane of p still collects for the sample before. With
+    one membrane a neuron it is one window more. None for codes without windows, and without projections.
+    """
+    graph, slots = spiking.network.graph, spiking.schedule.slots
+    if spiking.schedule.windows < 2:
+        return None
+    return max(
+        (
+            slots[p.name].window - min(slots[s].window for s in graph.predecessors(p.name))
+            for p in graph
+            if graph.predecessors(p.name)
+        ),
+        default=None,
+    )
+
+
+def _pipelined(program: Program, work: Workload, samples: int, priced: bool) -> list[dict[str, Any]] | None:
+    """Returns what a pipeline of samples allows, with one membrane a neuron and with two.
+
+    In a pipeline every window holds firing populations of all lengths, so it is as long as the longest, and
+    the work of a whole sample falls on every period. The programs as written have one membrane a neuron; the
+    host or the neuron's program must set it between samples.
+    """
+    period = None if program.golden is None else period_windows(program.golden)
+    fixed = program.target.step_us
+    if period is None or not (priced or fixed):
+        return None
+    ends = (*program.window_starts[1:], program.total_steps)
+    window = max(e - s for s, e in zip(program.window_starts, ends, strict=True))
+    found = []
+    for membranes, windows in ((1, period + 1), (2, period)):
+        steps = min(windows * window, program.total_steps)
+        whole = _Stretch(
+            steps,
+            *(x.sum(axis=0) / (steps * samples) for x in (work.synops, work.spikes, work.links)),
+        )
+        _, longest = _average(program.target, work, [whole])
+        step_ns = fixed.value * 1e3 if fixed else longest
+        found.append(
+            {
+                "membranes": membranes,
+                "windows": windows,
+                "steps": steps,
+                "samples_per_second": 1e9 / (step_ns * steps),
+            }
+        )
+    return found
+
+
+def stored_time(stored: Any) -> dict[str, Any] | None:
+    """Returns the time that was modelled at compile, None where a program holds nothing like it."""
+    if not isinstance(stored, Mapping):
+        return None
+    numbers = ("step_ns", "latency_us", "samples_per_second")
+    names = ("bottleneck", "second")
+    good = (
+        all(_is(stored.get(key), int | float) for key in numbers)
+        and all(_is(stored.get(key), str) for key in names)
+        and isinstance(stored.get("unpriced"), list)
+        and isinstance(stored.get("parts"), list)
+        and all(
+            isinstance(part, Mapping)
+            and isinstance(part.get("what"), str)
+            and _is(part.get("where"), str)
+            and all(_is(part.get(key), int | float) for key in ("count", "ns"))
+            for part in stored["parts"]
+        )
+    )
+    return dict(stored) if good else None
+
+
+def _is(value: Any, kind: Any) -> bool:
+    return value is None or (isinstance(value, kind) and not isinstance(value, bool))

@@ -37,6 +37,7 @@ _RUN = (
     "agreement",
     "latency_steps",
     "latency_us",
+    "time",
     "spikes_per_neuron",
     "synops_per_sample",
     "hops_per_sample",

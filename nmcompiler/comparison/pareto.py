@@ -46,8 +46,8 @@ def criteria(rows: Sequence[Row]) -> tuple[Criterion, ...]:
     """Returns what rows are judged by: the same for all of them, so that no circle of better rows can arise.
 
     Answers come first: accuracy, or without labels the agreement with the float network. Costs are cores,
-    latency in time where every row's chip has a published step time, else in steps, and energy where every
-    row has a figure that leaves out the same terms, else synaptic operations.
+    latency in time and energy where every row has a figure that leaves out the same terms, else steps and
+    synaptic operations.
 
     Returns:
         Nothing where a row has neither accuracy nor agreement: costs alone would praise the worst network.
@@ -59,12 +59,15 @@ def criteria(rows: Sequence[Row]) -> tuple[Criterion, ...]:
     quality = _ACCURACY if known(_ACCURACY) else _AGREEMENT
     if not rows or not known(quality):
         return ()
-    same_terms = len({tuple(row["energy"]["unpriced"]) for row in rows}) == 1
+
+    def alike(key: str) -> bool:
+        return len({tuple((row.get(key) or {}).get("unpriced", ())) for row in rows}) == 1
+
     return (
         quality,
         _CORES,
-        _TIME if known(_TIME) else _STEPS,
-        _ENERGY if same_terms and known(_ENERGY) else _SYNOPS,
+        _TIME if alike("time") and known(_TIME) else _STEPS,
+        _ENERGY if alike("energy") and known(_ENERGY) else _SYNOPS,
     )
 
 

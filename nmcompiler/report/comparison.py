@@ -123,7 +123,12 @@ def _time(row: Facts) -> str:
     micros = row["latency_us"]
     if micros is None:
         return DASH
-    return f"{_short(micros / 1e3)} ms" if micros >= 1e3 else f"{_short(micros)} µs"
+    said = f"{_short(micros / 1e3)} ms" if micros >= 1e3 else f"{_short(micros)} µs"
+    return ("≥" if _is_bound(row.get("time")) else "") + said
+
+
+def _is_bound(part: Facts | None) -> bool:
+    return part is not None and bool(part["is_lower_bound"])
 
 
 def _synops(row: Facts) -> str:
@@ -189,5 +194,7 @@ def _terms(facts: Facts, rows: Sequence[Facts]) -> Iterator[tuple[str, str | Tex
         "exact",
         "every output, activation and membrane is the integer network's; ≈ the code approximates it",
     )
-    if any(row["energy"]["is_lower_bound"] and row["energy"]["total_uj"] is not None for row in rows):
+    shown = [row["energy"] for row in rows if row["energy"]["total_uj"] is not None]
+    shown += [row.get("time") for row in rows if row["latency_us"] is not None]
+    if any(map(_is_bound, shown)):
         yield "≥", "a lower bound: nobody published the other terms"

@@ -110,3 +110,11 @@ def test_energy_counts_only_where_the_same_terms_are_priced() -> None:
     assert keys([bound, bound])[3] == "energy.total_uj"
     assert keys([full, bound])[3] == "synops_per_sample"
     assert keys([row(), row()])[3] == "synops_per_sample"
+
+
+def test_latency_counts_in_time_only_where_the_same_terms_are_known() -> None:
+    whole = row(latency_us=2.0, time={"unpriced": []})
+    bound = row(latency_us=1.0, time={"unpriced": ["time_per_hop_ns"]})
+    assert keys([whole, whole])[2] == "latency_us"
+    assert keys([bound, bound])[2] == "latency_us"
+    assert keys([whole, bound])[2] == "latency_steps"

@@ -94,6 +94,8 @@ def run_facts() -> dict[str, Any]:
         },
         "latency_us": None,
         "ann_energy_uj": None,
+        "time": None,
+        "ann": None,
         "wall_seconds": 1.5,
         "synops_per_second": 2.5e8,
         "jit_seconds": 0.0,

@@ -50,8 +50,8 @@ def cost_lines(facts: Facts) -> Iterator[tuple[str, str]]:
     ann = facts.get("ann")
     if ann is not None:
         yield (
-            "same as ANN",
-            f"{energy(ann['energy_uj'])} a sample, as spikes {energy(ann['snn_uj'])}, both of {ann['table']}",
+            "as an ANN",
+            f"{energy(ann['energy_uj'])} a sample; spiking {energy(ann['snn_uj'])}, both from {ann['table']}",
         )
         yield (
             "break-even",

@@ -247,7 +247,6 @@ def _static(program: Program, latency_us: float | None, samples: int) -> Iterato
     ):
         if key in target.figures:
             yield _row(None, what, run_us * parts, key, target.figures[key], _PJ_PER_US_AND_MW)
-            break  # a chip's power contains that of its cores
     clock = figure(target, "clock_mhz")
     power = figure(target, "clock_power_per_chip_mhz_mw")
     if clock and power:

@@ -176,6 +176,13 @@ def test_a_clock_costs_cycles_beside_the_power_at_rest():
     ]
 
 
+def test_cores_in_use_cost_power_beside_their_chip():
+    """Two cores: 2 · 0.5 mW · 10 µs = 10 nJ, beside 20 nJ of the chip."""
+    found = facts(10.0, static_power_per_chip_mw=2.0, static_power_per_core_mw=0.5, **PRICES)
+    assert [row["fj"] for row in found["receipt"] if row["layer"] is None] == [20_000_000, 10_000_000]
+    assert found["run_fj"]["static"] == 30_000_000
+
+
 def run(program, x):
     """The energy of a run on samples, as ``run`` computes it, and the run."""
     result = Simulator(program).run(x)

@@ -1,14 +1,14 @@
 """The same network as an integer ANN, and the spiking network, both priced from one table.
 
 The table is ``arithmetic_45nm.toml``. With m the energy of a byte of memory, w and a the bytes of a weight
-and of an activation, s those of a membrane::
+and of an activation, s those of a neuron's registers::
 
     ANN   MACs · (w·m_w + a·m + e_multiply + e_add) + additions · (a·m + e_add)
           + values written · (a·m + e_multiply32 + e_add)
     SNN   synops · (w·m_w + m/8 + e_add) + updates · (2·s·m + e_add) + spikes · (m/8 + e_add)
 
 The cost script of Ottati et al. (arXiv 2306.15749) counts likewise: it reads a weight and an activation for
-every MAC, a weight and an event of one bit for every synop, and reads and writes the membrane for every
+every MAC, a weight and an event of one bit for every synop, and reads and writes the state for every
 update. An event that carries a value above 1 is read with all its bits and multiplied. Sums have 32 bits;
 an ANN's value is brought back to its levels by one multiplication. ``m_w`` is that of the small memory
 where the weights of the fullest core fit into it, else of the large one, and the same for both networks.
@@ -42,7 +42,8 @@ from nmcompiler.codings import coding
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape
 from nmcompiler.ir.layers import Model
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.usage import fan_out
+from nmcompiler.program.usage import fan_out, own_weights
+from nmcompiler.report.neurobench import carry_values
 
 __all__ = ["AnnLayer", "SpikingCounts", "ann_facts", "ann_layers", "ann_of_run", "stored_layers"]
 
@@ -162,9 +163,7 @@ def ann_of_run(
         return None
     kind, core, n, levels = (program.column(k) for k in ("kind", "core", "n", "levels"))
     placed = kind != BlockKind.INPUT
-    carries = np.isin(program.column("population"), _current_inputs(program))
-    if coding(program.coding).payload_bits(1, signed=False):
-        carries |= levels > 1
+    carries = carry_values(program)
     reached, _ = fan_out(program)
     counts = SpikingCounts(
         synops=float(synops[~carries].sum()) / samples,
@@ -174,20 +173,16 @@ def ann_of_run(
         density=None if nonzero is None else float(nonzero @ reached) / max(1, int(reached.sum()) * samples),
     )
     bits = program.target.weight_bits
-    weights = np.bincount(core[placed], program.column("weight_n")[placed])
+    weights = np.bincount(core[placed], own_weights(program)[placed])
     return ann_facts(
         layers,
         counts,
         weight_bits=bits,
         levels=int(levels[placed].max(initial=1)) or 1,
         input_levels=int(levels[~placed].max(initial=1)),
-        membrane_bits=program.membrane_bits,
+        state_bits=coding(program.coding).registers * program.membrane_bits,
         core_weight_bytes=int(weights.max(initial=0)) * bits // 8,
     )
-
-
-def _current_inputs(program: Program) -> list[int]:
-    return [port.population for port in program.inputs if port.encoding == "current"]
 
 
 def ann_facts(
@@ -197,7 +192,7 @@ def ann_facts(
     weight_bits: int,
     levels: int,
     input_levels: int,
-    membrane_bits: int,
+    state_bits: int,
     core_weight_bytes: int,
 ) -> dict[str, Any]:
     """Returns the comparison of both networks, for one sample.
@@ -208,7 +203,7 @@ def ann_facts(
         weight_bits: Bits of a weight.
         levels: L of hidden values, which are the ANN's activations too.
         input_levels: L of the inputs.
-        membrane_bits: Bits of a membrane.
+        state_bits: Bits of a neuron's registers, all of which an update reads and writes.
         core_weight_bytes: Weights of the fullest core, which decide the memory that is priced.
     """
     rows = list(layers)
@@ -223,7 +218,7 @@ def ann_facts(
     dense = sum(prices.layer(row) for row in rows)
     reused = sum(prices.layer(row, reused=True) for row in rows)
     skipping = None if counts.density is None else sum(prices.layer(row, counts.density) for row in rows)
-    snn = prices.spiking(counts, membrane_bits)
+    snn = prices.spiking(counts, state_bits)
     macs = sum(row.macs for row in rows)
     measured = (counts.synops + counts.multiplied) / max(1, macs)
     return {
@@ -266,14 +261,14 @@ class _Prices:
         product = self.weight + read + self.multiply + add
         return row.macs * density * product + row.additions * (read + add) + close
 
-    def spiking(self, counts: SpikingCounts, membrane_bits: int) -> dict[str, float]:
+    def spiking(self, counts: SpikingCounts, state_bits: int) -> dict[str, float]:
         """Returns the energy of the spiking network by its parts."""
         add, bit = _pj("add_32_bit"), self.byte / 8
         synops = counts.synops * (self.weight + bit + add)
         synops += counts.multiplied * (self.weight + self.bits * bit + self.multiply + add)
         return {
             "synops": synops,
-            "updates": counts.updates * (2 * membrane_bits / 8 * self.byte + add),
+            "updates": counts.updates * (2 * state_bits / 8 * self.byte + add),
             "spikes": counts.spikes * (bit + add),
         }
 

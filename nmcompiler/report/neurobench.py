@@ -48,7 +48,7 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import fan_out, own_weights
 
-__all__ = ["neurobench"]
+__all__ = ["carry_values", "neurobench"]
 
 
 def neurobench(program: Program, spikes: Array, samples: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _synaptic_operations(program: Program, spikes: Array, samples: int) -> dict[
     n, steps = program.column("n"), program.column("steps")
     reached, not_zero = fan_out(program)
     effective = spikes * not_zero
-    values = np.repeat(_carry_values(program), n)
+    values = np.repeat(carry_values(program), n)
     return {
         "Effective_MACs": float(effective[values].sum()) / samples,
         "Effective_ACs": float(effective[~values].sum()) / samples,
@@ -108,7 +108,7 @@ def _synaptic_operations(program: Program, spikes: Array, samples: int) -> dict[
     }
 
 
-def _carry_values(program: Program) -> npt.NDArray[np.bool_]:
+def carry_values(program: Program) -> npt.NDArray[np.bool_]:
     """Returns for each block whether its events can carry another value than 1 and −1."""
     levels, steps, population = (program.column(k) for k in ("levels", "steps", "population"))
     if coding(program.coding).payload_bits(1, signed=False):

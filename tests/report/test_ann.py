@@ -17,7 +17,7 @@ SIZES = {
     "weight_bits": 8,
     "levels": 255,
     "input_levels": 255,
-    "membrane_bits": 24,
+    "state_bits": 24,
     "core_weight_bytes": 1000,
 }
 

@@ -190,17 +190,9 @@ def energy_facts(
     target = program.target
     events = _events(target)
     rows = receipt(target, layers)
-    included = [
-        {"term": event.name, "within": key}
-        for event in events
-        if figure(target, *event.keys) is None and (key := within(target, *event.keys)) is not None
-    ]
-    covered = {entry["term"] for entry in included}
-    unpriced = [
-        e.keys[0] for e in events if e.wanted and e.name not in covered and not figure(target, *e.keys)
-    ]
-    average = _average_figure(target, events)
+    included, unpriced = _apart(target, events)
     static: list[Row] = []
+    average = _average_figure(target, events)
     if average is not None:
         included.append({"term": "static power", "within": average})
     else:
@@ -221,6 +213,20 @@ def energy_facts(
         "run_fj": {"total": total_fj, "static": static_fj, "dynamic": dynamic_fj},
         "receipt": [asdict(row) for row in (*rows, *static)],
     }
+
+
+def _apart(target: Target, events: Sequence[_Event]) -> tuple[list[dict[str, str]], list[str]]:
+    """Returns the events that another figure contains, and the figures that nobody published."""
+    included, unpriced = [], []
+    for event in events:
+        if figure(target, *event.keys) is not None:
+            continue
+        key = within(target, *event.keys)
+        if key is not None:
+            included.append({"term": event.name, "within": key})
+        elif event.wanted:
+            unpriced.append(event.keys[0])
+    return included, unpriced
 
 
 def _each(fj: int | None, samples: int) -> float | None:

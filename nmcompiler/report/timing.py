@@ -137,30 +137,39 @@ def _stretches(work: Workload, samples: int, total: int) -> list[_Stretch]:
 
 def _average(target: Target, work: Workload, stretches: Sequence[_Stretch]) -> tuple[list[Part], float]:
     """Returns the parts of a step averaged over stretches, the longest first, and the mean of the longest."""
-    total = sum(s.steps for s in stretches)
     rows = [list(_parts(target, work, stretch)) for stretch in stretches]
-    longest, ahead = 0.0, [0] * len(rows[0])
-    for stretch, row in zip(stretches, rows, strict=True):
+    steps = [stretch.steps for stretch in stretches]
+    leading = [0] * len(rows[0])
+    longest = 0.0
+    for count, row in zip(steps, rows, strict=True):
         times = [part.ns or 0.0 for part in row]
         worst = int(np.argmax(times))
-        longest += stretch.steps * times[worst] / total
-        ahead[worst] += stretch.steps if times[worst] else 0
-    parts = []
-    for column, same in enumerate(zip(*rows, strict=True)):
-        weights = [
-            s.steps * (part.ns if part.ns is not None else part.count or 0.0)
-            for s, part in zip(stretches, same, strict=True)
-        ]
-        heaviest = same[int(np.argmax(weights))]
-        mean = {
-            key: None
-            if getattr(heaviest, key) is None
-            else sum(s.steps * getattr(p, key) for s, p in zip(stretches, same, strict=True)) / total
-            for key in ("count", "ns")
-        }
-        parts.append(Part(heaviest.what, heaviest.where, mean["count"], mean["ns"], ahead[column]))
-    order = sorted(range(len(parts)), key=lambda k: (-(parts[k].ns or 0.0), k))
-    return [parts[k] for k in order], longest
+        longest += count * times[worst]
+        leading[worst] += count if times[worst] else 0
+    parts = [_mean(same, steps, lead) for same, lead in zip(zip(*rows, strict=True), leading, strict=True)]
+    return sorted(parts, key=lambda part: -(part.ns or 0.0)), longest / sum(steps)
+
+
+def _mean(same: Sequence[Part], steps: Sequence[int], leading: int) -> Part:
+    """Returns one part over all stretches, with the place where it has most to do."""
+    costs = [
+        n * ((part.count or 0.0) if part.ns is None else part.ns) for n, part in zip(steps, same, strict=True)
+    ]
+    heaviest = same[int(np.argmax(costs))]
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [v for v in values if v is not None]
+        if len(known) < len(values):
+            return None
+        return sum(n * v for n, v in zip(steps, known, strict=True)) / sum(steps)
+
+    return Part(
+        what=heaviest.what,
+        where=heaviest.where,
+        count=mean([part.count for part in same]),
+        ns=mean([part.ns for part in same]),
+        steps=leading,
+    )
 
 
 def _parts(target: Target, work: Workload, stretch: _Stretch) -> Iterator[Part]:

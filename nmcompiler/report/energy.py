@@ -21,7 +21,7 @@ import numpy as np
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.report.figures import exact, figure, within
 from nmcompiler.report.workload import Workload
-from nmcompiler.target.model import Figure, Target
+from nmcompiler.target import Figure, Target
 
 __all__ = ["LayerEvents", "Row", "energy_facts", "layer_events", "receipt"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from nmcompiler.target.model import Figure, Target
+from nmcompiler.target import Figure, Target
 
 __all__ = ["exact", "figure", "within"]
 

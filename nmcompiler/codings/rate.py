@@ -9,6 +9,7 @@ from nmcompiler.ir.bounds import accumulator_bound
 from nmcompiler.ir.network import Network, Population
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters
+from nmcompiler.ir.typed import held_types
 from nmcompiler.target.model import BiasFormat, Target
 
 __all__ = ["Rate"]
@@ -97,6 +98,9 @@ class Rate(Coding):
         if target.bias is not None and population.bias.any():
             largest = -(-int(np.abs(population.bias).max()) // steps)
             room = min(room, _largest(target.bias) // max(1, largest))
+        if target.crossbar is not None:
+            code = held_types(network, population.name, target)
+            room = min(room, target.crossbar.room(code.base) // max(1, int(np.abs(code.unit).max())))
         return min(self.most_fraction_bits, max(0, room.bit_length() - 1))
 
     def spikes_per_value(self, levels: int) -> IntArray:

@@ -30,7 +30,7 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
             mask = population.read(key, whole)
             read[key] = mask | read[key] if key in read else mask
         thetas |= population.thetas(whole)
-    neurons = sum(p.population.size for p in needs.populations.values())
+    neurons = sum(p.population.size for p in needs.populations.values()) + _copies(needs, read)
     return {
         "neurons": neurons,
         "state_bits": neurons * needs.target.membrane_bits,
@@ -41,10 +41,23 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
     }
 
 
+def _copies(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
+    """Returns how many copies of neurons there are at the least: every axon is on one core or more."""
+    if needs.target.axon_fan_out is None:
+        return 0
+    more = 0
+    for name in needs.populations:
+        masks = [mask for key, mask in read.items() if key[0] == name]
+        if masks:
+            axons_of_each = np.sum(masks, axis=0, dtype=np.int64)
+            more += int(np.maximum(-(-axons_of_each // needs.target.axon_fan_out) - 1, 0).sum())
+    return more
+
+
 def _sending(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
     """Returns the number of neurons on cores that any core reads."""
     any_delay: dict[str, Array] = {}
-    for (source, _), mask in read.items():
+    for (source, _, _), mask in read.items():
         if source in needs.populations:
             any_delay[source] = mask | any_delay[source] if source in any_delay else mask
     return sum(int(np.count_nonzero(m)) for m in any_delay.values())

@@ -1,8 +1,10 @@
 """What a box of a population costs on a core, in every resource of the vocabulary.
 
-- ``neurons``: neurons of the box. ``state_bits``: neurons × membrane bits.
+- ``neurons``: neurons of the box, with their copies where one reaches few axons. ``state_bits``: neurons of
+  the box × membrane bits.
 - ``input_axons``: distinct source neurons (or source pixels, where the channel travels along) that the box
-  reads. Spikes that travel for different times need axons of their own.
+  reads. Spikes that travel for different times need axons of their own, and so have, in a crossbar, those
+  that reach it on axons of different types.
 - ``synapse_bits``: synapses × weight bits; where the target shares weights, a convolution stores the
   kernels of the box's channels once if that is less. Boxes of a population with the same channels share
   the kernels on a core where all its projections are convolutions.
@@ -24,21 +26,22 @@ from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import Spiking
+from nmcompiler.ir.typed import held_types
 from nmcompiler.mapping.reach import Cuts, Reach, grid_box, reach, union_sources
 from nmcompiler.target.model import Target
 
 __all__ = ["AxonKey", "NetworkNeeds", "PopulationNeeds", "Wire", "network_needs"]
 
-AxonKey = tuple[str, int]
-"""Source population and delay: what shares input axons on a core."""
+AxonKey = tuple[str, int, int]
+"""Source population, delay and type of axon: what shares input axons on a core."""
 
 
 @dataclass(frozen=True, eq=False)
 class Wire:
-    """One projection into a population.
+    """One projection into a population, as far as axons of one type bring it.
 
     Attributes:
-        key: Source population and steps that its spikes travel.
+        key: Source population, steps that its spikes travel, and type of the axons.
         source_shape: Shape of the source population.
         reach: Geometry of the kernel.
     """
@@ -180,6 +183,20 @@ class NetworkNeeds:
         return tuple(self.spiking.network.graph)
 
 
+def _wires(spiking: Spiking, population: Population, target: Target) -> tuple[Wire, ...]:
+    """Returns what a population reads; in a crossbar every edge once for each type that its weights need."""
+    graph = spiking.network.graph
+    code = None if target.crossbar is None else held_types(spiking.network, population.name, target)
+    wires = []
+    for edge in graph.in_edges(population.name):
+        shape = graph.node(edge.source).shape
+        reached = reach(edge.payload.kernel, shape, population.shape)
+        delay = spiking.schedule.delay(edge.source, edge.target)
+        for kind in (0,) if code is None else code.used[edge.source]:
+            wires.append(Wire((edge.source, delay, kind), shape, reached))
+    return tuple(wires)
+
+
 def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
     """Returns the needs of every population of a network on a chip."""
     graph = spiking.network.graph
@@ -187,14 +204,7 @@ def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
     for population in graph:
         if population.role == "input":
             continue
-        wires = tuple(
-            Wire(
-                (edge.source, spiking.schedule.delay(edge.source, edge.target)),
-                graph.node(edge.source).shape,
-                reach(edge.payload.kernel, graph.node(edge.source).shape, population.shape),
-            )
-            for edge in graph.in_edges(population.name)
-        )
+        wires = _wires(spiking, population, target)
         theta = spiking.neurons[population.name].theta if population.sends else None
         if theta is not None:
             theta = np.asarray(theta).reshape((1,) * (3 - np.ndim(theta)) + np.shape(theta))

@@ -115,7 +115,7 @@ class Partition:
             DoesNotFit: A single neuron breaks a limit on every kind of core.
             OutOfCores: No core is left.
         """
-        outputs = Outputs(self.destinations(needs.name, needs.shape))
+        outputs = Outputs(self.destinations(needs.name, needs.shape), self.built(needs.name, needs.shape))
         cuts = self._cuts(needs, outputs)
         self.grids[needs.name] = _parts(cuts)
         for piece in candidates(needs, outputs, cuts):
@@ -197,6 +197,26 @@ class Partition:
         for mask in self.readers(source, shape).values():
             total += mask
         return total
+
+    def built(self, source: str, shape: Shape) -> Array | None:
+        """Returns how many times each neuron of a population is built, ``(h, w, c)`` int64.
+
+        None where a neuron reaches any number of axons.
+        """
+        fan_out = self.target.axon_fan_out
+        if fan_out is None:
+            return None
+        axons = np.zeros(shape, np.int64)
+        for boxes in self._readers.get(source, {}).values():
+            masks: dict[AxonKey, Array] = {}
+            for needs, key, box in boxes:
+                mask = masks.setdefault(key, np.zeros(shape, bool))
+                for wire in needs.by_key[key]:
+                    wire.reach.mark(mask, box)
+            for mask in masks.values():
+                axons += mask
+        built: Array = np.maximum(-(-axons // fan_out), 1)
+        return built
 
     def readers(self, source: str, shape: Shape) -> dict[int, Array]:
         """Returns, for every core that reads a population, which neurons it reads as a bool mask."""

@@ -15,7 +15,10 @@ from nmcompiler.target.model import Target
 __all__ = ["does_not_fit", "out_of_cores", "out_of_large_cores"]
 
 _HELP: Mapping[str, str] = {
-    "neurons": "choose a target whose cores hold neurons",
+    "neurons": (
+        "one of its neurons is built {used} times, once for every axon that it must reach: use fewer weight "
+        "bits or smaller consumers, so that they take fewer axons on fewer cores"
+    ),
     "input_axons": (
         "that is what its smallest piece, one neuron, reads: use a smaller kernel, more groups, or a target "
         "with at least {used} input axons a core"

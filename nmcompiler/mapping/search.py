@@ -25,9 +25,12 @@ class Outputs:
 
     Attributes:
         cores: ``(h, w, c)`` int64 number of destination cores of each neuron.
+        built: ``(h, w, c)`` int64 how many times each neuron is built so that it reaches all its axons; None
+            where once is enough for all.
     """
 
     cores: Array
+    built: Array | None = None
 
     def output_axons(self, cuts: Cuts) -> Array:
         """Returns the (neuron, destination core) pairs of each box of a grid."""
@@ -37,11 +40,20 @@ class Outputs:
         """Returns the most destination cores of one neuron for each box of a grid."""
         return segment_max(self.cores, cuts)
 
+    def neurons(self, cuts: Cuts) -> Array | None:
+        """Returns the neurons of each box of a grid with their copies; None where there are none."""
+        return None if self.built is None else segment_sums(self.built, cuts)
+
 
 def grid_needs(needs: PopulationNeeds, outputs: Outputs) -> Mapping[str, Callable[[Cuts], Array]]:
     """Returns, by resource, what each box of a grid costs; the cheapest to compute first."""
+
+    def neurons(cuts: Cuts) -> Array:
+        built = outputs.neurons(cuts)
+        return needs.neurons(cuts) if built is None else built
+
     return {
-        "neurons": needs.neurons,
+        "neurons": neurons,
         "state_bits": needs.state_bits,
         "synapse_bits": needs.synapse_bits,
         "output_axons": outputs.output_axons,

@@ -13,7 +13,15 @@ from nmcompiler.passes.kernel_algebra import scale_targets
 from nmcompiler.passes.layerwise import State, corrected, quantised_sum
 from nmcompiler.passes.refit import Positions
 from nmcompiler.passes.scales import output_gain
-from nmcompiler.passes.thresholds import Branch, Integers, fit_population, fit_readout, readout_theta
+from nmcompiler.passes.thresholds import (
+    Branch,
+    Integers,
+    fit_coded,
+    fit_coded_readout,
+    fit_population,
+    fit_readout,
+    readout_theta,
+)
 
 __all__ = ["fit_hidden", "fit_output", "stretched"]
 
@@ -36,18 +44,23 @@ def fit_hidden(
     """
     allowed = bias
     while True:
-        numbers = fit_population(
-            layer.name,
-            branches,
-            allowed,
-            scale,
-            layer.sum_shape,
-            state.formats,
-            observed=observed,
-            levels=levels,
-            ceiling=layer.activation.upper / levels,
-        )
-        if state.in_turn:
+        if state.quantum is None:
+            numbers = fit_population(
+                layer.name,
+                branches,
+                allowed,
+                scale,
+                layer.sum_shape,
+                state.formats,
+                observed=observed,
+                levels=levels,
+                ceiling=layer.activation.upper / levels,
+            )
+        else:
+            numbers = fit_coded(
+                layer.name, branches, state.quantum, allowed, scale, layer.sum_shape, state.formats
+            )
+        if state.in_turn and state.quantum is None:
             better = _in_turn(state, layer, branches, numbers.unit)
             if state.formats.hold(better, np.round(bias * numbers.unit), numbers.theta, layer.sum_shape):
                 numbers = replace(numbers, branches=better)
@@ -76,11 +89,16 @@ def fit_output(
     allowed = bias
     one = np.ones(layer.sum_shape[2], np.int64)
     while True:
-        integer, scale = fit_readout(
-            layer.name, branches, allowed, layer.sum_shape, state.formats, observed=observed, step=step
-        )
+        if state.quantum is None:
+            integer, scale = fit_readout(
+                layer.name, branches, allowed, layer.sum_shape, state.formats, observed=observed, step=step
+            )
+        else:
+            integer, scale = fit_coded_readout(
+                layer.name, branches, state.quantum, allowed, layer.sum_shape, state.formats, step
+            )
         theta = readout_theta(step, scale) * one
-        if state.in_turn:
+        if state.in_turn and state.quantum is None:
             better = _in_turn(state, layer, branches, one / scale)
             if state.formats.hold(better, np.round(bias / scale), theta, layer.sum_shape):
                 integer = better

@@ -66,6 +66,7 @@ class State:
     sensitivity: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
     in_turn: bool = False
+    quantum: Array | None = None  # of the present layer, where its weights are codes times quanta
 
 
 def branches_of(

@@ -6,7 +6,7 @@ floating point, so that errors do not add up along the network. Only the samples
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.network import Network, Population, PopulationGraph
 from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.calibration import calibration_samples, largest_layer, last_readers, refuse
+from nmcompiler.passes.codebook import code_weights, held_by, typed_formats
 from nmcompiler.passes.fitted import fit_hidden, fit_output, stretched
 from nmcompiler.passes.layerwise import (
     Signal,
@@ -44,6 +45,7 @@ from nmcompiler.passes.thresholds import (
     Formats,
     readout_theta,
 )
+from nmcompiler.target.model import Target
 
 __all__ = ["Quantise", "QuantiseOptions"]
 
@@ -132,12 +134,14 @@ class Quantise:
         for index, name in enumerate(names):
             context.progress(self.name, index, len(names))
             layer = graph.graph.node(name)
+            state.formats = self._formats(formats, context.target, graph, layer)
             if layer.is_input:
                 self._input(state, layer, samples[name])
             elif name in readouts:
                 self._readout(state, graph, layer)
             else:
                 self._hidden(state, graph, layer)
+            state.quantum = None
             state.sensitivity.pop(name, None)
             state.gradients.pop(name, None)
             for done in readers.get(name, ()):
@@ -147,6 +151,37 @@ class Quantise:
         context.progress(self.name, len(names), len(names))
         network = Network(graph.name, state.graph, graph.inputs, graph.outputs)
         return PassResult(network, True, tuple(state.notes))
+
+    def _formats(self, formats: Formats, target: Target, model: Model, layer: Layer) -> Formats:
+        """Returns the formats of one layer, which in a crossbar depend on its fan-in."""
+        edges = model.graph.in_edges(layer.name)
+        if target.crossbar is None or not edges:
+            return formats
+        steps = 1 if self.options.rate is None else self.options.rate.steps
+        bits = self.options.weight_bits or target.weight_bits
+        return typed_formats(formats, target, model, layer, bits, steps)
+
+    def _coded(
+        self, state: State, layer: Layer, branches: tuple[Branch, ...], bias: Array, exact: Array, alike: bool
+    ) -> tuple[tuple[Branch, ...], Array, Array]:
+        """Returns in-edges with the weights of few values that a crossbar has, and bias and sums for them.
+
+        ``alike``: one scale for all channels.
+        """
+        grain = state.formats.grain
+        sources = tuple(state.signals[b.source].q for b in branches)
+        while True:
+            coded = code_weights(
+                branches, sources, layer.sum_shape, state.formats.weight, grain if alike else None
+            )
+            unit = (grain / coded.quantum.max()) * np.ones(layer.sum_shape[2]) if alike else None
+            if unit is None or grain == 1 or held_by(state.formats, coded, bias, unit, layer.sum_shape):
+                break
+            grain = grain // 2
+        state.formats = replace(state.formats, grain=grain)
+        state.quantum = coded.quantum
+        sums = quantised_sum(state, coded.branches, bias, layer.sum_shape)
+        return coded.branches, *corrected(bias, exact, sums)
 
     def _input(self, state: State, layer: Layer, x: Array) -> None:
         coded = input_range(x, self.options.input_levels)
@@ -174,6 +209,8 @@ class Quantise:
         signed = layer.activation.lower < 0
         exact = float_sum(state, model, layer)
         branches, bias, coarse = self._prepared(state, model, layer, exact)
+        if state.formats.grain:
+            branches, bias, coarse = self._coded(state, layer, branches, bias, exact, alike=False)
         target = activate(layer, exact)
         tuner = self._tuner(state, layer, exact, branches, bias, target)
         found = tuner.search() if tuner else self._searched(state, layer, target, coarse)
@@ -301,6 +338,8 @@ class Quantise:
         branches, bias, coarse = self._prepared(state, model, layer, exact)
         if self.options.refit:
             branches, bias, coarse = stretched(layer, branches, bias, coarse, exact)
+        if state.formats.grain:
+            branches, bias, coarse = self._coded(state, layer, branches, bias, exact, alike=True)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         levels = self.options.output_levels or 0
         step = self._output_step(state, exact, coarse, levels) if levels else None

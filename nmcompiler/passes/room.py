@@ -14,6 +14,8 @@ from nmcompiler.target.model import CoreType, Target
 
 __all__ = ["Reads", "Room"]
 
+_AXONS_OF_A_SIGNED_WEIGHT = 2  # in a crossbar: one of a type that adds, one of a type that takes away
+
 
 @dataclass(frozen=True)
 class Reads:
@@ -45,7 +47,8 @@ class Room:
     @classmethod
     def of(cls, target: Target) -> Room:
         """Returns the room on a chip."""
-        kinds = tuple(_kind(kind, target.weight_bits) for kind in target.core_types)
+        axons = 1 if target.crossbar is None else _AXONS_OF_A_SIGNED_WEIGHT
+        kinds = tuple(_kind(kind, target.weight_bits, axons) for kind in target.core_types)
         return cls(kinds, target.axon_unit == "pixel", target.signed_spikes)
 
     def holds(self, reads: Reads) -> bool:
@@ -77,11 +80,12 @@ class Room:
         return Reads(int(fan_in.max()), int(axons.max()))
 
 
-def _kind(kind: CoreType, weight_bits: int) -> tuple[float, float]:
+def _kind(kind: CoreType, weight_bits: int, axons: int) -> tuple[float, float]:
+    """Returns the largest fan-in and number of sources, each of which takes some axons."""
     limits = kind.limits
     stored = math.inf if limits.synapse_bits is None else limits.synapse_bits // weight_bits
     fan_in = math.inf if limits.fan_in is None else limits.fan_in
-    return min(fan_in, stored), math.inf if limits.input_axons is None else limits.input_axons
+    return min(fan_in, stored), math.inf if limits.input_axons is None else limits.input_axons // axons
 
 
 def _sources(kernel: Kernel, source: Shape, target: Shape, *, pixels: bool) -> Array:

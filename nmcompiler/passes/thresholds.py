@@ -12,9 +12,19 @@ from nmcompiler.ir.kernels import Array, Kernel, Shape, with_weight
 from nmcompiler.passes.kernel_algebra import largest_weight, scale_targets
 from nmcompiler.target.model import Target
 
-__all__ = ["Branch", "Formats", "Integers", "fit_population", "fit_readout", "readout_theta"]
+__all__ = [
+    "Branch",
+    "Formats",
+    "Integers",
+    "fit_coded",
+    "fit_coded_readout",
+    "fit_population",
+    "fit_readout",
+    "readout_theta",
+]
 
 _AT_A_TIME = 1 << 17  # weights that stay near the caches
+_ANY = 1 << 15  # codes times their factors are within the chip's weights by construction
 _MARGIN = 1.5  # what a sum may exceed the calibration samples by where nothing is proved
 
 
@@ -52,6 +62,8 @@ class Formats:
         name: The chip, for errors.
         proved: Whether membranes must fit for every input, by the sums of their weights; else for what
             calibration saw, with a margin.
+        grain: Where weights are a code times a whole number of the neuron: the largest such number, and
+            ``weight`` is that of a code. 0 where a weight is any whole number.
     """
 
     weight: int
@@ -62,6 +74,7 @@ class Formats:
     per_population: bool
     name: str
     proved: bool = True
+    grain: int = 0
 
     @classmethod
     def of(
@@ -199,6 +212,58 @@ def fit_population(
         theta = np.where(over, np.minimum(theta - 1, theta * 63 // 64), theta)
         if formats.per_population:
             theta[:] = theta.min()
+
+
+def fit_coded(
+    name: str,
+    branches: tuple[Branch, ...],
+    quantum: Array,
+    bias: Array,
+    scale: Array,
+    shape: Shape,
+    formats: Formats,
+) -> Integers:
+    """Returns the integers of a population whose real weights are ``quantum[c] · code``.
+
+    A weight becomes ``a[c] · code`` with the largest a that weights, bias, threshold and membrane allow;
+    the scale is then the nearest to the one asked for that makes this exact.
+
+    Raises:
+        DoesNotFit: Where even a = 1 leaves the membrane, the threshold or the bias too large.
+    """
+    _, reach, offset = _magnitudes(branches, bias, shape)
+    with np.errstate(divide="ignore"):
+        most = np.minimum(
+            formats.membrane * quantum / (reach + offset + scale), formats.theta * quantum / scale
+        )
+        most = np.minimum(most, formats.bias * quantum / offset)
+    factor = np.floor(np.minimum(most, formats.grain))
+    if factor.min() < 1:
+        worst = int(np.argmin(most))
+        raise _too_small(name, int(((reach + offset + scale) / quantum)[worst]), formats)
+    theta = np.maximum(np.round(factor * scale / quantum), 1).astype(np.int64)
+    unit = factor / quantum
+    return Integers(_rounded(branches, unit, shape, replace(formats, weight=_ANY)), theta, theta / unit)
+
+
+def fit_coded_readout(
+    name: str,
+    branches: tuple[Branch, ...],
+    quantum: Array,
+    bias: Array,
+    shape: Shape,
+    formats: Formats,
+    step: float | None,
+) -> tuple[tuple[Branch, ...], float]:
+    """Returns what ``fit_readout`` does, for quanta that are multiples of the largest over the grain."""
+    unit = formats.grain / float(quantum.max())
+    integer = _rounded(branches, unit * np.ones(shape[2]), shape, replace(formats, weight=_ANY))
+    theta = readout_theta(step, 1 / unit)
+    held = formats.hold(integer, np.round(bias * unit), theta * np.ones(shape[2], np.int64), shape)
+    if not held or theta > formats.theta:
+        _, reach, offset = _magnitudes(branches, bias, shape)
+        raise _too_small(name, int((reach + offset).max() * unit) + theta, formats)
+    return integer, 1 / unit
 
 
 def _shared(

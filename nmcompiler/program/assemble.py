@@ -14,8 +14,10 @@ from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
+from nmcompiler.ir.typed import TypeCode, held_types
 from nmcompiler.program.assemble_axons import AxonTable, Source, number_axons, reads, routes_of
 from nmcompiler.program.assemble_synapses import BlockSynapses, PatternTable, stored_weights
+from nmcompiler.program.crossbar import typed_crossbars
 from nmcompiler.program.layout import (
     ARRAYS,
     BLOCK_COLUMNS,
@@ -55,6 +57,8 @@ def assemble(
     _check_weights(spiking)
     arrays = _Assembler(spiking, cores, target).arrays()
     network = spiking.network
+    if target.crossbar is not None:
+        arrays = typed_crossbars(arrays, _type_codes(spiking, target), target.axon_fan_out)
     populations = tuple(network.graph)
     return Program(
         coding=spiking.coding,
@@ -76,6 +80,12 @@ def assemble(
         source=source,
         extra=dict(extra or {}),
     )
+
+
+def _type_codes(spiking: Spiking, target: Target) -> list[TypeCode | None]:
+    """Returns how the weights of each population are made of typed weights, None for inputs."""
+    network = spiking.network
+    return [None if p.role == "input" else held_types(network, p.name, target) for p in network.graph]
 
 
 def boundless_cores(spiking: Spiking) -> CoreGraph:

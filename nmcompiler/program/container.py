@@ -13,7 +13,7 @@ from nmcompiler.errors import InputFileError, TargetFileError
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import HOST_CASTS, HostOp
 from nmcompiler.program.golden import golden_from, golden_members
-from nmcompiler.program.layout import ARRAYS, Names, Program, ProgramInput, ProgramOutput
+from nmcompiler.program.layout import ARRAYS, CROSSBAR_ARRAYS, Names, Program, ProgramInput, ProgramOutput
 from nmcompiler.program.members import (
     array_bytes,
     array_from,
@@ -99,8 +99,9 @@ def load(path: Path | str) -> Program:
 
 
 def _members(program: Program, include_source: bool) -> Iterator[tuple[str, bytes]]:
-    for name, (dtype, _) in ARRAYS.items():
-        yield f"arrays/{name}.npy", array_bytes(program.arrays[name].astype(dtype, copy=False))
+    for name, (dtype, _) in {**ARRAYS, **CROSSBAR_ARRAYS}.items():
+        if name in program.arrays:
+            yield f"arrays/{name}.npy", array_bytes(program.arrays[name].astype(dtype, copy=False))
     for k, port in enumerate(program.inputs):
         yield f"io/input{k}/order.npy", array_bytes(port.order.astype("<i8"))
         yield f"io/input{k}/scale.npy", array_bytes(port.scale.astype("<f8"))
@@ -186,7 +187,7 @@ def _program(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Progr
         membrane_bits=_whole(manifest["membrane_bits"]),
         window_starts=tuple(_whole(s) for s in manifest["window_starts"]),
         total_steps=_whole(manifest["total_steps"]),
-        arrays={name: _array(members, name) for name in ARRAYS},
+        arrays=_arrays(members),
         inputs=tuple(_input(k, entry, members) for k, entry in enumerate(manifest["inputs"])),
         outputs=tuple(_output(k, entry, members) for k, entry in enumerate(manifest["outputs"])),
         target=target_from_document(manifest["target"], _MANIFEST),
@@ -206,9 +207,14 @@ def _report(entries: Mapping[str, Any]) -> dict[str, Any]:
     return dict(entries)
 
 
+def _arrays(members: Mapping[str, bytes]) -> dict[str, Array]:
+    typed = any(f"arrays/{name}.npy" in members for name in CROSSBAR_ARRAYS)
+    return {name: _array(members, name) for name in (*ARRAYS, *(CROSSBAR_ARRAYS if typed else ()))}
+
+
 def _array(members: Mapping[str, bytes], name: str) -> Array:
     member = f"arrays/{name}.npy"
-    dtype, columns = ARRAYS[name]
+    dtype, columns = {**ARRAYS, **CROSSBAR_ARRAYS}[name]
     array = array_from(_need(members, member), member)
     if array.dtype != np.dtype(dtype) or array.ndim != (2 if columns else 1):
         raise InputFileError(f"{member} is of another type or dimension than {dtype}")

@@ -21,6 +21,7 @@ from nmcompiler.target.model import InputEncoding, Target
 __all__ = [
     "ARRAYS",
     "BLOCK_COLUMNS",
+    "CROSSBAR_ARRAYS",
     "ROUTE_COLUMNS",
     "RUN_COLUMNS",
     "SEGMENT_COLUMNS",
@@ -42,6 +43,7 @@ class BlockKind(IntEnum):
     DENSE = 1  # one weight per synapse, whole rows
     SPARSE = 2  # one weight per synapse, rows with gaps
     SHARED_CONV = 3  # one kernel for all positions of the box
+    TYPED_CROSSBAR = 4  # one bit per axon and neuron, and a weight per neuron and type of axon
 
 
 BLOCK_COLUMNS: tuple[str, ...] = (
@@ -49,7 +51,7 @@ BLOCK_COLUMNS: tuple[str, ...] = (
     "core",  # row of `cores`, −1 for the host
     "population",  # number of the population
     "gid0",  # global number of the first neuron
-    "n",  # neurons = height · width · channels
+    "n",  # neurons = height · width · channels, in a typed crossbar with their copies
     "y0",  # the box in its population
     "x0",
     "c0",
@@ -99,6 +101,14 @@ ARRAYS: Mapping[str, tuple[str, int]] = {
     "v0": ("<i8", 0),
     "current": ("<i8", 0),
     "routes": ("<i4", len(ROUTE_COLUMNS)),
+}
+
+# Only in programs with typed crossbars: all four, or none.
+CROSSBAR_ARRAYS: Mapping[str, tuple[str, int]] = {
+    "axon_types": ("<i4", 4),  # core, first axon, axons, type
+    "crossbars": ("<i8", 3),  # block, types, first entry in `type_weights`
+    "type_weights": ("<i2", 0),  # of neuron i for type t: entry weight0 + i · types + t
+    "copies": ("<i4", 2),  # neuron, the neuron of its block that it is a copy of
 }
 
 
@@ -181,7 +191,7 @@ class Program:
         membrane_bits: Bits of the registers, the sign included.
         window_starts: First step of each window.
         total_steps: Steps of one sample.
-        arrays: The arrays of ``ARRAYS``.
+        arrays: The arrays of ``ARRAYS``, and where there are typed crossbars those of ``CROSSBAR_ARRAYS``.
         inputs: Ports of the host to the chip.
         outputs: Ports of the chip to the host.
         target: The chip it was made for.
@@ -218,6 +228,18 @@ class Program:
         """Returns the fractional bits of a population's results: the shift of membranes, 0 of values sent."""
         first = int(np.argmax(self.column("population") == population))
         return 0 if self.column("levels")[first] else int(self.column("shift")[first])
+
+    def table(self, name: str) -> npt.NDArray[np.int64]:
+        """Returns an array of ``CROSSBAR_ARRAYS``, an empty one where the program has no crossbars."""
+        columns = CROSSBAR_ARRAYS[name][1]
+        empty = np.zeros((0, columns) if columns else 0, np.int64)
+        return np.asarray(self.arrays.get(name, empty), dtype=np.int64)
+
+    @property
+    def boxed(self) -> npt.NDArray[np.int64]:
+        """``(blocks,)``: neurons of each block less their copies: those of its box."""
+        sides = (self.column("height"), self.column("width"), self.column("channels"))
+        return np.asarray(sides[0] * sides[1] * sides[2], dtype=np.int64)
 
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """Returns one column of ``blocks``."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmcompiler.errors import NotVerified
-from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.kernels import Array, Kernel, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.program.expand import expand
+from nmcompiler.program.expand import Synapses, expand
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.program.lifted import Block, BlockSynapses, Lifted, LiftedPopulation, sum_synapses
 from nmcompiler.program.structure import fault
@@ -66,7 +66,8 @@ def _population(program: Program, number: int, rows: Array) -> LiftedPopulation:
     shape = tuple(
         int((column[a] + column[b]).max()) for a, b in (("y0", "height"), ("x0", "width"), ("c0", "channels"))
     )
-    if np.prod(np.array(shape, np.float64)) != column["n"].sum():
+    boxed = column["height"] * column["width"] * column["channels"]
+    if np.prod(np.array(shape, np.float64)) != boxed.sum():
         raise NotVerified(f"blocks of population {number} overlap or leave holes")
     covered = np.zeros(shape, np.bool_)
     values = {name: np.zeros(shape, np.int64) for name in ("theta", "v0", "current")}
@@ -79,8 +80,10 @@ def _population(program: Program, number: int, rows: Array) -> LiftedPopulation:
         covered[place] = True
         entry = block["param0"] + np.arange(block["n"]) % block["param_n"]
         box = (block["height"], block["width"], block["channels"])
+        size = int(np.prod(box))
         for name, array in values.items():
-            array[place] = program.arrays[name][entry].reshape(box)
+            array[place] = program.arrays[name][entry[:size]].reshape(box)
+        _same_copies(program, number, block["gid0"] + size, block["gid0"], entry)
     if not covered.all():
         raise NotVerified(f"blocks of population {number} overlap or leave holes")
     above = int(program.fires_when == "gt" and not host[0])
@@ -95,6 +98,21 @@ def _population(program: Program, number: int, rows: Array) -> LiftedPopulation:
         current=values["current"],
         **times,
     )
+
+
+def _same_copies(program: Program, population: int, first: int, gid0: int, entry: Array) -> None:
+    """Raises where a copy, the first of a block being ``first``, has other parameters than its original."""
+    copies = program.table("copies")
+    mine = copies[(copies[:, 0] >= first) & (copies[:, 0] < gid0 + len(entry))] - gid0
+    for name in ("theta", "v0", "current"):
+        values = program.arrays[name][entry]
+        differs = np.flatnonzero(values[mine[:, 0]] != values[mine[:, 1]])
+        if len(differs):
+            copy, original = mine[differs[0]].tolist()
+            raise NotVerified(
+                f"{name} of a copy in population {population} is {values[copy]}, and {values[original]} of "
+                f"the neuron that it is a copy of"
+            )
 
 
 def check_lift(program: Program, spiking: Spiking) -> LiftReport:
@@ -134,6 +152,35 @@ def _facts(lifted: Lifted, spiking: Spiking) -> Iterator[str]:
     for found, population in zip(lifted.populations, golden, strict=True):
         yield from _population_differences(found, population, spiking)
     yield from _port_differences(lifted.program, spiking)
+    yield from _crossbar_faults(lifted.program)
+
+
+def _crossbar_faults(program: Program) -> Iterator[str]:
+    """Yields what a core of the chip could not be: type weights too wide, neurons that reach too much."""
+    crossbar, fan_out = program.target.crossbar, program.target.axon_fan_out
+    typed = program.table("crossbars")
+    if crossbar is None:
+        if len(typed):
+            yield "the program has typed crossbars, which the chip has not"
+        return
+    if (program.column("kind") != BlockKind.INPUT).sum() != len(typed):
+        yield "the program has blocks that are no typed crossbars, which the chip has alone"
+        return
+    shift, n = program.column("shift"), program.column("n")
+    low, high = -(1 << crossbar.weight_bits - 1), (1 << crossbar.weight_bits - 1) - 1
+    for block, types, first in typed.tolist():
+        held = program.table("type_weights")[first : first + n[block] * types] << shift[block]
+        if types > crossbar.axon_types or held.min(initial=0) < low or held.max(initial=0) > high:
+            yield f"block {block} has {types} type weights from {held.min()} to {held.max()}"
+    if fan_out is not None:
+        routes = program.arrays["routes"].astype(np.int64)
+        reached = np.zeros(program.neurons + 1, np.int64)
+        np.add.at(reached, routes[:, 0], 1)
+        np.add.at(reached, routes[:, 0] + routes[:, 1], -1)
+        on_chip = np.repeat(program.column("kind") != BlockKind.INPUT, n)
+        most = int(np.cumsum(reached)[:-1][on_chip].max(initial=0))
+        if most > fan_out:
+            yield f"a neuron reaches {most} axons, and one of the chip at most {fan_out}"
 
 
 def _clock(program: Program, spiking: Spiking) -> Iterator[str]:
@@ -290,7 +337,7 @@ class _Comparison:
         for edge in self.spiking.network.graph.in_edges(population.name):
             number = self.numbers[edge.source]
             shape: Shape = self.populations[number].shape
-            target, source, weight = expand(
+            target, source, weight = _expanded(
                 edge.payload.kernel, shape, population.shape, block.flat[start:stop]
             )
             delay = self.spiking.schedule.delay(edge.source, population.name)
@@ -317,6 +364,19 @@ class _Comparison:
             f"to '{target.name}' {_where(target.shape, position)} with delay {delay} has weight "
             f"{sides[0].get(key, 0)}, not {sides[1].get(key, 0)}"
         )
+
+
+def _expanded(kernel: Kernel, source: Shape, target: Shape, chosen: Array) -> Synapses:
+    """Returns ``expand`` for targets that may be wanted several times: a neuron and its copies."""
+    once, which, count = np.unique(chosen, return_inverse=True, return_counts=True)
+    if len(once) == len(chosen):
+        return expand(kernel, source, target, chosen)
+    index, columns, weight = expand(kernel, source, target, once)
+    order = np.argsort(which, kind="stable")  # the places in `chosen` of each target, one after another
+    first = np.cumsum(count) - count
+    again = np.repeat(np.arange(len(index)), count[index])
+    step = np.arange(len(again)) - np.repeat(np.cumsum(count[index]) - count[index], count[index])
+    return order[first[index[again]] + step], columns[again], weight[again]
 
 
 def _where(shape: Shape, flat: int) -> str:

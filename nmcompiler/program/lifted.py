@@ -8,7 +8,7 @@ bounded.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -169,13 +169,18 @@ class Lifted:
         again = np.repeat(np.arange(len(run)), fed)
         source = codes[np.repeat(low - np.cumsum(fed) + fed, fed) + np.arange(len(again))]
         run, step = run[again], step[again]
-        return _Entries(
+        entries = _Entries(
             pattern=pattern[run],
             source=source,
             target=target0[run] + step * target_stride[run],
             weight=block.weight0 + weight0[run] + step * weight_stride[run],
             flat=self._patterns,
         )
+        if block.type_weights is None:
+            return entries
+        table = self.program.table("axon_types")
+        kinds = _kinds(table[table[:, 0] == block.core], axon0[run] + step)
+        return replace(entries, kinds=kinds, type_weights=block.type_weights)
 
     @cached_property
     def _patterns(self) -> _FlatPatterns:
@@ -185,7 +190,11 @@ class Lifted:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A block, as far as lift reads it; ``flat`` is the position in the population of each neuron."""
+    """A block, as far as lift reads it.
+
+    ``flat`` is the position in the population of each neuron, of a copy that of its original;
+    ``type_weights`` ``(n, types)`` are those of a typed crossbar, None where synapses have their own weights.
+    """
 
     population: int
     core: int
@@ -194,6 +203,7 @@ class Block:
     run_n: int
     weight0: int
     flat: Array
+    type_weights: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,13 +237,19 @@ class _FlatPatterns:
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """What every source of a block meets: a pattern, laid at a target and at a weight."""
+    """What every source of a block meets: a pattern, laid at a target and at a weight.
+
+    In a typed crossbar ``kinds`` are the types of the axons, and stored weights are bits: a synapse has the
+    weight of its neuron for the type where the bit is set.
+    """
 
     pattern: Array
     source: Array
     target: Array
     weight: Array
     flat: _FlatPatterns
+    kinds: Array | None = None
+    type_weights: Array | None = None
 
     @classmethod
     def none(cls) -> _Entries:
@@ -258,6 +274,8 @@ class _Entries:
         target = np.repeat(self.target[kept] - start, counts) + flat.target[place]
         source = np.repeat(self.source[kept], counts)
         weight = weights[np.repeat(self.weight[kept], counts) + flat.weight[place]].astype(np.int64)
+        if self.kinds is not None and self.type_weights is not None:
+            weight = weight * self.type_weights[target + start, np.repeat(self.kinds[kept], counts)]
         if (low[kept] < start).any() or (high[kept] > stop).any():
             inside = (target >= 0) & (target < stop - start)
             return BlockSynapses(target[inside], source[inside], weight[inside])
@@ -266,17 +284,31 @@ class _Entries:
 
 def _blocks(program: Program, shapes: tuple[Shape, ...]) -> tuple[Block, ...]:
     blocks = []
-    for row in program.arrays["blocks"].tolist():
+    crossbars = {block: (types, first) for block, types, first in program.table("crossbars").tolist()}
+    for index, row in enumerate(program.arrays["blocks"].tolist()):
         b = dict(zip(BLOCK_COLUMNS, row, strict=True))
         _, width, channels = shapes[b["population"]]
         y, x = np.arange(b["y0"], b["y0"] + b["height"]), np.arange(b["x0"], b["x0"] + b["width"])
-        flat = (y[:, None, None] * width + x[:, None]) * channels + np.arange(
-            b["c0"], b["c0"] + b["channels"]
-        )
+        box = (y[:, None, None] * width + x[:, None]) * channels + np.arange(b["c0"], b["c0"] + b["channels"])
+        copies = program.table("copies")
+        mine = copies[(copies[:, 0] >= b["gid0"]) & (copies[:, 0] < b["gid0"] + b["n"]), 1] - b["gid0"]
+        flat = np.concatenate([box.ravel(), box.ravel()[mine]])
+        weights = None
+        if index in crossbars:
+            types, first = crossbars[index]
+            weights = program.table("type_weights")[first : first + b["n"] * types].reshape(-1, types)
         blocks.append(
-            Block(b["population"], b["core"], b["n"], b["run0"], b["run_n"], b["weight0"], flat.ravel())
+            Block(b["population"], b["core"], b["n"], b["run0"], b["run_n"], b["weight0"], flat, weights)
         )
     return tuple(blocks)
+
+
+def _kinds(table: Array, axons: Array) -> Array:
+    """Returns the types of axons of one core by its rows of ``axon_types``; 0 where none says otherwise."""
+    kinds = np.zeros(int(axons.max(initial=-1)) + 1, np.int64)
+    for _, first, count, kind in table.tolist():
+        kinds[first : first + count] = kind
+    return kinds[axons]
 
 
 def sum_synapses(target: Array, source: Array, weight: Array) -> tuple[Array, Array, Array]:

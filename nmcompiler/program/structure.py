@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from nmcompiler.program.crossbar_check import crossbar_faults
 from nmcompiler.program.layout import (
     BLOCK_COLUMNS,
     ROUTE_COLUMNS,
@@ -83,7 +84,11 @@ def _blocks(program: Program) -> Iterator[str]:
         "lies on a core that does not exist": np.where(
             host, b["core"] == -1, (b["core"] >= 0) & (b["core"] < count["cores"])
         ),
-        "has another number of neurons than its box": sides.astype(np.float64).prod(axis=0) == b["n"],
+        "has another number of neurons than its box": np.where(
+            b["kind"] == BlockKind.TYPED_CROSSBAR,
+            sides.astype(np.float64).prod(axis=0) <= b["n"],
+            sides.astype(np.float64).prod(axis=0) == b["n"],
+        ),
         "has a negative place": (b["y0"] >= 0) & (b["x0"] >= 0) & (b["c0"] >= 0),
         "does not continue the numbers of the neurons": b["gid0"] == np.cumsum(b["n"]) - b["n"],
         "has a wrong number of levels": (b["levels"] >= host) & (b["levels"] < 2**31),
@@ -168,7 +173,7 @@ def _routes(program: Program) -> Iterator[str]:
 
 
 def _ports(program: Program) -> Iterator[str]:
-    population, kind, n = program.column("population"), program.column("kind"), program.column("n")
+    population, kind, n = program.column("population"), program.column("kind"), program.boxed
     for port in program.inputs:
         rows = np.flatnonzero(population == port.population)
         if len(rows) != 1 or kind[rows[0]] != BlockKind.INPUT:
@@ -222,4 +227,11 @@ def _size(shape: tuple[int, ...]) -> int:
     return size
 
 
-_CHECKS: tuple[Callable[[Program], Iterator[str]], ...] = (_header, _blocks, _synapses, _routes, _ports)
+_CHECKS: tuple[Callable[[Program], Iterator[str]], ...] = (
+    _header,
+    _blocks,
+    _synapses,
+    _routes,
+    _ports,
+    crossbar_faults,
+)

@@ -17,9 +17,11 @@ __all__ = [
     "CoreUsage",
     "arriving",
     "block_facts",
+    "block_stretches",
     "core_usage",
     "fan_out",
     "own_weights",
+    "synapse_memory",
 ]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -33,13 +35,15 @@ class BlockFacts:
         synapses: Synapses, those of weight 0 included.
         zero_synapses: Synapses of weight 0.
         fan_in: Synapses of the neuron that has most.
-        stored_weights: Weights in the block's synapse memory.
+        stored_weights: Weights in the block's synapse memory; of a typed crossbar its bits.
+        synapse_bits: Bits of the block's synapse memory.
     """
 
     synapses: Ints
     zero_synapses: Ints
     fan_in: Ints
     stored_weights: Ints
+    synapse_bits: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,8 @@ class _Stretches:
     length: Ints
 
 
-def _stretches(program: Program, block: int) -> _Stretches:
+def block_stretches(program: Program, block: int) -> _Stretches:
+    """Returns the synapses of a block, of a typed crossbar its crossings."""
     first, count = int(program.column("run0")[block]), int(program.column("run_n")[block])
     runs = program.arrays["runs"][first : first + count].astype(np.int64)
     patterns = program.arrays["patterns"].astype(np.int64)
@@ -114,21 +119,42 @@ def _zeros_before(program: Program, block: int) -> Ints:
     return np.concatenate(([0], np.cumsum(weights == 0)))
 
 
+def _synapses(program: Program, block: int, stretches: _Stretches) -> Ints:
+    """Returns the synapses of each stretch: all of it, or in a typed crossbar the bits that are set."""
+    if program.column("kind")[block] != BlockKind.TYPED_CROSSBAR:
+        return stretches.length
+    zeros = _zeros_before(program, block)
+    return stretches.length - zeros[stretches.weight + stretches.length] + zeros[stretches.weight]
+
+
 def block_facts(program: Program) -> BlockFacts:
     """Counts the synapses of each block from its runs."""
     rows = [_count(program, b) for b in range(len(program.arrays["blocks"]))]
     columns = np.asarray(rows, np.int64).reshape(-1, 3).T
-    return BlockFacts(columns[0], columns[1], columns[2], program.column("weight_n"))
+    stored = program.column("weight_n")
+    return BlockFacts(columns[0], columns[1], columns[2], stored, _bits(program, stored))
 
 
 def _count(program: Program, block: int) -> tuple[int, int, int]:
     """Returns synapses, synapses of weight 0, and the largest fan-in of a block."""
-    stretches, zeros = _stretches(program, block), _zeros_before(program, block)
+    if program.column("kind")[block] == BlockKind.TYPED_CROSSBAR:
+        return _count_bits(program, block)
+    stretches, zeros = block_stretches(program, block), _zeros_before(program, block)
     change = np.zeros(int(program.column("n")[block]) + 1, np.int64)
     np.add.at(change, stretches.target, 1)
     np.add.at(change, stretches.target + stretches.length, -1)
     zero = int((zeros[stretches.weight + stretches.length] - zeros[stretches.weight]).sum())
     return int(stretches.length.sum()), zero, int(np.cumsum(change)[:-1].max(initial=0))
+
+
+def _count_bits(program: Program, block: int) -> tuple[int, int, int]:
+    """Returns the bits that are set in a typed crossbar, none of weight 0, and the most at one neuron."""
+    stretches, n = block_stretches(program, block), int(program.column("n")[block])
+    row, step = _expanded(stretches.length)
+    place = int(program.column("weight0")[block]) + stretches.weight[row] + step
+    bits = program.arrays["weights"][place] != 0
+    fan_in = np.bincount((stretches.target[row] + step)[bits], minlength=n)
+    return int(bits.sum()), 0, int(fan_in.max(initial=0))
 
 
 def fan_out(program: Program) -> tuple[Ints, Ints]:
@@ -142,10 +168,11 @@ def fan_out(program: Program) -> tuple[Ints, Ints]:
         mine = routes[routes[:, 2] == c]
         axons = np.zeros((2, int((mine[:, 3] + mine[:, 1]).max(initial=0))), np.int64)
         for block in np.flatnonzero(core == c):
-            stretches, zeros = _stretches(program, int(block)), _zeros_before(program, int(block))
+            stretches, zeros = block_stretches(program, int(block)), _zeros_before(program, int(block))
             zero = zeros[stretches.weight + stretches.length] - zeros[stretches.weight]
             fed = stretches.axon < axons.shape[1]
-            np.add.at(axons[0], stretches.axon[fed], stretches.length[fed])
+            synapses = _synapses(program, int(block), stretches)
+            np.add.at(axons[0], stretches.axon[fed], synapses[fed])
             np.add.at(axons[1], stretches.axon[fed], (stretches.length - zero)[fed])
         row, step = _expanded(mine[:, 1])
         for k in (0, 1):
@@ -188,11 +215,27 @@ def arriving(program: Program, sent: npt.NDArray[Any], group: Ints, groups: int)
         gid, axon = mine[row, 0] + step, mine[row, 3] + step
         events = np.bincount(group[gid] * width + axon, sent[gid], groups * width).reshape(groups, width)
         for block in np.flatnonzero(core == c):
-            stretches = _stretches(program, int(block))
+            stretches = block_stretches(program, int(block))
             fed = stretches.axon < width
-            reached = np.bincount(stretches.axon[fed], stretches.length[fed], width)
+            synapses = _synapses(program, int(block), stretches)[fed]
+            reached = np.bincount(stretches.axon[fed], synapses, width)
             found[:, block] = events @ reached
     return found
+
+
+def synapse_memory(program: Program) -> Ints:
+    """Returns the bits that each block takes of its core's synapse memory, ``(blocks,)`` int64."""
+    return _bits(program, own_weights(program))
+
+
+def _bits(program: Program, stored: Ints) -> Ints:
+    """Returns the bits of each block for what it stores: weights, or bits and the weights of its types."""
+    bits = stored * program.target.weight_bits
+    crossbar = program.target.crossbar
+    if crossbar is not None:
+        for block, types, _ in program.table("crossbars").tolist():
+            bits[block] = stored[block] + program.column("n")[block] * types * crossbar.weight_bits
+    return bits
 
 
 def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
@@ -205,7 +248,7 @@ def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
     np.add.at(used["neurons"], core[placed], n[placed])
     used["state_bits"] = used["neurons"] * target.membrane_bits
     np.maximum.at(used["fan_in"], core[placed], facts.fan_in[placed])
-    np.add.at(used["synapse_bits"], core[placed], own_weights(program)[placed] * target.weight_bits)
+    np.add.at(used["synapse_bits"], core[placed], synapse_memory(program)[placed])
     for c in range(len(cores)):
         used["thresholds"][c] = len(_thresholds(program, np.flatnonzero(core == c)))
     _count_axons(program, used)
@@ -230,6 +273,8 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     gid, core = routes[row, 0] + step, routes[row, 2]
     gid0, core_of = program.column("gid0"), program.column("core")
     source = _pixels(program, gid) if program.target.axon_unit == "pixel" else gid[None]
+    if program.target.crossbar is not None:  # a source takes an axon of every type that it needs
+        source = (routes[row, 3] + step)[None]
     axons = np.unique(np.stack([core, *source, routes[row, 4]]), axis=1)
     np.add.at(used["input_axons"], axons[0], 1)
     pairs = np.unique(np.stack([gid, core]), axis=1)

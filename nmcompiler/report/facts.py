@@ -100,7 +100,7 @@ def _layers(program: Program, facts: BlockFacts) -> list[dict[str, Any]]:
                 "neurons": int(n[mine].sum()),
                 "cores": len(np.unique(core[mine])),
                 "fan_in": int(facts.fan_in[mine].max()),
-                "synapse_bits": int(facts.stored_weights[mine].sum()) * program.target.weight_bits,
+                "synapse_bits": int(facts.synapse_bits[mine].sum()),
                 "sqnr_db": program.report.get("sqnr_db", {}).get(name),
                 "silent_channels": program.report.get("silent_channels", {}).get(name, 0),
                 "saturated_share": program.report.get("saturated_share", {}).get(name),

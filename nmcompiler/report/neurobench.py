@@ -46,7 +46,7 @@ import numpy.typing as npt
 from nmcompiler.codings import coding
 from nmcompiler.ir.kernels import Array
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.usage import fan_out, own_weights
+from nmcompiler.program.usage import fan_out, synapse_memory
 
 __all__ = ["carry_values", "neurobench"]
 
@@ -73,7 +73,7 @@ def _footprint_bits(program: Program) -> int:
     placed = kind != BlockKind.INPUT
     bias = target.bias
     bias_bits = 0 if bias is None else bias.mantissa_bits + bias.exponent_max.bit_length()
-    bits = int(own_weights(program).sum()) * target.weight_bits
+    bits = int(synapse_memory(program).sum())
     bits += int(entries[placed].sum()) * bias_bits
     bits += int(entries[placed & (levels > 0)].sum()) * target.threshold.bits
     registers = coding(program.coding).registers

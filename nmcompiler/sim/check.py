@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from nmcompiler.errors import InputFileError
+from nmcompiler.program.crossbar_check import crossbar_faults
 from nmcompiler.program.layout import RUN_COLUMNS, BlockKind, Program
 from nmcompiler.sim.result import Array, Int64Array
 
@@ -27,8 +28,8 @@ def check(program: Program) -> None:
     )
     require(len(n) > 0 and bool((n > 0).all()), "a block has no neurons")
     require(bool((gid0 == np.cumsum(n) - n).all()), "neurons are not numbered block after block")
-    box = column("height") * column("width") * column("channels")
-    require(bool((box == n).all()), "a block's neurons do not fill its box")
+    filled = np.where(column("kind") == BlockKind.TYPED_CROSSBAR, program.boxed <= n, program.boxed == n)
+    require(bool(filled.all()), "a block's neurons do not fill its box")
     origin = np.stack([column(c) for c in ("y0", "x0", "c0", "population", "levels", "steps", "shift")])
     require(bool((origin >= 0).all()) and bool((column("shift") < 32).all()), "a block has a negative entry")
     require(bool((column("levels") < 2**31).all()), "a block has more than 31 bits of levels")
@@ -50,6 +51,8 @@ def check(program: Program) -> None:
     require(_inside(routes[:, 2], 0, cores) and bool((routes[:, 3] >= 0).all()), "a route leads nowhere")
     require(bool((routes[:, 4] >= 1).all()), "a route has a delay below 1")
     _check_runs(program)
+    for problem in crossbar_faults(program):
+        require(False, problem)
     _check_ports(program)
 
 
@@ -85,7 +88,7 @@ def _pattern_bounds(patterns: Int64Array, segments: Int64Array, offset: int) -> 
 
 
 def _check_ports(program: Program) -> None:
-    kind, population, n = (program.column(c) for c in ("kind", "population", "n"))
+    kind, population, n = program.column("kind"), program.column("population"), program.boxed
     for port in program.inputs:
         mine = np.flatnonzero(population == port.population)
         whole = len(mine) == 1 and kind[mine[0]] == BlockKind.INPUT and n[mine[0]] == len(port.order)

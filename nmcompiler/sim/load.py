@@ -11,6 +11,7 @@ from nmcompiler.codings import Coding, coding
 from nmcompiler.ir.schedule import Slot
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.sim import kernels
+from nmcompiler.sim.bits import crossbar_weights
 from nmcompiler.sim.check import check, require, runs_of_blocks
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.routes import overlaps, static_hops
@@ -30,7 +31,7 @@ class Block:
         n: Neurons.
         signed: As stored: 0, 1 or 2.
         slot: When it fires.
-        positions: ``(n,)`` int64: flat position of each neuron in its population.
+        positions: int64: flat position of each neuron in its population; copies, which come last, have none.
     """
 
     index: int
@@ -41,6 +42,11 @@ class Block:
     signed: int
     slot: Slot
     positions: Int64Array
+
+    @property
+    def size(self) -> int:
+        """Neurons less their copies."""
+        return len(self.positions)
 
     @property
     def levels(self) -> int:
@@ -96,11 +102,11 @@ class Loaded:
         first_link: ``(B + 1,)`` int64: links of block b are rows ``first_link[b] … first_link[b + 1] − 1``.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(S, 3)`` uint64.
-        weights: ``(W,)`` int16.
+        weights: ``(W,)`` int16; of typed crossbars what the bits weigh.
         theta: ``(M,)`` int64.
         v0: ``(M,)`` int64.
         current: ``(M,)`` int64.
-        fanout: ``(M,)`` int64: synapses that a spike reaches.
+        fanout: ``(M,)`` int64: synapses that a spike reaches; in typed crossbars the bits that are set.
     """
 
     program: Program
@@ -187,11 +193,7 @@ def load(program: Program) -> Loaded:
     check(program)
     code, blocks = coding(program.coding), _blocks(program)
     links = _links(program)
-    lengths = _pattern_lengths(program)[links[:, 4]]
-    fanout = np.zeros(program.neurons + 1, np.int64)
-    start = program.column("gid0")[links[:, 1]] + links[:, 2]
-    np.add.at(fanout, start, lengths)
-    np.add.at(fanout, start + links[:, 3], -lengths)
+    bits, weights = crossbar_weights(program)
     theta, v0, current = (_per_neuron(program, name) for name in ("theta", "v0", "current"))
     _check_encodings(code, program, blocks)
     _check_range(code, blocks, theta)
@@ -204,11 +206,11 @@ def load(program: Program) -> Loaded:
         first_link=np.searchsorted(links[:, 0], np.arange(len(blocks) + 1)).astype(np.int64),
         patterns=program.arrays["patterns"].astype(np.int64).view(np.uint64),
         segments=np.ascontiguousarray(program.arrays["segments"], np.int64).view(np.uint64),
-        weights=np.ascontiguousarray(program.arrays["weights"], np.int16),
+        weights=weights,
         theta=theta,
         v0=v0,
         current=current,
-        fanout=np.cumsum(fanout)[:-1],
+        fanout=_fanout(program, links, bits),
     )
 
 
@@ -220,6 +222,28 @@ def _check_encodings(code: Coding, program: Program, blocks: tuple[Block, ...]) 
         fed = next(b for b in blocks if b.population == port.population)
         unit = code.windowed or port.encoding != "spikes" or fed.levels <= fed.slot.steps
         require(unit, f"input '{port.name}' has {fed.levels} levels for spikes in {fed.slot.steps} steps")
+
+
+def _fanout(program: Program, links: Int64Array, bits: Int64Array) -> Int64Array:
+    """Returns the synapses that a spike of each neuron reaches, ``(M,)``.
+
+    ``bits`` are those before each entry of the weights, as ``crossbar_weights`` counts them.
+    """
+    lengths = _pattern_lengths(program)[links[:, 4]]
+    fanout = np.zeros(program.neurons + 1, np.int64)
+    start = program.column("gid0")[links[:, 1]] + links[:, 2]
+    typed = program.column("kind")[links[:, 0]] == BlockKind.TYPED_CROSSBAR
+    np.add.at(fanout, start[~typed], lengths[~typed])
+    np.add.at(fanout, (start + links[:, 3])[~typed], -lengths[~typed])
+    fanout = np.cumsum(fanout)[:-1]
+    starts = program.arrays["patterns"].astype(np.int64)
+    segments = program.arrays["segments"].astype(np.int64)
+    for link, first in zip(links[typed], start[typed], strict=True):
+        axon = np.arange(link[3])
+        for offset, _, length in segments[starts[link[4]] : starts[link[4] + 1]]:
+            at = link[6] + axon * link[7] + offset
+            fanout[first + axon] += bits[at + length] - bits[at]
+    return fanout
 
 
 def _check_range(code: Coding, blocks: tuple[Block, ...], theta: Int64Array) -> None:

@@ -5,6 +5,7 @@ from nmcompiler.target.layer_rules import ConvolutionRules, DenseRules, LayerRul
 from nmcompiler.target.model import (
     BiasFormat,
     CoreType,
+    Crossbar,
     InputEncoding,
     Limits,
     Mesh,
@@ -19,6 +20,7 @@ __all__ = [
     "BiasFormat",
     "ConvolutionRules",
     "CoreType",
+    "Crossbar",
     "DenseRules",
     "Evidence",
     "Figure",

@@ -63,7 +63,7 @@ def _names(target: Target, codings: Collection[str] | None) -> Iterator[Complain
 
 
 def _numbers(target: Target) -> Iterator[Complaint]:
-    bias = target.bias
+    bias, crossbar = target.bias, target.crossbar
     ranges: tuple[tuple[str, int | None, int, int], ...] = (
         ("max_chips", target.max_chips, 1, _MOST_CHIPS),
         ("weight_bits", target.weight_bits, 2, 16),
@@ -73,6 +73,10 @@ def _numbers(target: Target) -> Iterator[Complaint]:
         ("bias.exponent_max", None if bias is None else bias.exponent_max, 0, 31),
         ("graded_payload_bits", target.graded_payload_bits, 1, 32),
         ("events_per_step", target.events_per_step, 1, _MOST_LEVELS),
+        ("crossbar.axon_types", None if crossbar is None else crossbar.axon_types, 1, 16),
+        ("crossbar.weight_bits", None if crossbar is None else crossbar.weight_bits, 2, 16),
+        ("axon_fan_out", target.axon_fan_out, 1, _MOST_LEVELS),
+        ("delay_max", target.delay_max, 1, _MOST_LEVELS),
     )
     for key, value, least, most in ranges:
         if value is not None and not least <= value <= most:
@@ -106,6 +110,24 @@ def _agreements(target: Target) -> Iterator[Complaint]:
     places, cores = target.mesh.rows * target.mesh.columns, target.cores_per_chip
     rules: tuple[tuple[bool, str, str, str], ...] = (
         (places >= cores, "mesh", f"has {places} places for {cores} cores", "a place for every core"),
+        (
+            target.axon_fan_out is None or target.crossbar is not None,
+            "axon_fan_out",
+            f"is {target.axon_fan_out} on a chip without a crossbar",
+            "only beside crossbar",
+        ),
+        (
+            target.crossbar is None or target.axon_unit == "neuron",
+            "axon_unit",
+            f"is '{target.axon_unit}' beside crossbar",
+            "neuron",
+        ),
+        (
+            target.crossbar is None or not target.weight_sharing,
+            "weight_sharing",
+            "is true beside crossbar, whose bits are never shared",
+            "false",
+        ),
     )
     for holds, key, found, allowed in rules:
         if not holds:

@@ -13,6 +13,7 @@ __all__ = [
     "RESOURCES",
     "BiasFormat",
     "CoreType",
+    "Crossbar",
     "Evidence",
     "Figure",
     "FigureKind",
@@ -94,6 +95,28 @@ class BiasFormat:
 
 
 @dataclass(frozen=True)
+class Crossbar:
+    """Cores that store one bit where an axon crosses a neuron, beside a few weights a neuron.
+
+    An axon has a type, and a neuron one weight for each type: a spike on an axon adds, where the bit is set,
+    the neuron's weight for the axon's type. A source that takes k axons of different types thus has any sum
+    of k weights of the neuron.
+
+    Attributes:
+        axon_types: Types of axons.
+        weight_bits: Bits of a neuron's weight for a type, the sign included; two's complement.
+    """
+
+    axon_types: int
+    weight_bits: int
+
+    def room(self, base: tuple[int, ...]) -> int:
+        """Returns the largest whole number by which weights of the types can be multiplied."""
+        most = 1 << self.weight_bits - 1
+        return min(most // -b if b < 0 else (most - 1) // b for b in base)
+
+
+@dataclass(frozen=True)
 class Target:
     """A chip.
 
@@ -107,6 +130,11 @@ class Target:
         max_chips: Largest number of chips that can be joined.
         weight_bits: Bits of a weight, the sign included; the range is symmetric.
         weight_sharing: Whether a core stores the kernel of a convolution once.
+        crossbar: How synapses are stored where a core holds bits and typed weights; None where every synapse
+            has a weight of its own.
+        axon_fan_out: Axons that the spikes of a neuron reach; a neuron that must reach more is built several
+            times. None where nothing limits it.
+        delay_max: Most steps that a spike can travel; None where nothing limits it.
         axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
         threshold: Format of thresholds.
         bias: Format of biases; None where the chip has no bias.
@@ -140,6 +168,9 @@ class Target:
     threshold: ThresholdFormat
     bias: BiasFormat | None
     membrane_bits: int
+    crossbar: Crossbar | None = None
+    axon_fan_out: int | None = None
+    delay_max: int | None = None
     axon_unit: Literal["neuron", "pixel"] = "neuron"
     fires_when: Literal["ge", "gt"] = "ge"
     reset: Literal["subtract", "zero"] = "subtract"

@@ -2,7 +2,7 @@
 
 from nmcompiler.testing.adversarial import ADVERSARIAL, adversarial_network
 from nmcompiler.testing.conformance import BackendConformance
-from nmcompiler.testing.mutations import MUTATIONS, Mutation, mutations
+from nmcompiler.testing.mutations import CROSSBAR_MUTATIONS, MUTATIONS, Mutation, mutations
 from nmcompiler.testing.networks import evaluate_naively, random_network, random_samples
 from nmcompiler.testing.programs import random_cores, random_program
 from nmcompiler.testing.streams import random_stream
@@ -11,6 +11,7 @@ from nmcompiler.testing.targets import boundless_target, tiny_target
 
 __all__ = [
     "ADVERSARIAL",
+    "CROSSBAR_MUTATIONS",
     "MUTATIONS",
     "BackendConformance",
     "Mutation",

@@ -19,7 +19,7 @@ import numpy as np
 from nmcompiler.ir.kernels import Array
 from nmcompiler.program.layout import BLOCK_COLUMNS, RUN_COLUMNS, BlockKind, Program
 
-__all__ = ["MUTATIONS", "Mutation", "mutations"]
+__all__ = ["CROSSBAR_MUTATIONS", "MUTATIONS", "Mutation", "mutations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Mutation:
     """A program with one fault.
 
     Attributes:
-        kind: One of ``MUTATIONS``.
+        kind: One of ``MUTATIONS`` or ``CROSSBAR_MUTATIONS``.
         description: What was changed, for people.
         program: The changed program.
         equivalent: Whether it still is the same network (a weight that no synapse reads, two equal
@@ -48,10 +48,10 @@ def mutations(program: Program, seed: int, *, each: int = 1) -> Iterator[Mutatio
         seed: Equal seeds give equal mutations.
         each: Mutations of every kind.
     """
-    for number, kind in enumerate(MUTATIONS):
+    for number, (kind, plant) in enumerate({**MUTATIONS, **CROSSBAR_MUTATIONS}.items()):
         rng = np.random.default_rng([seed, number])
         for _ in range(each):
-            mutation = MUTATIONS[kind](kind, program, rng)
+            mutation = plant(kind, program, rng)
             if mutation is not None:
                 yield mutation
 
@@ -73,7 +73,8 @@ def _contribution(program: Program, core: int, axon: int) -> Counter[int]:
     """Returns what one unit on an axon adds to each neuron, by number, zeros left out."""
     total: Counter[int] = Counter()
     weights = program.arrays["weights"]
-    for block in _rows(program, "blocks", BLOCK_COLUMNS):
+    crossbars = {row[0]: row[1:] for row in program.table("crossbars").tolist()}
+    for index, block in enumerate(_rows(program, "blocks", BLOCK_COLUMNS)):
         if block["core"] != core:
             continue
         table = program.arrays["runs"][block["run0"] : block["run0"] + block["run_n"]]
@@ -84,8 +85,21 @@ def _contribution(program: Program, core: int, axon: int) -> Counter[int]:
                 first = block["weight0"] + run["weight0"] + j * run["weight_stride"] + weight
                 neuron = block["gid0"] + run["target0"] + j * run["target_stride"] + target
                 for i in range(length):
-                    total[neuron + i] += int(weights[first + i])
+                    one = 1
+                    if index in crossbars:
+                        one = _typed(program, crossbars[index], core, axon, neuron + i - block["gid0"])
+                    total[neuron + i] += one * int(weights[first + i])
     return Counter({neuron: w for neuron, w in total.items() if w})
+
+
+def _typed(program: Program, crossbar: list[int], core: int, axon: int, neuron: int) -> int:
+    """Returns the weight of a neuron of a typed crossbar for the type of an axon."""
+    types, first = crossbar
+    kind = 0
+    for where, axon0, n, value in program.table("axon_types").tolist():
+        if where == core and axon0 <= axon < axon0 + n:
+            kind = value
+    return int(program.table("type_weights")[first + neuron * types + kind]) if kind < types else 0
 
 
 def _sent(program: Program, gid: int) -> Counter[tuple[int, int]]:
@@ -258,7 +272,9 @@ def _targets_swapped(kind: str, program: Program, rng: np.random.Generator) -> M
             parts.append((exchange.get(low, low), high - low, core, axon0 + low - first, delay))
     routes = np.array(parts, program.arrays["routes"].dtype).reshape(-1, 5)
     changed = program.with_arrays(routes=routes)
-    equal = _sent(program, a) == _sent(program, b)
+    original = dict(program.table("copies").tolist())
+    # Copies of one neuron may take each other's axons.
+    equal = original.get(a, a) == original.get(b, b) or _sent(program, a) == _sent(program, b)
     return Mutation(kind, f"neurons {a} and {b} exchange their routes", changed, equal)
 
 
@@ -316,6 +332,94 @@ def _window_start(kind: str, program: Program, rng: np.random.Generator) -> Muta
     return Mutation(kind, f"start of window {k} {step:+d}", changed, False)
 
 
+# --- typed crossbars ------------------------------------------------------------------------------------
+
+
+def _bit_flipped(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
+    typed = np.flatnonzero(program.column("kind") == BlockKind.TYPED_CROSSBAR)
+    typed = typed[program.column("weight_n")[typed] > 0]
+    if not len(typed):
+        return None
+    block = int(rng.choice(typed))
+    index = int(program.column("weight0")[block] + rng.integers(program.column("weight_n")[block]))
+    weights = program.arrays["weights"]
+    changed = program.with_arrays(weights=_changed(weights, index, 1 - int(weights[index])))
+    return Mutation(kind, f"bit {index} of block {block} flipped", changed, not _is_read(program, index))
+
+
+def _set_types(program: Program) -> Iterator[tuple[int, int, int]]:
+    """Yields (index of a type weight, block, type) of those that some bit that is set lets count."""
+    for block, types, first in program.table("crossbars").tolist():
+        core, gid0, n = (int(program.column(k)[block]) for k in ("core", "gid0", "n"))
+        fed = program.arrays["routes"][program.arrays["routes"][:, 2] == core]
+        axons = sorted({a for _, m, _, axon0, _ in fed.tolist() for a in range(axon0, axon0 + m)})
+        kinds = {a: row[3] for row in program.table("axon_types").tolist() if row[0] == core
+                 for a in range(row[1], row[1] + row[2])}  # fmt: skip
+        counts = {(g - gid0, kinds.get(a, 0)) for a in axons for g in _contribution(program, core, a)}
+        for neuron, kind in sorted(counts):
+            if 0 <= neuron < n:
+                yield first + neuron * types + kind, block, kind
+
+
+def _type_weight(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
+    places = list(_set_types(program))
+    if not places:
+        return None
+    index, block, axon_type = places[int(rng.integers(len(places)))]
+    held, step = program.arrays["type_weights"], int(rng.choice((-1, 1)))
+    changed = program.with_arrays(type_weights=_changed(held, index, int(held[index]) + step))
+    return Mutation(kind, f"weight {index} of block {block} for type {axon_type} {step:+d}", changed, False)
+
+
+def _axon_type(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
+    """One axon gets another type."""
+    table = program.table("axon_types")
+    if not len(table):
+        return None
+    core, axon0, n, before = table[int(rng.integers(len(table)))].tolist()
+    row = int(np.flatnonzero((table[:, 0] == core) & (table[:, 1] == axon0))[0])
+    axon, after = axon0 + int(rng.integers(n)), before + (1 if before == 0 or rng.random() < 0.5 else -1)
+    parts = [
+        (core, axon0, axon - axon0, before),
+        (core, axon, 1, after),
+        (core, axon + 1, axon0 + n - axon - 1, before),
+    ]
+    rows = np.concatenate([np.delete(table, row, axis=0), [p for p in parts if p[2]]])
+    changed = program.with_arrays(axon_types=rows.astype(program.arrays["axon_types"].dtype))
+    equal = _contribution(program, core, axon) == _contribution(changed, core, axon)
+    return Mutation(kind, f"axon {axon} of core {core} is of type {after}, not {before}", changed, equal)
+
+
+def _copy_relabelled(kind: str, program: Program, rng: np.random.Generator) -> Mutation | None:
+    """A copy is said to be one of another neuron of its block."""
+    copies = program.table("copies")
+    if not len(copies):
+        return None
+    row = int(rng.integers(len(copies)))
+    gid, original = copies[row].tolist()
+    block = int(np.searchsorted(program.column("gid0"), gid, side="right")) - 1
+    size, gid0 = int(program.boxed[block]), int(program.column("gid0")[block])
+    if size < 2:
+        return None
+    other = gid0 + (original - gid0 + int(rng.integers(1, size))) % size
+    table = program.arrays["copies"].copy()
+    table[row, 1] = other
+    # Then it stands for the wrong neuron in what it receives and in what it sends, unless both are alike.
+    silent = not _sent(program, gid) and _received(program, gid) == _received(program, other)
+    return Mutation(
+        kind, f"copy {gid} is one of {other}, not {original}", program.with_arrays(copies=table), silent
+    )
+
+
+def _received(program: Program, gid: int) -> Counter[tuple[int, int]]:
+    """Returns what reaches a neuron, by core and axon."""
+    block = int(np.searchsorted(program.column("gid0"), gid, side="right")) - 1
+    core = int(program.column("core")[block])
+    fed = program.arrays["routes"][program.arrays["routes"][:, 2] == core]
+    axons = sorted({a for _, m, _, axon0, _ in fed.tolist() for a in range(axon0, axon0 + m)})
+    return Counter({(core, a): w for a in axons if (w := _contribution(program, core, a)[gid])})
+
+
 MUTATIONS: Mapping[str, Callable[[str, Program, np.random.Generator], Mutation | None]] = MappingProxyType(
     {
         "weight ±1": _weight_step,
@@ -330,4 +434,15 @@ MUTATIONS: Mapping[str, Callable[[str, Program, np.random.Generator], Mutation |
         "fire_start ±1": _fire_start,
         "window start ±1": _window_start,
     }
+)
+# Of programs with typed crossbars alone.
+CROSSBAR_MUTATIONS: Mapping[str, Callable[[str, Program, np.random.Generator], Mutation | None]] = (
+    MappingProxyType(
+        {
+            "bit flipped": _bit_flipped,
+            "type weight ±1": _type_weight,
+            "axon type changed": _axon_type,
+            "copy relabelled": _copy_relabelled,
+        }
+    )
 )

@@ -9,6 +9,7 @@ import numpy as np
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, with_weight
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
+from nmcompiler.mapping.reach import reach
 from nmcompiler.target import BiasFormat, Target
 from nmcompiler.testing.networks import random_network
 
@@ -35,12 +36,26 @@ def suited_network(seed: int, target: Target, *, levels: int | None = None) -> N
     graph: PopulationGraph = Graph()
     for population in network.graph:
         graph.add(population if population.role == "input" else _suited(population, target))
-    most = 2 ** (target.weight_bits - 1) - 1
     for edge in network.graph.edges():
         kernel = edge.payload.kernel
+        most = _largest_weight(network, edge.target, target)
         cut = with_weight(kernel, np.clip(kernel.weight, -most, most))
         graph.connect(edge.source, edge.target, Projection(cut, edge.payload.slot))
     return replace(network, graph=graph)
+
+
+def _largest_weight(network: Network, name: str, target: Target) -> int:
+    """Returns the largest weight into a population; in a crossbar it depends on its fan-in."""
+    bits = target.weight_bits
+    if target.crossbar is not None:
+        fan_in = 0
+        for edge in network.graph.in_edges(name):
+            source, shape = network.graph.node(edge.source), network.graph.node(name).shape
+            halves = 2 if source.signed and not target.signed_spikes else 1
+            fan_in += halves * int(reach(edge.payload.kernel, source.shape, shape).fan_in.max())
+        axons = target.core_types[0].limits.input_axons or fan_in * target.crossbar.axon_types
+        bits = max(min(axons // max(fan_in, 1), target.crossbar.axon_types, bits), 2)
+    return int(2 ** (bits - 1)) - 1
 
 
 def _suited(population: Population, target: Target) -> Population:

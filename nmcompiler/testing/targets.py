@@ -5,6 +5,7 @@ from __future__ import annotations
 from nmcompiler.target.model import (
     BiasFormat,
     CoreType,
+    Crossbar,
     InputEncoding,
     Limits,
     Mesh,
@@ -41,6 +42,8 @@ def tiny_target(
     fires_when: str = "ge",
     input_encodings: tuple[InputEncoding, ...] = ("spikes", "current", "graded"),
     readout: tuple[Readout, ...] = ("membrane", "spikes"),
+    crossbar: Crossbar | None = None,
+    axon_fan_out: int | None = None,
 ) -> Target:
     """Returns a chip whose small cores force a network onto many of them.
 
@@ -68,6 +71,8 @@ def tiny_target(
         fires_when: ``ge`` or ``gt``.
         input_encodings: How samples can enter.
         readout: What outputs can be read from, the preferred way first.
+        crossbar: Bits and typed weights in place of weights.
+        axon_fan_out: Axons that a neuron of such a core reaches.
     """
     limits = Limits(
         neurons, input_axons, output_axons, synapse_bits, state_bits, thresholds, fan_in, destinations
@@ -81,7 +86,7 @@ def tiny_target(
         mesh=Mesh(rows, columns),
         max_chips=max_chips,
         weight_bits=weight_bits,
-        weight_sharing=weight_sharing,
+        weight_sharing=weight_sharing and crossbar is None,
         threshold=ThresholdFormat(24) if threshold is None else threshold,
         bias=BiasFormat(24) if bias is None else bias,
         membrane_bits=membrane_bits,
@@ -90,6 +95,8 @@ def tiny_target(
         graded_payload_bits=graded_payload_bits,
         input_encodings=input_encodings,
         readout=readout,
+        crossbar=crossbar,
+        axon_fan_out=axon_fan_out,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 BLOCK_COLUMNS = 23
 KIND_INPUT = 0
+KIND_CROSSBAR = 4
 
 
 def require(condition: bool, message: str) -> None:
@@ -43,6 +44,15 @@ class Block:
     @property
     def is_input(self) -> bool:
         return self.kind == KIND_INPUT
+
+    @property
+    def is_crossbar(self) -> bool:
+        return self.kind == KIND_CROSSBAR
+
+    @property
+    def box_size(self) -> int:
+        """Neurons of the box; those beyond it are copies."""
+        return self.height * self.width * self.channels
 
     @property
     def is_readout(self) -> bool:

@@ -103,7 +103,9 @@ def _flat(program: OracleProgram, population: int, by_neuron: dict[int, int]) ->
                     require(gid in by_neuron, f"population {population} was never read")
                     flat[(y * width + x) * channels + c] = by_neuron[gid]
                     gid += 1
-    require(sorted(flat) == list(range(sum(block.n for block in blocks))), "boxes overlap or leave a gap")
+    require(
+        sorted(flat) == list(range(sum(block.box_size for block in blocks))), "boxes overlap or leave a gap"
+    )
     return [flat[i] for i in range(len(flat))]
 
 

@@ -38,6 +38,13 @@ TABLES: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "current": ("<i8", (None,)),
     "routes": ("<i4", (None, 5)),
 }
+# Only where there are typed crossbars.
+CROSSBAR_TABLES: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "axon_types": ("<i4", (None, 4)),
+    "crossbars": ("<i8", (None, 3)),
+    "type_weights": ("<i2", (None,)),
+    "copies": ("<i4", (None, 2)),
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,8 @@ def read(path: str | Path) -> OracleProgram:
         require(manifest["fires_when"] in ("ge", "gt"), f"unknown fires_when {manifest['fires_when']!r}")
         _check_sums(archive, manifest["sha256"])
         tables = {name: _read_table(archive, name) for name in TABLES}
+        typed = any(f"arrays/{name}.npy" in archive.namelist() for name in CROSSBAR_TABLES)
+        tables |= {name: _read_table(archive, name) if typed else [] for name in CROSSBAR_TABLES}
         inputs = [_read_input(archive, k, port) for k, port in enumerate(manifest["inputs"])]
         outputs = [_read_output(archive, k, port) for k, port in enumerate(manifest["outputs"])]
     blocks = [Block(*row) for row in tables["blocks"]]
@@ -116,6 +125,7 @@ def read(path: str | Path) -> OracleProgram:
     mesh_columns = mesh.get("columns")
     bits = manifest["membrane_bits"]
     _check_blocks(blocks)
+    _check_crossbars(blocks, tables)
     require(min(tables["theta"], default=1) >= 1, "a threshold is below 1")
     for port in inputs:
         _check_encoding(manifest["coding"], port, blocks)
@@ -171,7 +181,7 @@ def _load(archive: zipfile.ZipFile, name: str) -> Array:
 
 
 def _read_table(archive: zipfile.ZipFile, name: str) -> Any:
-    dtype, shape = TABLES[name]
+    dtype, shape = (TABLES | CROSSBAR_TABLES)[name]
     array = _load(archive, f"arrays/{name}.npy")
     require(array.dtype == np.dtype(dtype), f"{name} has dtype {array.dtype}")
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
@@ -207,10 +217,27 @@ def _check_blocks(blocks: list[Block]) -> None:
     gid = 0
     for block in blocks:
         require(block.gid0 == gid, f"gid0 is {block.gid0} where {gid} neurons stand before it")
-        require(block.n == block.height * block.width * block.channels, "a block's n differs from its box")
+        fits = block.n >= block.box_size if block.is_crossbar else block.n == block.box_size
+        require(fits, "a block's n differs from its box")
         require(block.shift >= 0, "a block has a negative shift")
         require(block.levels >= 1 or not block.is_input, "an input has no levels")
         gid += block.n
+
+
+def _check_crossbars(blocks: list[Block], tables: dict[str, Any]) -> None:
+    """One row for each typed crossbar, and one for each neuron beyond a box."""
+    typed = [b for b, block in enumerate(blocks) if block.is_crossbar]
+    require([row[0] for row in tables["crossbars"]] == typed, "crossbars are not those of the blocks")
+    of_block = {
+        gid: block
+        for block in blocks
+        if block.is_crossbar
+        for gid in range(block.gid0 + block.box_size, block.gid0 + block.n)
+    }
+    require([row[0] for row in tables["copies"]] == list(of_block), "copies are not those beyond the boxes")
+    for gid, original in tables["copies"]:
+        block = of_block[gid]
+        require(block.gid0 <= original < block.gid0 + block.box_size, "a copy of no neuron in its box")
 
 
 def _check_encoding(coding: str, port: InputPort, blocks: list[Block]) -> None:

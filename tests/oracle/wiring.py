@@ -40,7 +40,11 @@ def wire(tables: dict[str, Any], blocks: list[Block], mesh_columns: int | None) 
 def _axons(tables: dict[str, Any], blocks: list[Block]) -> dict[tuple[int, int], list[Synapse]]:
     """The synapses of every (core, axon)."""
     axons: dict[tuple[int, int], list[Synapse]] = defaultdict(list)
-    for block in blocks:
+    crossbars = {row[0]: Crossbar(row[1], row[2]) for row in tables["crossbars"]}
+    types = _types(tables)
+    for b, block in enumerate(blocks):
+        crossings: set[tuple[int, int]] = set()
+        bits: set[int] = set()
         for run in tables["runs"][block.run0 : block.run0 + block.run_n]:
             axon0, n, pattern, target0, weight0, weight_stride, target_stride = run
             rows = range(tables["patterns"][pattern], tables["patterns"][pattern + 1])
@@ -52,9 +56,43 @@ def _axons(tables: dict[str, Any], blocks: list[Block]) -> dict[tuple[int, int],
                         to = target0 + j * target_stride + target + i
                         require(0 <= at < block.weight_n, "a synapse reads a weight of another block")
                         require(0 <= to < block.n, "a synapse leads to a neuron outside its block")
-                        value = tables["weights"][block.weight0 + at] * 2**block.shift
-                        synapses.append((block.gid0 + to, value))
+                        weight_or_bit = tables["weights"][block.weight0 + at]
+                        if b in crossbars:
+                            require((axon0 + j, to) not in crossings, "a crossing occurs twice")
+                            require(
+                                at not in bits and weight_or_bit in (0, 1), "a crossing has no bit of its own"
+                            )
+                            crossings.add((axon0 + j, to))
+                            bits.add(at)
+                            if weight_or_bit == 0:
+                                continue
+                            kind = types.get((block.core, axon0 + j), 0)
+                            weight_or_bit = crossbars[b].weight(tables["type_weights"], to, kind)
+                        synapses.append((block.gid0 + to, weight_or_bit * 2**block.shift))
     return axons
+
+
+@dataclass(frozen=True)
+class Crossbar:
+    """A row of `crossbars` less its block."""
+
+    types: int
+    weight0: int
+
+    def weight(self, type_weights: list[int], neuron: int, kind: int) -> int:
+        """The weight of a neuron of the block for a type of axons."""
+        require(kind < self.types, "an axon has a type that its crossbar has no weight for")
+        return type_weights[self.weight0 + neuron * self.types + kind]
+
+
+def _types(tables: dict[str, Any]) -> dict[tuple[int, int], int]:
+    """The type of every (core, axon) that has been given one."""
+    types: dict[tuple[int, int], int] = {}
+    for core, axon0, n, kind in tables["axon_types"]:
+        for axon in range(axon0, axon0 + n):
+            require((core, axon) not in types, "an axon has two types")
+            types[core, axon] = kind
+    return types
 
 
 def _hops(

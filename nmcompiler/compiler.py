@@ -293,6 +293,7 @@ def _network(
         output_levels=plan.output_levels,
         input_levels=plan.input_levels,
         input_repeats=repeats,
+        bias_steps=plan.timesteps or 1,
         rate=None if plan.timesteps is None else RateOptions(plan.timesteps, plan.settle or 0),
     )
     with blame(backend, "legalise"):

@@ -179,6 +179,8 @@ def _bias_fills_half(made: Quantised, name: str) -> bool:
     """Whether a bias takes half of its format or of the membrane: a smaller one costs at most a bit."""
     if name not in made.network.graph or made.network.graph.node(name).role == "input":
         return False
+    if made.formats.typed:
+        return False  # its weights have few values, whatever the bias
     half = min(made.formats.bias, made.formats.membrane) // 2
     return int(np.abs(made.network.graph.node(name).bias).max()) > half
 

@@ -240,6 +240,7 @@ def quantise_options(plan: Plan) -> QuantiseOptions:
         output_levels=plan.output_levels,
         input_levels=plan.input_levels,
         input_repeats=repeats,
+        bias_steps=plan.timesteps or 1,
         grid=_GRID,
         refit=False,
         weighted=False,

@@ -136,6 +136,7 @@ def code_weights(
     sources: tuple[Array, ...],
     shape: Shape,
     limit: int,
+    least: Array,
     grain: int | None = None,
 ) -> Coded:
     """Returns the branches of a layer with weights that are codes times quanta.
@@ -145,6 +146,7 @@ def code_weights(
         sources: ``(N, h, w, c)`` the values that each reads on the samples.
         shape: ``(height, width, channels)`` of the sums.
         limit: Largest code.
+        least: ``(c,)`` smallest quanta with which the bias fits the chip.
         grain: Where all quanta must be whole multiples of one: the largest multiple.
     """
     count = len(sources[0])
@@ -154,9 +156,9 @@ def code_weights(
     for branch in branches:
         peak = np.maximum(peak, largest_weight(branch.kernel, shape))
     peak[peak == 0] = 1.0
-    best, quantum = np.full(shape[2], np.inf), peak / limit
+    best, quantum = np.full(shape[2], np.inf), np.maximum(peak / limit, least)
     for share in np.geomspace(1.0, _LEAST, _TRIED):
-        tried = share * peak / limit
+        tried = np.maximum(share * peak / limit, least)
         error = np.zeros(shape[2])
         for part in parts:
             error[part.channels] += part.error(part.codes(tried, limit), tried)
@@ -167,7 +169,7 @@ def code_weights(
         quantum = unit * np.maximum(np.round(quantum / unit), 1)
     codes = [part.codes(quantum, limit) for part in parts]
     if grain is None:
-        quantum = _refitted(parts, codes, quantum)
+        quantum = np.maximum(_refitted(parts, codes, quantum), least)
     kernels = [
         with_weight(p.kernel, from_groups(p.kernel, p.of(quantum) * q))
         for p, q in zip(parts, codes, strict=True)

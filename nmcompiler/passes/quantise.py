@@ -49,6 +49,7 @@ from nmcompiler.target.model import Target
 
 __all__ = ["Quantise", "QuantiseOptions"]
 
+_BIAS_ROOM = 1.25  # times a bias that must fit before it is corrected
 _SCARCE = 1.0  # λ of a refit to few noisy inputs
 
 
@@ -74,6 +75,8 @@ class QuantiseOptions:
         weighted: Whether errors count by what they do to the network's outputs.
         in_turn: Whether weights are rounded one after another, each making up for those before it; not in
             the rate code.
+        bias_steps: Steps of the currents in which a code brings biases; 1 where membranes start at them. As
+            yet only crossbars, whose biases are small, make use of it.
         rate: T and settling where layers answer in free-running spikes; None where they cut and round.
     """
 
@@ -90,6 +93,7 @@ class QuantiseOptions:
     refit_rows: int = 16384
     weighted: bool = True
     in_turn: bool = True
+    bias_steps: int = 1
     rate: RateOptions | None = None
 
 
@@ -157,9 +161,8 @@ class Quantise:
         edges = model.graph.in_edges(layer.name)
         if target.crossbar is None or not edges:
             return formats
-        steps = 1 if self.options.rate is None else self.options.rate.steps
         bits = self.options.weight_bits or target.weight_bits
-        return typed_formats(formats, target, model, layer, bits, steps)
+        return typed_formats(formats, target, model, layer, bits, self.options.bias_steps)
 
     def _coded(
         self, state: State, layer: Layer, branches: tuple[Branch, ...], bias: Array, exact: Array, alike: bool
@@ -170,9 +173,16 @@ class Quantise:
         """
         grain = state.formats.grain
         sources = tuple(state.signals[b.source].q for b in branches)
+        least = _BIAS_ROOM * np.abs(np.broadcast_to(bias, layer.sum_shape)).max(axis=(0, 1))
+        least = least / state.formats.bias
         while True:
             coded = code_weights(
-                branches, sources, layer.sum_shape, state.formats.weight, grain if alike else None
+                branches,
+                sources,
+                layer.sum_shape,
+                state.formats.weight,
+                least,
+                grain if alike else None,
             )
             unit = (grain / coded.quantum.max()) * np.ones(layer.sum_shape[2]) if alike else None
             if unit is None or grain == 1 or held_by(state.formats, coded, bias, unit, layer.sum_shape):

@@ -64,6 +64,8 @@ class Formats:
             calibration saw, with a margin.
         grain: Where weights are a code times a whole number of the neuron: the largest such number, and
             ``weight`` is that of a code. 0 where a weight is any whole number.
+        typed: Types of axons, bits of a typed weight and most axons of a core, on which the formats of a layer
+            then depend; empty where a weight is any whole number.
     """
 
     weight: int
@@ -75,6 +77,7 @@ class Formats:
     name: str
     proved: bool = True
     grain: int = 0
+    typed: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -105,6 +108,7 @@ class Formats:
             per_population=target.threshold.per == "population",
             name=target.title,
             proved=proved,
+            typed=_typed(target),
         )
 
     @property
@@ -133,6 +137,14 @@ class Formats:
         """
         fits = not self.proved or _reach(branches, bias, theta, shape).max() <= self.membrane
         return bool(fits and np.abs(bias).max() <= self.bias)
+
+
+def _typed(target: Target) -> tuple[int, ...]:
+    crossbar = target.crossbar
+    if crossbar is None:
+        return ()
+    axons = max(kind.limits.input_axons or 0 for kind in target.core_types)
+    return crossbar.axon_types, crossbar.weight_bits, axons
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,15 +244,16 @@ def fit_coded(
         DoesNotFit: Where even a = 1 leaves the membrane, the threshold or the bias too large.
     """
     _, reach, offset = _magnitudes(branches, bias, shape)
-    with np.errstate(divide="ignore"):
-        most = np.minimum(
-            formats.membrane * quantum / (reach + offset + scale), formats.theta * quantum / scale
-        )
-        most = np.minimum(most, formats.bias * quantum / offset)
+    rooms = (
+        ("bits of a bias", formats.bias, offset / quantum),
+        ("bits of a threshold", formats.theta, scale / quantum),
+        ("state_bits", formats.membrane, (reach + offset + scale) / quantum),
+    )
+    most = np.min([limit / np.maximum(need, 1e-9) for _, limit, need in rooms], axis=0)
     factor = np.floor(np.minimum(most, formats.grain))
     if factor.min() < 1:
-        worst = int(np.argmin(most))
-        raise _too_small(name, int(((reach + offset + scale) / quantum)[worst]), formats)
+        what, limit, need = max(rooms, key=lambda room: float((room[2] / room[1]).max()))
+        raise _too_small(name, int(need.max()), formats, what, limit)
     theta = np.maximum(np.round(factor * scale / quantum), 1).astype(np.int64)
     unit = factor / quantum
     return Integers(_rounded(branches, unit, shape, replace(formats, weight=_ANY)), theta, theta / unit)
@@ -393,12 +406,14 @@ def _reach(branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape
     return _per_channel(np.maximum(up, down) + np.abs(bias) + theta, shape)
 
 
-def _too_small(name: str, need: int, formats: Formats) -> DoesNotFit:
+def _too_small(
+    name: str, need: int, formats: Formats, what: str = "state_bits", limit: int | None = None
+) -> DoesNotFit:
     return DoesNotFit(
         layer=name,
-        resource="state_bits",
+        resource=what,
         used=need.bit_length() + 1,
-        limit=formats.membrane.bit_length() + 1,
+        limit=(formats.membrane if limit is None else limit).bit_length() + 1,
         target=formats.name,
         hint="use fewer levels, fewer weight bits, or a chip with larger membranes or biases",
     )

@@ -139,6 +139,16 @@ def _signed_image(population: Population, target: Target) -> Iterator[Obstacle]:
         )
 
 
+def _too_late(network: Network, coding: Coding, target: Target) -> Iterator[Obstacle]:
+    """Yields an obstacle where spikes would have to travel longer than the chip lets them."""
+    if target.delay_max is None:
+        return
+    for (source, name), steps in sorted(coding.schedule(network).delays.items()):
+        if steps > target.delay_max:
+            reason = f"reads '{source}' {steps} steps later, and a spike travels {target.delay_max} at most"
+            yield Obstacle(name, reason, "try a smaller --settle, or a skip over fewer layers")
+
+
 class BackendBase:
     """Everything of ``Backend`` but the targets; a plug-in overrides what its chip does differently."""
 
@@ -162,6 +172,7 @@ class BackendBase:
             found += _signed_image(population, target)
         sizes = ((p.name, p.role, p.size) for p in network.graph)
         found += (Obstacle(name, text) for name, text in beyond_limits(target.network_limits, sizes))
+        found += _too_late(network, coding, target)
         return tuple(found)
 
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:

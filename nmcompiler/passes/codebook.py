@@ -22,17 +22,16 @@ from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.typed import base_of, largest_code
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
 from nmcompiler.passes.gptq import spread_errors
-from nmcompiler.passes.kernel_algebra import largest_weight, scale_targets
+from nmcompiler.passes.kernel_algebra import largest_weight
 from nmcompiler.passes.room import Room
 from nmcompiler.passes.thresholds import Branch, Formats
 from nmcompiler.target.model import Target
 
-__all__ = ["Coded", "code_weights", "held_by", "typed_formats"]
+__all__ = ["Coded", "code_weights", "typed_formats"]
 
 _TRIED = 14  # quanta
 _LEAST = 0.15  # smallest quantum that is tried, as a share of the largest weight over the largest code
 _SWEEPS = 3
-_SPARE = 1.3  # times what the sums of a read-out reach: its threshold and a better bias come later
 _ROWS = 8192
 _DAMPING = 1e-2  # share of the mean of the diagonal of H that is added to it
 
@@ -87,16 +86,6 @@ class Coded:
 
     branches: tuple[Branch, ...]
     quantum: Array
-
-
-def held_by(formats: Formats, coded: Coded, bias: Array, unit: Array, shape: Shape) -> bool:
-    """Whether the registers of a chip hold the sums of coded weights in a unit ``(c,)``, with some room."""
-    whole = tuple(
-        replace(b, kernel=with_weight(k, np.round(k.weight).astype(np.int64)))
-        for b in coded.branches
-        for k in (scale_targets(b.kernel, _SPARE * unit, shape),)
-    )
-    return formats.hold(whole, np.round(_SPARE * bias * unit), np.ones(shape[2], np.int64), shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ floating point, so that errors do not add up along the network. Only the samples
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,8 @@ from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.network import Network, Population, PopulationGraph
 from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.calibration import calibration_samples, largest_layer, last_readers, refuse
-from nmcompiler.passes.codebook import code_weights, held_by, typed_formats
+from nmcompiler.passes.codebook import typed_formats
+from nmcompiler.passes.coded import coded_layer
 from nmcompiler.passes.fitted import fit_hidden, fit_output, stretched
 from nmcompiler.passes.layerwise import (
     Signal,
@@ -49,7 +50,6 @@ from nmcompiler.target.model import Target
 
 __all__ = ["Quantise", "QuantiseOptions"]
 
-_BIAS_ROOM = 1.25  # times a bias that must fit before it is corrected
 _SCARCE = 1.0  # λ of a refit to few noisy inputs
 
 
@@ -164,35 +164,6 @@ class Quantise:
         bits = self.options.weight_bits or target.weight_bits
         return typed_formats(formats, target, model, layer, bits, self.options.bias_steps)
 
-    def _coded(
-        self, state: State, layer: Layer, branches: tuple[Branch, ...], bias: Array, exact: Array, alike: bool
-    ) -> tuple[tuple[Branch, ...], Array, Array]:
-        """Returns in-edges with the weights of few values that a crossbar has, and bias and sums for them.
-
-        ``alike``: one scale for all channels.
-        """
-        grain = state.formats.grain
-        sources = tuple(state.signals[b.source].q for b in branches)
-        least = _BIAS_ROOM * np.abs(np.broadcast_to(bias, layer.sum_shape)).max(axis=(0, 1))
-        least = least / state.formats.bias
-        while True:
-            coded = code_weights(
-                branches,
-                sources,
-                layer.sum_shape,
-                state.formats.weight,
-                least,
-                grain if alike else None,
-            )
-            unit = (grain / coded.quantum.max()) * np.ones(layer.sum_shape[2]) if alike else None
-            if unit is None or grain == 1 or held_by(state.formats, coded, bias, unit, layer.sum_shape):
-                break
-            grain = grain // 2
-        state.formats = replace(state.formats, grain=grain)
-        state.quantum = coded.quantum
-        sums = quantised_sum(state, coded.branches, bias, layer.sum_shape)
-        return coded.branches, *corrected(bias, exact, sums)
-
     def _input(self, state: State, layer: Layer, x: Array) -> None:
         coded = input_range(x, self.options.input_levels)
         levels = self.options.input_levels * self.options.input_repeats
@@ -220,7 +191,7 @@ class Quantise:
         exact = float_sum(state, model, layer)
         branches, bias, coarse = self._prepared(state, model, layer, exact)
         if state.formats.grain:
-            branches, bias, coarse = self._coded(state, layer, branches, bias, exact, alike=False)
+            branches, bias, coarse = coded_layer(state, layer, branches, bias, exact, alike=False)
         target = activate(layer, exact)
         tuner = self._tuner(state, layer, exact, branches, bias, target)
         found = tuner.search() if tuner else self._searched(state, layer, target, coarse)
@@ -349,7 +320,7 @@ class Quantise:
         if self.options.refit:
             branches, bias, coarse = stretched(layer, branches, bias, coarse, exact)
         if state.formats.grain:
-            branches, bias, coarse = self._coded(state, layer, branches, bias, exact, alike=True)
+            branches, bias, coarse = coded_layer(state, layer, branches, bias, exact, alike=True)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         levels = self.options.output_levels or 0
         step = self._output_step(state, exact, coarse, levels) if levels else None

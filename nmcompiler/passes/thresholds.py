@@ -64,8 +64,8 @@ class Formats:
             calibration saw, with a margin.
         grain: Where weights are a code times a whole number of the neuron: the largest such number, and
             ``weight`` is that of a code. 0 where a weight is any whole number.
-        typed: Types of axons, bits of a typed weight and most axons of a core, on which the formats of a layer
-            then depend; empty where a weight is any whole number.
+        typed: Types of axons, bits of a typed weight and most axons of a core, on which the formats of a
+            layer then depend; empty where a weight is any whole number.
     """
 
     weight: int

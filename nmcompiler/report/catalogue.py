@@ -102,7 +102,15 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
         f"at most {counted(target['max_chips'], 'chip')}",
     )
     shared = "stored once for a convolution" if chip["weight_sharing"] else "one for each synapse"
+    crossbar = chip.get("crossbar")
+    if crossbar is not None:
+        shared = (
+            f"sums of {crossbar['axon_types']} typed weights of a neuron, {crossbar['weight_bits']} bits each"
+        )
     yield "weights", f"{chip['weight_bits']} bits, {shared}"
+    fan_out = chip.get("axon_fan_out")
+    if fan_out is not None:
+        yield "a neuron feeds", f"{number(fan_out)} axon{'s' if fan_out > 1 else ''}; copies feed the others"
     threshold, bias = chip["threshold"], chip.get("bias")
     yield "thresholds", f"{threshold['bits']} bits, one per {threshold['per']}"
     yield "biases", "none" if bias is None else _bias(bias)

@@ -1,0 +1,59 @@
+"""A layer whose weights become codes times quanta, before its thresholds are sought."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nmcompiler.ir.kernels import Array, Shape, with_weight
+from nmcompiler.ir.layers import Layer
+from nmcompiler.passes.codebook import code_weights
+from nmcompiler.passes.kernel_algebra import scale_targets
+from nmcompiler.passes.layerwise import State, corrected, quantised_sum
+from nmcompiler.passes.thresholds import Branch, Formats
+
+__all__ = ["coded_layer"]
+
+_BIAS_ROOM = 1.25  # times a bias that must fit before it makes up for the codes
+_SPARE = 1.3  # times what the sums of a read-out reach: its threshold and a better bias come later
+
+
+def coded_layer(
+    state: State, layer: Layer, branches: tuple[Branch, ...], bias: Array, exact: Array, *, alike: bool
+) -> tuple[tuple[Branch, ...], Array, Array]:
+    """Returns in-edges with weights of few values, a bias that makes up for them, and the sums so made.
+
+    The quanta are left in ``state``.
+
+    Args:
+        state: What has been built, with the formats of this layer.
+        layer: The layer.
+        branches: In-edges with real weights.
+        bias: Broadcastable to the shape of the sums.
+        exact: ``(N, h, w, c)`` the sums in floating point.
+        alike: Whether all channels have one scale: their quanta are then whole multiples of one.
+    """
+    formats, shape = state.formats, layer.sum_shape
+    sources = tuple(state.signals[b.source].q for b in branches)
+    least = _BIAS_ROOM * np.abs(np.broadcast_to(bias, shape)).max(axis=(0, 1)) / formats.bias
+    grain = formats.grain
+    while True:
+        coded = code_weights(branches, sources, shape, formats.weight, least, grain if alike else None)
+        sums = quantised_sum(state, coded.branches, bias, shape)
+        better, sums = corrected(bias, exact, sums)
+        unit = grain / coded.quantum.max()
+        if not alike or grain == 1 or _hold(formats, coded.branches, better, unit, shape):
+            break
+        grain //= 2
+    state.formats, state.quantum = replace(formats, grain=grain), coded.quantum
+    return coded.branches, better, sums
+
+
+def _hold(formats: Formats, branches: tuple[Branch, ...], bias: Array, unit: float, shape: Shape) -> bool:
+    """Whether the registers of a chip hold the sums of a read-out, in a unit for all, with some room."""
+    units = _SPARE * unit * np.ones(shape[2])
+    scaled = (scale_targets(b.kernel, units, shape) for b in branches)
+    kernels = [with_weight(k, np.round(k.weight).astype(np.int64)) for k in scaled]
+    whole = tuple(replace(b, kernel=k) for b, k in zip(branches, kernels, strict=True))
+    return formats.hold(whole, np.round(_SPARE * unit * bias), np.ones(shape[2], np.int64), shape)

@@ -5,8 +5,8 @@ few follows from the fan-in: a source takes an axon of every type, and a core ha
 become ``quantum[c] · code`` first, with codes that make up for each other's rounding, and everything that
 follows (thresholds, biases, the search of scales) sees the weights that the chip will have.
 
-For each channel some quanta are tried, codes are found by GPTQ and improved one by one as long as that helps
-(coordinate descent on ``(w − s·q)ᵀ·H·(w − s·q)``), and at last the quantum is refitted:
+For each channel some quanta are tried, codes are found by GPTQ and by plain rounding, and improved one by one
+as long as that helps (coordinate descent on ``(w − s·q)ᵀ·H·(w − s·q)``), and at last the quantum is refitted:
 ``s = (qᵀ·H·w) / (qᵀ·H·q)``.
 """
 
@@ -29,7 +29,7 @@ from nmcompiler.target.model import Target
 
 __all__ = ["Coded", "code_weights", "typed_formats"]
 
-_TRIED = 14  # quanta
+_TRIED = 20  # quanta
 _LEAST = 0.15  # smallest quantum that is tried, as a share of the largest weight over the largest code
 _SWEEPS = 3
 _ROWS = 8192
@@ -99,14 +99,20 @@ class _Part:
 
     def of(self, per_channel: Array) -> Array:
         """Returns numbers ``(c,)`` as ``(groups, 1, outputs)``."""
-        numbers: Array = per_channel[self.channels].reshape(self.weight.shape[0], 1, -1)
-        return numbers
+        return self.split(per_channel[self.channels])
 
     def codes(self, quantum: Array, limit: int) -> Array:
-        """Returns the codes ``(groups, unknowns, outputs)`` for quanta ``(c,)``."""
+        """Returns the codes ``(groups, unknowns, outputs)`` for quanta ``(c,)``, the better of two starts."""
         wanted = self.weight / self.of(quantum)
-        found = spread_errors(wanted, self.gram, limit)
-        return _improved(wanted, found, self.gram, limit)
+        starts = spread_errors(wanted, self.gram, limit), np.clip(np.round(wanted), -limit, limit)
+        first, second = (_improved(wanted, start, self.gram, limit) for start in starts)
+        errors = [self.error(codes, quantum) for codes in (first, second)]
+        better: Array = np.where(self.split(errors[1] < errors[0]), second, first)
+        return better
+
+    def split(self, written: Array) -> Array:
+        """Returns numbers of the outputs written as ``(groups, 1, outputs)``."""
+        return written.reshape(self.weight.shape[0], 1, -1)
 
     def error(self, codes: Array, quantum: Array) -> Array:
         """Returns ``(outputs written,)`` squared errors of the sums."""

@@ -149,6 +149,9 @@ class _Builder:
     copies: list[tuple[int, int]] = field(default_factory=list)
     patterns: dict[int, int] = field(default_factory=dict)
     gid: int = 0
+    stored: int = 0  # bits so far
+    entry: int = 0  # parameters so far
+    typed: int = 0  # type weights so far
 
     def build(self, entries: Array, fan_out: int | None) -> dict[str, Array]:
         """Returns the arrays for what every neuron must reach."""
@@ -169,14 +172,15 @@ class _Builder:
     def _add(self, index: int, block: _Block, originals: Array) -> None:
         """Adds a block whose neurons are followed by copies of ``originals``, positions in its box."""
         column = np.concatenate([np.arange(block.row["n"]), originals])
-        run0, weight0 = len(self.runs), sum(len(b) for b in self.bits)
-        parameter0 = sum(p.shape[1] for p in self.parameters)
+        run0, weight0, parameter0 = len(self.runs), self.stored, self.entry
         parameters = self._parameters(block, column)
         if not block.is_input:
             self._store(block, column)
-            self.crossbars.append((index, len(block.base), sum(len(w) for w in self.type_weights)))
+            self.crossbars.append((index, len(block.base), self.typed))
             self.type_weights.append((block.unit[column, None] * np.array(block.base)).ravel())
+            self.typed += len(column) * len(block.base)
         self.parameters.append(parameters)
+        self.entry += parameters.shape[1]
         self.copies += [(self.gid + block.row["n"] + j, self.gid + int(k)) for j, k in enumerate(originals)]
         changed = {
             "kind": block.row["kind"] if block.is_input else int(BlockKind.TYPED_CROSSBAR),
@@ -185,7 +189,7 @@ class _Builder:
             "param0": parameter0,
             "param_n": parameters.shape[1],
             "weight0": weight0,
-            "weight_n": sum(len(b) for b in self.bits) - weight0,
+            "weight_n": self.stored - weight0,
             "run0": run0,
             "run_n": len(self.runs) - run0,
         }
@@ -212,6 +216,7 @@ class _Builder:
                 self.runs.append((int(stretch[0]), len(stretch), pattern, 0, offset, len(column), 0))
                 self.bits.append(bits[stretch].ravel())
                 offset += len(stretch) * len(column)
+        self.stored += offset
 
     def _arrays(self, routes: Array) -> dict[str, Array]:
         theta, v0, current = np.concatenate(self.parameters, axis=1)

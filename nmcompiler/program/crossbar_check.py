@@ -82,12 +82,17 @@ def _points(program: Program, block: int, types: int) -> Iterator[str]:
     step = np.arange(len(row)) - np.repeat(np.cumsum(stretches.length) - stretches.length, stretches.length)
     places = stretches.weight[row] + step
     crossings = stretches.axon[row] * program.column("n")[block] + stretches.target[row] + step
-    if len(np.unique(places)) < len(places) or len(np.unique(crossings)) < len(crossings):
+    if _repeats(places) or _repeats(crossings):
         yield f"block {block} is a crossbar and stores a crossing twice, or two as one bit"
     core = int(program.column("core")[block])
     axons = np.unique(stretches.axon)
     if (types_of(program, core, axons) >= types).any():
         yield f"block {block} has no weight for the type of one of its axons"
+
+
+def _repeats(numbers: Ints) -> bool:
+    ascending = np.sort(numbers, kind="stable")  # most are in order: a stable sort is done at once
+    return bool((ascending[1:] == ascending[:-1]).any())
 
 
 def types_of(program: Program, core: int, axons: Ints) -> Ints:

@@ -284,14 +284,15 @@ class _Entries:
 
 def _blocks(program: Program, shapes: tuple[Shape, ...]) -> tuple[Block, ...]:
     blocks = []
+    copies = program.table("copies")
     crossbars = {block: (types, first) for block, types, first in program.table("crossbars").tolist()}
     for index, row in enumerate(program.arrays["blocks"].tolist()):
         b = dict(zip(BLOCK_COLUMNS, row, strict=True))
         _, width, channels = shapes[b["population"]]
         y, x = np.arange(b["y0"], b["y0"] + b["height"]), np.arange(b["x0"], b["x0"] + b["width"])
         box = (y[:, None, None] * width + x[:, None]) * channels + np.arange(b["c0"], b["c0"] + b["channels"])
-        copies = program.table("copies")
-        mine = copies[(copies[:, 0] >= b["gid0"]) & (copies[:, 0] < b["gid0"] + b["n"]), 1] - b["gid0"]
+        low, high = np.searchsorted(copies[:, 0], [b["gid0"], b["gid0"] + b["n"]])
+        mine = copies[low:high, 1] - b["gid0"]
         flat = np.concatenate([box.ravel(), box.ravel()[mine]])
         weights = None
         if index in crossbars:

@@ -66,8 +66,7 @@ def typed_formats(
             used=fan_in,
             limit=axons // 2,
             target=target.name,
-            hint="a source takes two axons even for weights of −1, 0 and 1: use a smaller kernel, fewer "
-            "channels or more groups",
+            hint="use a smaller kernel, fewer channels or more groups",
         )
     mantissa = None if formats.mantissa is None else formats.mantissa * steps
     return replace(

@@ -124,7 +124,8 @@ def _synapses(program: Program, block: int, stretches: _Stretches) -> Ints:
     if program.column("kind")[block] != BlockKind.TYPED_CROSSBAR:
         return stretches.length
     zeros = _zeros_before(program, block)
-    return stretches.length - zeros[stretches.weight + stretches.length] + zeros[stretches.weight]
+    synapses: Ints = stretches.length - zeros[stretches.weight + stretches.length] + zeros[stretches.weight]
+    return synapses
 
 
 def block_facts(program: Program) -> BlockFacts:

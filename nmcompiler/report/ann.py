@@ -42,7 +42,7 @@ from nmcompiler.codings import coding
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape
 from nmcompiler.ir.layers import Model
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.usage import fan_out, own_weights
+from nmcompiler.program.usage import fan_out, synapse_memory
 from nmcompiler.report.neurobench import carry_values
 
 __all__ = ["AnnLayer", "SpikingCounts", "ann_facts", "ann_layers", "ann_of_run", "stored_layers"]
@@ -173,7 +173,7 @@ def ann_of_run(
         density=None if nonzero is None else float(nonzero @ reached) / max(1, int(reached.sum()) * samples),
     )
     bits = program.target.weight_bits
-    weights = np.bincount(core[placed], own_weights(program)[placed])
+    memory = np.bincount(core[placed], synapse_memory(program)[placed])
     return ann_facts(
         layers,
         counts,
@@ -181,7 +181,7 @@ def ann_of_run(
         levels=int(levels[placed].max(initial=1)) or 1,
         input_levels=int(levels[~placed].max(initial=1)),
         state_bits=coding(program.coding).registers * program.membrane_bits,
-        core_weight_bytes=int(weights.max(initial=0)) * bits // 8,
+        core_weight_bytes=int(memory.max(initial=0)) // 8,
     )
 
 

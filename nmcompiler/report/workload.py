@@ -125,13 +125,16 @@ def by_neuron(program: Program, values: Sequence[Array]) -> Floats:
 
     Args:
         program: The program.
-        values: A value of each neuron by population number, each ``(height, width, channels)``.
+        values: A value of each neuron by population number, each ``(height, width, channels)``; a copy has
+            that of the neuron it is a copy of.
     """
     found = np.zeros(program.neurons)
-    columns = ("population", "gid0", "n", "y0", "x0", "c0", "height", "width", "channels")
-    for number, gid, n, y, x, c, height, width, channels in zip(
+    columns = ("population", "gid0", "y0", "x0", "c0", "height", "width", "channels")
+    for number, gid, y, x, c, height, width, channels in zip(
         *(program.column(k).tolist() for k in columns), strict=True
     ):
         box = values[number][y : y + height, x : x + width, c : c + channels]
-        found[gid : gid + n] = box.reshape(-1)
+        found[gid : gid + box.size] = box.reshape(-1)
+    copies = program.table("copies")
+    found[copies[:, 0]] = found[copies[:, 1]]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from nmcompiler.testing.chain import placed_program
 from ..frontend.models import model, node, weights
 
 CHIP = targets()["truenorth"][1]
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "mlp"
 TICKS = 1000
 CORE = 256
 ACTIVE = 128
@@ -130,6 +132,17 @@ def test_a_perceptron_of_64_128_128_64_10_fits_four_cores_and_no_fewer():
     chip_is_the_network_layer_by_layer(made, x)
     shares = run_program(made.program, Samples(x, None)).facts["agreement"]
     assert shares["chip_integer"] == 1.0
+
+
+def test_the_digits_perceptron_is_right_on_four_cores():
+    files = DIGITS / "model.onnx", DIGITS / "calibration.npz"
+    made = compile_model(files[0], CHIP, "rate", files[1], CompileOptions(timesteps=16))
+    assert made.facts["cores"]["used"] == 4
+    with np.load(DIGITS / "test.npz") as data:
+        test = Samples({made.program.inputs[0].name: data["x"]}, data["y"])
+    facts = run_program(made.program, test).facts
+    assert facts["agreement"]["chip_integer"] == 1.0
+    assert facts["accuracy"]["chip"] >= facts["accuracy"]["float"] - 0.03
 
 
 def typed_weights(program, block):

@@ -13,7 +13,8 @@ from nmcompiler.evaluate.rate import run_rate
 from nmcompiler.program.layout import BlockKind
 from nmcompiler.program.lift import check_lift
 from nmcompiler.program.structure import fault
-from nmcompiler.program.usage import core_usage
+from nmcompiler.program.usage import core_usage, fan_out
+from nmcompiler.report.workload import by_neuron, workload
 from nmcompiler.sim import Record, Simulator
 from nmcompiler.target import Crossbar
 from nmcompiler.testing import (
@@ -104,6 +105,21 @@ def test_the_oracle_runs_crossbars_from_the_format_alone(tmp_path, code):
         compare(program, random_samples(spiking.network, seed, 2), tmp_path / "p.nmc")
         held += 1
     assert held >= 2
+
+
+def test_operations_are_counted_where_bits_are_set():
+    """By the simulator's fan-out, and by the receipt of energy from routes and runs."""
+    for seed, program, spiking in programs("rate-sync", range(6)):
+        result = Simulator(program).run(random_samples(spiking.network, seed, 4))
+        work = workload(program, result.spikes_per_neuron)
+        assert work.block_synops.sum() == result.synops
+        reached, not_zero = fan_out(program)
+        assert np.array_equal(reached, not_zero)
+        assert (reached * result.spikes_per_neuron).sum() == result.synops
+        values = [np.arange(p.size).reshape(p.shape) for p in spiking.network.graph]
+        copies = program.table("copies")
+        found = by_neuron(program, values)
+        assert np.array_equal(found[copies[:, 0]], found[copies[:, 1]])
 
 
 def test_lift_sees_every_fault_in_bits_types_type_weights_copies_and_routes():

@@ -21,6 +21,7 @@ class Rate(Coding):
 
         each of T steps     v ← v + A(t) + I;  spike if v ≥ θ, then v ← v − θ
 
+    On chips that reset to zero v ← 0 stands for v ← v − θ; what a membrane held beyond θ is then lost.
     A signed neuron sends −1 while v < 0. Where spikes carry a sign, a neuron of an unsigned population may
     take back a spike: it sends −1 while v < 0 and it has sent more than it took back (``signed`` = 2).
     A population of depth d is active in the steps d … d + T − 1, and skips are delayed by the depth
@@ -160,6 +161,30 @@ class Rate(Coding):
                 out[i] = 1
             elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
                 v[i] += th
+                out[i] = -1
+            aux[i] += out[i]
+
+    @staticmethod
+    def fire_to_zero(
+        v: IntArray,
+        aux: IntArray,
+        out: IntArray,
+        theta: IntArray,
+        tile: int,
+        step: int,
+        steps: int,
+        levels: int,
+        signed: int,
+        above: int,
+    ) -> None:
+        """Sends one spike and forgets by how much the membrane was beyond its threshold."""
+        for i in range(v.size):
+            out[i] = 0
+            if v[i] >= theta[i % tile] + above:
+                v[i] = above
+                out[i] = 1
+            elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
+                v[i] = above
                 out[i] = -1
             aux[i] += out[i]
 

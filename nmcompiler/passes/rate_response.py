@@ -136,7 +136,8 @@ class RateResponse:
             for total, step in zip(sums, train, strict=True):
                 total += _rows(kernel, step, at, shape)
         held = np.broadcast_to(bias, shape)[at.y, at.x].astype(np.float32)
-        return Steps(sums, held, signed, self.target.signed_spikes, self.options.settle)
+        dynamics = self.target.dynamics
+        return Steps(sums, held, signed, self.target.signed_spikes, self.options.settle, dynamics)
 
     def _train(self, name: str) -> Array:
         train = self.trains[name]
@@ -152,14 +153,15 @@ class RateResponse:
         network = Network("", self.graph, (), ())
         neurons = Rate(settle).neurons(network, population.name, slot, self.target)
         if self.target.signed_spikes or not population.signed:
-            return send(edges, population, neurons, settle)
-        on = send(edges, population, replace(neurons, signed=0), settle)
+            return send(edges, population, neurons, settle, dynamics=self.target.dynamics)
+        on = send(edges, population, replace(neurons, signed=0), settle, dynamics=self.target.dynamics)
         mirrored = [(with_weight(kernel, -kernel.weight), train) for kernel, train in edges]
         off = send(
             mirrored,
             population,
             replace(neurons, signed=0, current=-neurons.current, v0=2 * (neurons.theta // 2) - neurons.v0),
             settle,
+            dynamics=self.target.dynamics,
         )
         halves: Array = on - off
         return halves

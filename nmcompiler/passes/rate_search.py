@@ -19,6 +19,7 @@ import numpy as np
 from nmcompiler.evaluate.rate import fire
 from nmcompiler.ir.kernels import Array
 from nmcompiler.passes.scales import ScaleSearch
+from nmcompiler.target.model import USUAL, Dynamics
 
 __all__ = ["RateTuner", "Steps"]
 
@@ -39,6 +40,8 @@ class Steps:
         signed: Whether values may be negative.
         takes_back: Whether the chip's spikes carry a sign.
         settle: Steps that a neuron integrates before it may fire.
+        dynamics: How the chip's neurons reset and how low they go; a floor is taken for zero, since what it
+            is in real values depends on the thresholds.
     """
 
     sums: Array
@@ -46,6 +49,7 @@ class Steps:
     signed: bool
     takes_back: bool
     settle: int
+    dynamics: Dynamics = USUAL
 
     def counts(self, scale: Array, shift: Array) -> Array:
         """Returns ``(rows, c)`` spikes less those taken back, for thresholds ``scale``, ``(c,)`` both.
@@ -57,13 +61,18 @@ class Steps:
         ahead = np.float32(self.settle) * current
         if self.takes_back or not self.signed:
             mode = 1 if self.signed else 2 if self.takes_back else 0
-            return fire(self.sums, scale, scale / 2 + ahead, current, mode, self.settle)
+            return self._fired(self.sums, scale, scale / 2 + ahead, current, mode)
         on, off = (
-            fire(sign * self.sums, scale, scale / 2 + sign * ahead, sign * current, 0, self.settle)
+            self._fired(sign * self.sums, scale, scale / 2 + sign * ahead, sign * current, 0)
             for sign in (1, -1)
         )
         halves: Array = on - off
         return halves
+
+    def _fired(self, sums: Array, scale: Array, start: Array, current: Array, mode: int) -> Array:
+        floor = None if self.dynamics.floor is None else 0.0
+        zero = self.dynamics.reset == "zero"
+        return fire(sums, scale, start, current, mode, self.settle, to_zero=zero, floor=floor)
 
 
 @dataclass

@@ -75,6 +75,7 @@ def assemble(
         golden=spiking,
         source=source,
         extra=dict(extra or {}),
+        dynamics=target.dynamics,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
@@ -44,6 +45,9 @@ def run_literally(
     return TileCounters(counts, saturations)
 
 
+_NO_MINIMUM = -(2**62)
+
+
 def _run(tile: _Tile) -> TileCounters:
     loaded = tile.loaded
     for t in range(loaded.program.total_steps):
@@ -80,7 +84,8 @@ class _Tile:
         self._sent = np.zeros((ring, total), np.int32)
         self._alive = np.zeros((ring, len(loaded.blocks)), np.uint8)
         self._senders: list[set[int]] = [set() for _ in range(ring)]  # those that are alive
-        self._range = loaded.minimum, loaded.maximum
+        # Where there is a floor, no register gets as low as it may: what the floor lifts is no saturation.
+        self._range = loaded.minimum if loaded.floor is None else _NO_MINIMUM, loaded.maximum
         self._arrivals = Arrivals(loaded, self.samples)
         self._touched = [False] * len(loaded.blocks)
 
@@ -106,7 +111,7 @@ class _Tile:
                 aux[:] = value
             inputs = {index: q - self._values_of[index] for index, q in inputs.items()}
         self._trains = {index: loaded.coding.encode(q, blocks[index].slot) for index, q in inputs.items()}
-        self._integrate, self._fire = jit(loaded.coding.integrate), jit(loaded.coding.fire)
+        self._integrate, self._fire = jit(loaded.coding.integrate), jit(_firing(loaded))
         self._count = jit(kernels.count_sent)
 
     def deliver(self, block: Block, t: int) -> None:
@@ -138,6 +143,8 @@ class _Tile:
             *self._range,
         )
         self.saturations += clipped
+        if self.loaded.floor is not None:
+            np.maximum(self._v_of[b], self.loaded.floor, out=self._v_of[b])
         if before is None:
             self._arrivals_of[b][:] = 0
             self._touched[b] = False
@@ -200,6 +207,14 @@ class _Tile:
             mine = slice(block.gid0, block.gid0 + block.n)
             stream.v[mine], stream.values[mine] = v, value
             self.store.put_values(block, self.rows, value[None])
+
+
+def _firing(loaded: Loaded) -> StepFunction:
+    """Returns what the code's neurons do on a chip that resets as this one."""
+    if loaded.program.dynamics.reset == "subtract":
+        return loaded.coding.fire
+    assert loaded.coding.fire_to_zero is not None
+    return loaded.coding.fire_to_zero
 
 
 def _same(before: tuple[Array, Array], after: tuple[Array, Array]) -> bool:

@@ -138,6 +138,12 @@ class Loaded:
         return -self.maximum - 1
 
     @property
+    def floor(self) -> int | None:
+        """What registers are lifted to after every accumulation, where the chip does so."""
+        floor = self.program.dynamics.floor
+        return None if floor is None else floor + self.above
+
+    @property
     def longest_delay(self) -> int:
         """Largest delay after which anything arrives, at least 1."""
         return max((g.delay for groups in self.groups for g in groups), default=1)
@@ -186,6 +192,8 @@ def load(program: Program) -> Loaded:
     """
     check(program)
     code, blocks = coding(program.coding), _blocks(program)
+    missed = code.misses(program.dynamics)
+    require(missed is None, f"its code needs {missed}")
     links = _links(program)
     lengths = _pattern_lengths(program)[links[:, 4]]
     fanout = np.zeros(program.neurons + 1, np.int64)

@@ -11,8 +11,10 @@ from nmcompiler.target.layer_rules import LayerRules, NetworkLimits
 
 __all__ = [
     "RESOURCES",
+    "USUAL",
     "BiasFormat",
     "CoreType",
+    "Dynamics",
     "Evidence",
     "Figure",
     "FigureKind",
@@ -94,6 +96,30 @@ class BiasFormat:
 
 
 @dataclass(frozen=True)
+class Dynamics:
+    """What the neurons of a chip do with their membranes, besides adding up and comparing.
+
+    Zero is that of the integer network: where chips fire on v > θ, registers start one higher, and so do
+    the value after a reset and the floor (such a chip may as well hold a θ that is one smaller).
+
+    Attributes:
+        reset: What a spike does: θ is subtracted, or the membrane is set to zero.
+        floor: Smallest membrane: it is lifted to it after every accumulation. None where only its bits
+            limit it.
+        compares: When a membrane is compared with θ: once a step, when all that arrives in it was added,
+            or after every event, in the order of the axons.
+    """
+
+    reset: Literal["subtract", "zero"] = "subtract"
+    floor: int | None = None
+    compares: Literal["step", "event"] = "step"
+
+
+USUAL = Dynamics()
+"""Neurons that subtract θ, have no floor and compare once a step: the exact codes need them."""
+
+
+@dataclass(frozen=True)
 class Target:
     """A chip.
 
@@ -112,7 +138,9 @@ class Target:
         bias: Format of biases; None where the chip has no bias.
         membrane_bits: Bits of a membrane, the sign included.
         fires_when: ``ge``: v ≥ θ; ``gt``: v > θ.
-        reset: What a spike does to the membrane.
+        reset: What a spike does to the membrane; see ``Dynamics``.
+        membrane_floor: Smallest membrane, where the chip lifts it to that after every accumulation.
+        compares: When membranes are compared with their thresholds: once a step, or after every event.
         signed_spikes: Whether a spike carries a sign.
         graded_payload_bits: Bits of the value that an event can carry, its sign included; None where events
             are unit spikes.
@@ -143,6 +171,8 @@ class Target:
     axon_unit: Literal["neuron", "pixel"] = "neuron"
     fires_when: Literal["ge", "gt"] = "ge"
     reset: Literal["subtract", "zero"] = "subtract"
+    membrane_floor: int | None = None
+    compares: Literal["step", "event"] = "step"
     signed_spikes: bool = False
     graded_payload_bits: int | None = None
     input_encodings: tuple[InputEncoding, ...] = ("spikes",)
@@ -178,6 +208,11 @@ class Target:
         """Synapse memory of one chip in bits, infinite where its cores state none."""
         stated = [(t.count, t.limits.synapse_bits) for t in self.core_types]
         return sum(float("inf") if bits is None else count * bits for count, bits in stated)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What its neurons do with their membranes."""
+        return Dynamics(self.reset, self.membrane_floor, self.compares)
 
     @property
     def membrane_max(self) -> int:

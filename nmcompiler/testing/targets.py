@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from nmcompiler.target.model import (
+    USUAL,
     BiasFormat,
     CoreType,
+    Dynamics,
     InputEncoding,
     Limits,
     Mesh,
@@ -39,6 +41,7 @@ def tiny_target(
     signed_spikes: bool = True,
     graded_payload_bits: int | None = 16,
     fires_when: str = "ge",
+    dynamics: Dynamics = USUAL,
     input_encodings: tuple[InputEncoding, ...] = ("spikes", "current", "graded"),
     readout: tuple[Readout, ...] = ("membrane", "spikes"),
 ) -> Target:
@@ -66,6 +69,7 @@ def tiny_target(
         signed_spikes: Whether spikes carry a sign.
         graded_payload_bits: Bits of the value of an event; None for unit spikes.
         fires_when: ``ge`` or ``gt``.
+        dynamics: How neurons reset, how low they go and when they compare.
         input_encodings: How samples can enter.
         readout: What outputs can be read from, the preferred way first.
     """
@@ -86,6 +90,9 @@ def tiny_target(
         bias=BiasFormat(24) if bias is None else bias,
         membrane_bits=membrane_bits,
         fires_when="gt" if fires_when == "gt" else "ge",
+        reset=dynamics.reset,
+        membrane_floor=dynamics.floor,
+        compares=dynamics.compares,
         signed_spikes=signed_spikes,
         graded_payload_bits=graded_payload_bits,
         input_encodings=input_encodings,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,6 +268,44 @@ def test_gt_does_not_fire_at_the_threshold_in_rate_either(tmp_path: Path) -> Non
     assert draft.run(tmp_path, [[1, 0]]).values[1].tolist() == [[0]]
 
 
+@pytest.mark.parametrize("above", [0, 1])
+@pytest.mark.parametrize(
+    ("neurons", "value"),
+    [
+        # v = 5 fires → 1, 1 − 6 = −5 → −5, −5, −2 as above; to zero: 0 − 6, …: one spike.
+        ({"reset": "zero", "membrane_floor": None}, 1),
+        # 5 fires → 1; 1 − 6 is lifted to −2; −2; −2 + 3 = 1: one spike.
+        ({"reset": "subtract", "membrane_floor": -2}, 1),
+        # 5 fires → 1; lifted to 1 (a floor above zero, to tell the two); 1; 1 + 3 = 4 fires: two.
+        ({"reset": "subtract", "membrane_floor": 1}, 2),
+        # 5 fires → 0; lifted to 0; 0; 3: one.
+        ({"reset": "zero", "membrane_floor": 0}, 1),
+    ],
+)
+def test_rate_of_neurons_with_a_reset_to_zero_or_a_floor(
+    tmp_path: Path, above: int, neurons: dict[str, Any], value: int
+) -> None:
+    draft = rate_spikes(0, above)
+    draft.version, draft.neurons = 2, {"compares": "step", **neurons}
+    result = draft.run(tmp_path, [[3, 1]])
+    assert result.values[1].tolist() == [[value]]
+    assert result.counters.saturations == 0
+
+
+def test_only_rate_knows_other_neurons_and_only_since_version_2(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.version, draft.neurons = 2, {"reset": "zero"}
+    with pytest.raises(ValueError, match="phase with other neurons"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+    draft = rate_spikes(0)
+    draft.neurons = {"membrane_floor": 0}
+    with pytest.raises(ValueError, match="version 1"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+    draft.version, draft.neurons = 2, {"reset": "half"}
+    with pytest.raises(ValueError, match="unknown reset"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+
+
 def test_negative_inputs_of_rate_send_negative_spikes(tmp_path: Path) -> None:
     draft = rate_spikes(0)
     draft.blocks[0]["signed"] = 1
@@ -382,7 +421,7 @@ def test_only_what_runs_must_be_present(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     draft = dense_phase()
-    draft.version = 2
+    draft.version = 3
     with pytest.raises(ValueError, match="newer"):
         oracle.read(write(tmp_path / "program.nmc", draft))
 

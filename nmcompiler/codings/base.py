@@ -27,7 +27,7 @@ signature as ``fire``. One that runs on chips which compare after every event ha
 it takes the events of a step one after another::
 
     walk(starts, targets, weights, first, size, local, delay, sent, t, v, fired, current, theta, tile,
-         active, to_zero, above, minimum, maximum) -> saturations
+         active, fires, to_zero, above, floor, minimum, maximum) -> saturations
 
 - ``starts`` (E + 1,), ``targets``, ``weights`` int64: source e reaches the neurons ``targets[p]`` of the
   block with ``weights[p]``, p from ``starts[e]`` to ``starts[e + 1] − 1``; in the order of their events.
@@ -35,9 +35,9 @@ it takes the events of a step one after another::
   its position there, and the steps that its spikes travel.
 - ``sent`` (D, S · M) int32: what every neuron sent in the last D steps, step t in row ``t % D``.
 - ``fired`` (S · n,) int64: receives the spikes that each neuron sends.
-- ``active``: 1 where the block compares, 2 where it has a bias current but no threshold, else 0.
+- ``fires``: 1 where the block compares while it is active, 0 for a read-out without levels.
 - ``to_zero``: 1 where a spike sets the membrane to ``above``, 0 where it subtracts θ.
-- ``minimum``, ``maximum``: the floor, which counts no saturation, or the smallest register; the largest.
+- ``floor``: what a register is lifted to first, which counts no saturation.
 """
 
 from __future__ import annotations

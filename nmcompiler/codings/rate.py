@@ -188,6 +188,61 @@ class Rate(Coding):
                 out[i] = -1
             aux[i] += out[i]
 
+    @staticmethod
+    def walk(
+        starts: IntArray,
+        targets: IntArray,
+        weights: IntArray,
+        first: IntArray,
+        size: IntArray,
+        local: IntArray,
+        delay: IntArray,
+        sent: IntArray,
+        t: int,
+        v: IntArray,
+        fired: IntArray,
+        current: IntArray,
+        theta: IntArray,
+        tile: int,
+        active: int,
+        fires: int,
+        to_zero: int,
+        above: int,
+        floor: int,
+        minimum: int,
+        maximum: int,
+    ) -> int:
+        """The bias, and then one event after another, each with a comparison of its own."""
+        saturations = 0
+        samples = v.size // tile
+        for s in range(samples):
+            base = s * tile
+            for i in range(tile):
+                fired[base + i] = 0
+                if active:
+                    x = max(v[base + i] + current[i], floor)
+                    if x > maximum or x < minimum:
+                        x = min(max(x, minimum), maximum)
+                        saturations += 1
+                    if fires and x >= theta[i] + above:
+                        x = above if to_zero else x - theta[i]
+                        fired[base + i] = 1
+                    v[base + i] = x
+            for e in range(delay.size):
+                spikes = sent[(t - delay[e]) % len(sent), samples * first[e] + s * size[e] + local[e]]
+                for _ in range(spikes):
+                    for p in range(starts[e], starts[e + 1]):
+                        i = targets[p]
+                        x = max(v[base + i] + weights[p], floor)
+                        if x > maximum or x < minimum:
+                            x = min(max(x, minimum), maximum)
+                            saturations += 1
+                        if active and fires and x >= theta[i] + above:
+                            x = above if to_zero else x - theta[i]
+                            fired[base + i] += 1
+                        v[base + i] = x
+        return saturations
+
 
 def _largest(bias: BiasFormat) -> int:
     return ((1 << bias.mantissa_bits - 1) - 1) << bias.exponent_max

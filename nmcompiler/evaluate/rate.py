@@ -17,6 +17,7 @@ import numpy as np
 
 from nmcompiler.evaluate.integer import encode_inputs
 from nmcompiler.evaluate.linear import apply
+from nmcompiler.evaluate.rate_events import hold_by_event, origins, send_by_event
 from nmcompiler.ir.kernels import Array, Kernel, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.schedule import Schedule
@@ -81,13 +82,19 @@ def _run(spiking: Spiking, samples: Mapping[str, Array], dtype: type) -> RateRes
     for p in network.graph:
         if p.role == "input":
             continue
+        neurons, dynamics = spiking.neurons[p.name], spiking.dynamics
         edges = [(e.payload.kernel, trains[e.source]) for e in network.graph.in_edges(p.name)]
-        neurons = spiking.neurons[p.name]
-        if not p.sends:
-            membranes[p.name] = hold(edges, p, neurons, spiking.dynamics, dtype)
+        wait = waiting(schedule, p.name, network.graph.predecessors(p.name)) if p.sends else 0
+        if dynamics.compares == "event":
+            sources = origins(network.graph, p.name, trains)
+            if p.sends:
+                trains[p.name] = send_by_event(sources, p, neurons, dynamics, wait)
+            else:
+                membranes[p.name] = hold_by_event(sources, p, neurons, dynamics)
+        elif p.sends:
+            trains[p.name] = send(edges, p, neurons, wait, dtype, dynamics)
         else:
-            wait = waiting(schedule, p.name, network.graph.predecessors(p.name))
-            trains[p.name] = send(edges, p, neurons, wait, dtype, spiking.dynamics)
+            membranes[p.name] = hold(edges, p, neurons, dynamics, dtype)
     outputs = {}
     for out in network.outputs:
         result = membranes[out.node] if out.node in membranes else _count(trains[out.node], np.float64)
@@ -96,13 +103,20 @@ def _run(spiking: Spiking, samples: Mapping[str, Array], dtype: type) -> RateRes
     return RateResult(
         outputs,
         {name: _count(train, np.int64) for name, train in trains.items()},
-        {name: np.count_nonzero(train, axis=0) for name, train in trains.items()},
+        {name: _events(train, spiking.dynamics) for name, train in trains.items()},
     )
 
 
 def _count(train: Array, dtype: type) -> Array:
     total: Array = train.sum(axis=0, dtype=dtype)
     return total
+
+
+def _events(train: Array, dynamics: Dynamics) -> Array:
+    """Returns the events of a train: values sent, or spikes where a step may hold several of a neuron."""
+    if dynamics.compares == "event":
+        return _count(train, np.int64)
+    return np.count_nonzero(train, axis=0)
 
 
 def waiting(schedule: Schedule, name: str, sources: Iterable[str]) -> int:

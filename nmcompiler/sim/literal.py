@@ -53,8 +53,11 @@ def _run(tile: _Tile) -> TileCounters:
     for t in range(loaded.program.total_steps):
         for block in loaded.blocks:
             if not block.is_input:
-                tile.deliver(block, t)
-                tile.integrate(block, t)
+                if loaded.by_event:
+                    tile.walk(block, t)
+                else:
+                    tile.deliver(block, t)
+                    tile.integrate(block, t)
                 tile.read(block, t)
         for block in loaded.blocks:
             tile.fire(block, t)
@@ -112,7 +115,11 @@ class _Tile:
             inputs = {index: q - self._values_of[index] for index, q in inputs.items()}
         self._trains = {index: loaded.coding.encode(q, blocks[index].slot) for index, q in inputs.items()}
         self._integrate, self._fire = jit(loaded.coding.integrate), jit(_firing(loaded))
-        self._count = jit(kernels.count_sent)
+        self._count = jit(kernels.count_units if loaded.by_event else kernels.count_sent)
+        if loaded.by_event:
+            assert loaded.coding.walk is not None
+            self._walk = jit(loaded.coding.walk)
+            self._fired_of = views(np.zeros(total, np.int64), blocks, self.samples)
 
     def deliver(self, block: Block, t: int) -> None:
         """The arrivals of every neuron are the sum over all values whose travel ends now."""
@@ -154,6 +161,36 @@ class _Tile:
         else:
             self._at_rest[b].clear()
 
+    def walk(self, block: Block, t: int) -> None:
+        """Takes the events that arrive now one after another; what the block sends is ready after it."""
+        b, events = block.index, self.loaded.events[block.index]
+        active = int(0 <= t - block.slot.fire_start < block.slot.steps)
+        if not active and not any(self._senders):
+            return
+        self.saturations += self._walk(
+            events.starts,
+            events.targets,
+            events.weights,
+            events.first,
+            events.size,
+            events.local,
+            events.delay,
+            self._sent,
+            t,
+            self._v_of[b],
+            self._fired_of[b],
+            self._current_of[b],
+            self._theta_of[b],
+            block.n,
+            active,
+            int(not block.is_readout),
+            int(self.loaded.program.dynamics.reset == "zero"),
+            self.loaded.above,
+            _NO_MINIMUM if self.loaded.floor is None else self.loaded.floor,
+            self.loaded.minimum,
+            self.loaded.maximum,
+        )
+
     def read(self, block: Block, t: int) -> None:
         """The membrane at firing; of a read-out, the result."""
         if t == block.read_step and self.store.wants_membranes(block):
@@ -173,6 +210,8 @@ class _Tile:
             return
         if block.is_input:
             sent[:] = self._trains[b][j].reshape(-1)
+        elif self.loaded.by_event:
+            sent[:] = self._fired_of[b]
         else:
             self._at_rest[b].clear()
             self._fire(

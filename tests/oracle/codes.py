@@ -51,6 +51,7 @@ class State:
     value: dict[int, int]  # the integer that the neuron stands for
     read: dict[int, int] = field(default_factory=dict)  # membrane at firing, or result of a read-out
     travelling: dict[int, dict[int, int]] = field(default_factory=dict)  # step → neuron → sum that arrives
+    on_routes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # step → (source, its route)
     events: list[Event] = field(default_factory=list)
 
     def theta(self, block: Block, i: int) -> int:
@@ -73,6 +74,8 @@ class State:
         self.counters.hops += wiring.hops[gid]
         self.total[gid] += value
         self.value[gid] += value * CODES[self.program.coding].worth(block, t - block.fire_start)
+        for route, (delay, _) in enumerate(wiring.targets[gid]):
+            self.on_routes.setdefault(t + delay, []).append((gid, route))
         for delay, synapses in wiring.targets[gid]:
             arriving = self.travelling.setdefault(t + delay, defaultdict(int))
             for target, weight in synapses:
@@ -90,6 +93,7 @@ class State:
             value=dict(self.value),
             read={},
             travelling={},
+            on_routes={},
             events=[],
         )
 
@@ -255,10 +259,10 @@ def _feed_graded(state: State, block: Block, i: int, j: int, q: int) -> int:
 def _integrate_rate(state: State, block: Block, i: int, t: int, a: int) -> None:
     gid = block.gid0 + i
     current = state.program.current[block.param0 + i % block.param_n] if block.active(t) else 0
-    state.v[gid] = state.sat(_low(state, state.v[gid] + a + current))
+    state.v[gid] = state.sat(low(state, state.v[gid] + a + current))
 
 
-def _low(state: State, x: int) -> int:
+def low(state: State, x: int) -> int:
     """Lift to the floor, which no counter sees."""
     floor = state.program.floor
     return x if floor is None else max(x, floor)

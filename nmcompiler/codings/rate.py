@@ -91,6 +91,8 @@ class Rate(Coding):
         return NeuronParameters(theta, start, current, shift, signed)
 
     def _fraction_bits(self, network: Network, population: Population, steps: int, target: Target) -> int:
+        if target.bias is None:
+            return 0  # nothing has a fraction, and the chip's weights are what they are
         room = target.membrane_max // max(1, accumulator_bound(network, population.name))
         if population.fires:
             most = (1 << target.threshold.bits) - 1

@@ -116,7 +116,8 @@ def _events(train: Array, dynamics: Dynamics) -> Array:
     """Returns the events of a train: values sent, or spikes where a step may hold several of a neuron."""
     if dynamics.compares == "event":
         return _count(train, np.int64)
-    return np.count_nonzero(train, axis=0)
+    events: Array = np.count_nonzero(train, axis=0)
+    return events
 
 
 def waiting(schedule: Schedule, name: str, sources: Iterable[str]) -> int:

@@ -111,9 +111,7 @@ class _Walk:
             if active:
                 yield sent
 
-    def _add(
-        self, rows: Array | slice, targets: Array, amount: Array, sent: Array, *, fires: bool
-    ) -> None:
+    def _add(self, rows: Array | slice, targets: Array, amount: Array, sent: Array, *, fires: bool) -> None:
         """Adds an amount to some membranes, lifts them to the floor and, where they fire, compares them."""
         v = self.v[rows, targets] + amount
         if self.dynamics.floor is not None:

@@ -35,7 +35,8 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
         "neurons": neurons,
         "state_bits": neurons * needs.target.membrane_bits,
         "synapse_bits": sum(_stored(p) for p in needs.populations.values()),
-        "input_axons": sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
+        "input_axons": needs.target.axons_per_source
+        * sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
         "output_axons": _sending(needs, read),
         "thresholds": len(thetas),
     }

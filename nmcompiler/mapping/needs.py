@@ -2,7 +2,8 @@
 
 - ``neurons``: neurons of the box. ``state_bits``: neurons × membrane bits.
 - ``input_axons``: distinct source neurons (or source pixels, where the channel travels along) that the box
-  reads. Spikes that travel for different times need axons of their own.
+  reads. Spikes that travel for different times need axons of their own. A source may take several
+  (``axons_per_source``).
 - ``synapse_bits``: synapses × weight bits; where the target shares weights, a convolution stores the
   kernels of the box's channels once if that is less. Boxes of a population with the same channels share
   the kernels on a core where all its projections are convolutions.
@@ -131,7 +132,7 @@ class PopulationNeeds:
         for wires in self.by_key.values():
             reaches = [wire.reach for wire in wires]
             total += union_sources(reaches, wires[0].source_shape, cuts, pixels=pixels)
-        return total
+        return total * self.target.axons_per_source
 
     def read(self, key: AxonKey, box: Box) -> Array:
         """Returns the source neurons that a box reads with one delay, as a bool mask of the source."""

@@ -90,7 +90,8 @@ class OpenCore:
         if self.pieces:
             masks = self._with_masks(piece)
             pixels = self.target.axon_unit == "pixel"
-            used["input_axons"] = sum(axons(m, pixels=pixels) for m in masks.values())
+            sources = sum(axons(m, pixels=pixels) for m in masks.values())
+            used["input_axons"] = sources * self.target.axons_per_source
         else:  # most cores hold one piece, whose axons are known without a mask
             used["input_axons"] = piece.used["input_axons"]
         if exceeds(used, self.limits):

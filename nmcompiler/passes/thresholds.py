@@ -52,6 +52,9 @@ class Formats:
         name: The chip, for errors.
         proved: Whether membranes must fit for every input, by the sums of their weights; else for what
             calibration saw, with a margin.
+        biased: Whether neurons have a bias at all; where not, none is added to make up for an error.
+        one_event: Whether a membrane that fires holds at most one event beyond its threshold: it is compared
+            after each, a spike sets it to zero, and a floor keeps it from falling.
     """
 
     weight: int
@@ -62,6 +65,8 @@ class Formats:
     per_population: bool
     name: str
     proved: bool = True
+    biased: bool = True
+    one_event: bool = False
 
     @classmethod
     def of(
@@ -92,6 +97,8 @@ class Formats:
             per_population=target.threshold.per == "population",
             name=target.title,
             proved=proved,
+            biased=target.bias is not None,
+            one_event=target.dynamics.forgets_events,
         )
 
     @property
@@ -118,7 +125,8 @@ class Formats:
             theta: ``(c,)`` int64.
             shape: ``(height, width, channels)``.
         """
-        fits = not self.proved or _reach(branches, bias, theta, shape).max() <= self.membrane
+        reach = _reach(branches, bias, theta, shape, one_event=self.one_event)
+        fits = not self.proved or reach.max() <= self.membrane
         return bool(fits and np.abs(bias).max() <= self.bias)
 
 
@@ -173,6 +181,7 @@ def fit_population(
         DoesNotFit: Where even θ = 1 leaves the membrane or the bias too large.
     """
     peak, reach, offset = _magnitudes(branches, bias, shape)
+    reach = peak if formats.one_event else reach
     farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
     least = np.maximum(peak / formats.weight, farthest / (0.98 * formats.membrane - 1))
     least = np.maximum(least, offset / formats.bias)
@@ -193,7 +202,8 @@ def fit_population(
             need = int((farthest + scale)[worst] / scale[worst])
             raise _too_small(name, need, formats)
         made = Integers(_rounded(branches, theta / scale, shape, formats), theta, scale)
-        over = _reach(made.branches, np.round(bias * made.unit), theta, shape) > formats.membrane
+        whole = np.round(bias * made.unit)
+        over = _reach(made.branches, whole, theta, shape, one_event=formats.one_event) > formats.membrane
         if not formats.proved or not np.any(over):
             return made
         theta = np.where(over, np.minimum(theta - 1, theta * 63 // 64), theta)
@@ -246,7 +256,9 @@ def fit_readout(
 
     ``step`` is what a unit of its values stands for, where it is read from those: the threshold fits too.
     """
+    formats = formats if step is not None else replace(formats, one_event=False)
     peak, reach, offset = _magnitudes(branches, bias, shape)
+    reach = peak if formats.one_event else reach
     farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
     with np.errstate(divide="ignore"):
         by_weight, by_bias = formats.weight / peak.max(), formats.bias / offset.max()
@@ -319,9 +331,14 @@ def _whole(weight: Array, largest: int) -> Array:
     return whole.reshape(weight.shape)
 
 
-def _reach(branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> Array:
-    """Returns ``(c,)``: how far the membranes of each channel can go."""
+def _reach(
+    branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape, *, one_event: bool = False
+) -> Array:
+    """Returns ``(c,)``: how far the membranes of each channel can go, or one event beyond their threshold."""
     up, down = np.zeros((1, 1, 1)), np.zeros((1, 1, 1))
+    if one_event:
+        peaks = [largest_weight(branch.kernel, shape) for branch in branches]
+        return _per_channel(np.sum(peaks, axis=0) + np.abs(bias) + theta, shape)
     for branch in branches:
         more, less = _sums(branch, shape)
         up, down = up + more, down + less

@@ -16,12 +16,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate_moving", "accumulate_rows", "count_sent", "count_units", "extremes", "quantise", "tally"]
+__all__ = [
+    "accumulate_moving",
+    "accumulate_rows",
+    "count_sent",
+    "count_units",
+    "extremes",
+    "quantise",
+    "tally",
+]
 
 Array = npt.NDArray[Any]
 
 # Columns of a link, see ``nmcompiler.sim.load.Loaded``.
-TARGET, SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, GAIN, DELAY, ROUTE = range(12)
+TARGET, SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, GAIN, DELAY = range(11)
+ROUTE = 11
 
 
 def count_sent(sent: Array, counts: Array, samples: int) -> int:

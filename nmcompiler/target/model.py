@@ -114,6 +114,11 @@ class Dynamics:
     floor: int | None = None
     compares: Literal["step", "event"] = "step"
 
+    @property
+    def forgets_events(self) -> bool:
+        """Whether a membrane that fires holds at most one event beyond its threshold, and none below it."""
+        return self.compares == "event" and self.reset == "zero" and self.floor is not None
+
 
 USUAL = Dynamics()
 """Neurons that subtract θ, have no floor and compare once a step: the exact codes need them."""
@@ -134,8 +139,10 @@ class Target:
         weight_bits: Bits of a weight, the sign included; the range is symmetric.
         weight_sharing: Whether a core stores the kernel of a convolution once.
         axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
+        axons_per_source: Input axons that one source takes: two where a weight of either sign is a pair of
+            rows, each with one sign.
         threshold: Format of thresholds.
-        bias: Format of biases; None where the chip has no bias.
+        bias: Format of biases; left out where the chip has no bias.
         membrane_bits: Bits of a membrane, the sign included.
         fires_when: ``ge``: v ≥ θ; ``gt``: v > θ.
         reset: What a spike does to the membrane; see ``Dynamics``.
@@ -166,9 +173,10 @@ class Target:
     weight_bits: int
     weight_sharing: bool
     threshold: ThresholdFormat
-    bias: BiasFormat | None
     membrane_bits: int
+    bias: BiasFormat | None = None
     axon_unit: Literal["neuron", "pixel"] = "neuron"
+    axons_per_source: int = 1
     fires_when: Literal["ge", "gt"] = "ge"
     reset: Literal["subtract", "zero"] = "subtract"
     membrane_floor: int | None = None

@@ -13,6 +13,11 @@ from nmcompiler.evaluate.rate import run_rate
 from nmcompiler.program.container import load, save
 from nmcompiler.program.lift import check_lift
 from nmcompiler.sim import Record, Simulator
+from nmcompiler.sim.events import EventTable
+from nmcompiler.sim.literal import run_literally
+from nmcompiler.sim.load import load as load_for_the_simulator
+from nmcompiler.sim.ports import encode
+from nmcompiler.sim.tile import Store
 from nmcompiler.target.model import Dynamics
 from nmcompiler.testing import random_network, random_samples, tiny_target
 from nmcompiler.testing.chain import placed_program
@@ -103,6 +108,52 @@ def test_the_rules_make_a_difference():
         assert any(not np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+def test_the_order_of_events_makes_a_difference():
+    """The sources of the second half before those of the first: other spikes, so the order is a rule."""
+    program, spiking = placed(11, Dynamics("zero", 0, "event"))
+    samples = random_samples(spiking.network, 11, 8)
+    before = Simulator(program).run(samples, record=Record(values=True)).values
+    loaded = load_for_the_simulator(program)
+    loaded.__dict__["events"] = tuple(in_reverse(table) for table in loaded.events)
+    store = Store(loaded, 8, Record(values=True))
+    run_literally(loaded, encode(program, samples), slice(0, 8), store)
+    assert any(not np.array_equal(a, b) for a, b in zip(before, store.values, strict=True))
+
+
+def in_reverse(table):
+    lengths = np.diff(table.starts)[::-1]
+    order = np.arange(len(table.delay))[::-1]
+    entries = np.concatenate(
+        [np.zeros(0, np.int64), *(np.arange(table.starts[e], table.starts[e + 1]) for e in order)]
+    )
+    return EventTable(
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        table.targets[entries],
+        table.weights[entries],
+        *(np.ascontiguousarray(a[order]) for a in (table.first, table.size, table.local, table.delay)),
+    )
+
+
+def test_a_cut_into_other_pieces_changes_no_spike():
+    """The order is that of places in a population, not of cores and axons."""
+    found = []
+    for neurons in (3, 7, 400):
+        target = tiny_target(
+            neurons=neurons,
+            columns=16,
+            max_chips=64,
+            dynamics=Dynamics("zero", 0, "event"),
+            signed_spikes=False,
+            input_encodings=("spikes",),
+        )
+        program, spiking = placed_program(random_network(4, levels=STEPS), target, "rate", timesteps=STEPS)
+        result = Simulator(program).run(random_samples(spiking.network, 4, 4), record=Record(values=True))
+        found.append((len(program.arrays["cores"]), result.values))
+    assert len({cores for cores, _ in found}) == 3
+    for _, values in found[1:]:
+        assert all(map(np.array_equal, found[0][1], values))
+
+
 def test_what_the_floor_lifts_is_no_saturation():
     program, spiking = placed(11, Dynamics(floor=0))
     samples = random_samples(spiking.network, 11, 8)
@@ -113,7 +164,11 @@ def test_what_the_floor_lifts_is_no_saturation():
 
 @pytest.mark.parametrize(
     ("changed", "name"),
-    [(Dynamics(reset="zero"), "reset"), (Dynamics(floor=0), "membrane_floor"), (Dynamics(compares="event"), "compares")],
+    [
+        (Dynamics(reset="zero"), "reset"),
+        (Dynamics(floor=0), "membrane_floor"),
+        (Dynamics(compares="event"), "compares"),
+    ],
 )
 def test_lift_sees_neurons_of_another_chip(changed, name):
     program, spiking = placed(3, Dynamics())

@@ -67,7 +67,8 @@ def lower_bound(needs: NetworkNeeds, target: Target, chips: int) -> int:
     For each resource: the fewest cores, the largest first, that together hold what is unavoidable. Where
     all cores together are too few, their number is returned.
     """
-    bound = 1
+    each = target.populations_per_core
+    bound = max(1, 0 if each is None else -(-len(needs.populations) // each))
     for resource, amount in unavoidable(needs).items():
         sizes = [(getattr(t.limits, resource), t.count * chips) for t in target.core_types]
         bound = max(bound, _fewest(amount, sizes))

@@ -76,6 +76,8 @@ class OpenCore:
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
+        if not self._takes(piece):
+            return False
         stores = self._with_stores(piece)
         thetas = self._thetas | piece.thetas
         used = self._additive(piece)
@@ -100,6 +102,11 @@ class OpenCore:
         self._stores, self._thetas, self._masks = stores, thetas, masks
         self.used = used
         return True
+
+    def _takes(self, piece: Candidate) -> bool:
+        most = self.target.populations_per_core
+        names = {placed.needs.name for placed in self.pieces} | {piece.needs.name}
+        return most is None or len(names) <= most
 
     def room(self, resource: str) -> int:
         """Returns how much of a resource is left."""

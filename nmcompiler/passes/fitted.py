@@ -79,7 +79,7 @@ def fit_output(
         integer, scale = fit_readout(
             layer.name, branches, allowed, layer.sum_shape, state.formats, observed=observed, step=step
         )
-        theta = readout_theta(step, scale) * one
+        theta = readout_theta(step, scale, state.formats) * one
         if state.in_turn:
             better = _in_turn(state, layer, branches, one / scale)
             if state.formats.hold(better, np.round(bias / scale), theta, layer.sum_shape):

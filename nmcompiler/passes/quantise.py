@@ -307,7 +307,7 @@ class Quantise:
         levels = self.options.output_levels or 0
         step = self._output_step(state, exact, coarse, levels) if levels else None
         integer, scale, b = fit_output(state, layer, branches, bias, coarse, observed, step)
-        theta = readout_theta(step, scale)
+        theta = readout_theta(step, scale, state.formats)
         scales = np.full(layer.sum_shape[2], theta * scale)
         population = population_of(
             layer, "readout", levels=levels, signed=True, scale=scales, bias=b, theta=np.array([theta])

@@ -116,6 +116,13 @@ class Formats:
             unit = np.where(np.abs(np.round(bias / unit)) > self.mantissa, unit * 2, unit)
         return np.round(bias / unit).astype(np.int64) * unit
 
+    def held_theta(self, theta: Array) -> Array:
+        """Returns thresholds that the chip can use: odd ones where it has no bias.
+
+        The off half of a signed value has the bias ``−b + θ − 1 − 2·⌊θ/2⌋``, which is 0 for b = 0 and odd θ.
+        """
+        return theta if self.biased else np.maximum(theta - (theta % 2 == 0), 1)
+
     def hold(self, branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> bool:
         """Whether no sum of integer branches, bias and threshold can leave the chip's registers.
 
@@ -201,6 +208,7 @@ def fit_population(
             worst = int(np.argmin(room))
             need = int((farthest + scale)[worst] / scale[worst])
             raise _too_small(name, need, formats)
+        theta = formats.held_theta(theta)
         made = Integers(_rounded(branches, theta / scale, shape, formats), theta, scale)
         whole = np.round(bias * made.unit)
         over = _reach(made.branches, whole, theta, shape, one_event=formats.one_event) > formats.membrane
@@ -269,7 +277,7 @@ def fit_readout(
     one = np.ones(shape[2], np.int64)
     while True:
         integer = _rounded(branches, unit * one, shape, formats)
-        theta = readout_theta(step, 1 / unit)
+        theta = readout_theta(step, 1 / unit, formats)
         if theta <= formats.theta and formats.hold(integer, np.round(bias * unit), theta * one, shape):
             return integer, 1 / float(unit)
         unit *= 63 / 64
@@ -277,12 +285,12 @@ def fit_readout(
             raise _too_small(name, int(farthest.max() * unit), formats)
 
 
-def readout_theta(step: float | None, scale: float) -> int:
+def readout_theta(step: float | None, scale: float, formats: Formats) -> int:
     """Returns the threshold with which a unit of a read-out's values stands for about ``step``.
 
     All outputs have the same, so that they can be compared; 1 where the sums themselves are read.
     """
-    return 1 if step is None else max(1, round(step / scale))
+    return 1 if step is None else int(formats.held_theta(np.array(max(1, round(step / scale)))))
 
 
 def _magnitudes(branches: tuple[Branch, ...], bias: Array, shape: Shape) -> tuple[Array, Array, Array]:

@@ -141,6 +141,9 @@ class Target:
         axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
         axons_per_source: Input axons that one source takes: two where a weight of either sign is a pair of
             rows, each with one sign.
+        populations_per_core: Populations of which a core can hold neurons, where that is limited.
+        kernel_memory: How much synapse memory a kernel takes: its weights (``weights``), or for every source
+            channel that it reads a power of two of them (``power_of_two``).
         threshold: Format of thresholds.
         bias: Format of biases; left out where the chip has no bias.
         membrane_bits: Bits of a membrane, the sign included.
@@ -177,6 +180,8 @@ class Target:
     bias: BiasFormat | None = None
     axon_unit: Literal["neuron", "pixel"] = "neuron"
     axons_per_source: int = 1
+    populations_per_core: int | None = None
+    kernel_memory: Literal["weights", "power_of_two"] = "weights"
     fires_when: Literal["ge", "gt"] = "ge"
     reset: Literal["subtract", "zero"] = "subtract"
     membrane_floor: int | None = None

@@ -17,6 +17,7 @@ _RESERVED = ("auto",)  # what --target understands besides names and files
 _MOST_CORES = 1_000_000
 _MOST_CHIPS = 1_000_000
 _MOST_LEVELS = 65535
+_MOST_AXONS = 64  # of one source
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ def _numbers(target: Target) -> Iterator[Complaint]:
         ("bias.exponent_max", None if bias is None else bias.exponent_max, 0, 31),
         ("graded_payload_bits", target.graded_payload_bits, 1, 32),
         ("events_per_step", target.events_per_step, 1, _MOST_LEVELS),
+        ("axons_per_source", target.axons_per_source, 1, _MOST_AXONS),
+        ("populations_per_core", target.populations_per_core, 1, _MOST_CORES),
+        ("membrane_floor", target.membrane_floor, -(target.membrane_max // 2), target.membrane_max // 2),
     )
     for key, value, least, most in ranges:
         if value is not None and not least <= value <= most:
@@ -106,6 +110,24 @@ def _agreements(target: Target) -> Iterator[Complaint]:
     places, cores = target.mesh.rows * target.mesh.columns, target.cores_per_chip
     rules: tuple[tuple[bool, str, str, str], ...] = (
         (places >= cores, "mesh", f"has {places} places for {cores} cores", "a place for every core"),
+        (
+            target.compares == "step" or not target.signed_spikes,
+            "signed_spikes",
+            'is true where compares is "event"',
+            "false: what was compared at once is not taken back",
+        ),
+        (
+            target.compares == "step" or target.input_encodings == ("spikes",),
+            "input_encodings",
+            'holds more than spikes where compares is "event"',
+            '["spikes"]: every event is one spike',
+        ),
+        (
+            target.kernel_memory == "weights" or target.weight_sharing,
+            "weight_sharing",
+            'is false where kernel_memory is "power_of_two"',
+            "true: a kernel is stored once",
+        ),
     )
     for holds, key, found, allowed in rules:
         if not holds:

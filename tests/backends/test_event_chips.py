@@ -70,10 +70,10 @@ def test_exact_codes_are_refused_in_one_sentence(chip):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (("signed_spikes = false", "signed_spikes = true"), "needs signed_spikes = false"),
-        (('input_encodings = ["spikes"]', 'input_encodings = ["current"]'), 'input_encodings = ["spikes"]'),
-        (("membrane_floor = 0", "membrane_floor = 255"), "membrane_floor is 255"),
-        (("axons_per_source = 2", "axons_per_source = 0"), "axons_per_source is 0"),
+        (("signed_spikes = false", "signed_spikes = true"), "what was compared at once is not taken back"),
+        (('input_encodings = ["spikes"]', 'input_encodings = ["current"]'), "every event is one spike"),
+        (("membrane_floor = 0", "membrane_floor = 255"), "membrane_floor' is 255"),
+        (("axons_per_source = 2", "axons_per_source = 0"), "axons_per_source' is 0"),
         (('compares = "event"', 'compares = "events"'), "did you mean 'event'"),
     ],
 )

@@ -197,10 +197,7 @@ def _fire(state: State, b: int, t: int, quantised: list[int]) -> None:
             value = code.feed(state, block, i, j, quantised[i])
         else:
             value = code.fire(state, block, i, j)
-        if state.program.by_event:  # spikes are events of their own
-            for _ in range(value):
-                state.send(t, b, block.gid0 + i, 1)
-        elif value != 0:
+        if value != 0:
             state.send(t, b, block.gid0 + i, value)
 
 

@@ -152,7 +152,7 @@ def test_what_is_proved_of_other_neurons_never_saturates(seed, bits, reset, floo
         readout=("spikes",),
     )
     network = random_network(seed, levels=3, output_levels=3)
-    made, spiking = placed_program(network, target, "rate", timesteps=3)
+    made, spiking = placed_program(network, target, "rate", timesteps=255)
     made = replace(made, membrane_bits=bits)
     if all(certificate(made).proved):
         samples = random_samples(spiking.network, seed, 4)
@@ -166,7 +166,7 @@ def test_a_membrane_that_forgets_needs_room_for_one_event_only():
             dynamics=dynamics, signed_spikes=False, input_encodings=("spikes",), readout=("spikes",)
         )
         target = replace(target, bias=None)
-        made, _ = placed_program(suited_network(2, target, levels=15), target, "rate", timesteps=15)
+        made, _ = placed_program(suited_network(2, target, levels=15), target, "rate", timesteps=255)
         theta = int(made.arrays["theta"].max())
         room = (theta + 130).bit_length() + 1
         proved.append(all(certificate(replace(made, membrane_bits=room)).proved))

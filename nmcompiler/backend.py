@@ -166,7 +166,8 @@ class BackendBase:
             if population.sends and population.signed and not target.signed_spikes:
                 found.append(Obstacle(population.name, "sends signed spikes, which the chip has not"))
             if population.role != "input" and target.bias is None and bool((population.bias != 0).any()):
-                found.append(Obstacle(population.name, "has a bias, which the chip has not"))
+                reason = "has a bias, which the chip has not: train the layer without one"
+                found.append(Obstacle(population.name, reason))
             found += _payload(population, coding, target)
             found += _unread(population, target)
             found += _signed_image(population, target)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nmcompiler.codings import Coding, coding
+from nmcompiler.codings import CODINGS, Coding, coding
 from nmcompiler.errors import UsageError
 from nmcompiler.registry import targets
 from nmcompiler.target import Target
+from nmcompiler.target.model import USUAL
 
 __all__ = [
     "DEFAULT_INPUT_LEVELS",
@@ -122,10 +123,12 @@ def _check_code(chosen: Coding, chip: Target) -> None:
             allowed=f"{', '.join(chip.codings)} on {chip.name}",
             hint=f"targets that can: {', '.join(_installed(name, chip) for name in able) or 'none'}",
         )
-    if chip.reset != "subtract":
+    missed = chosen.misses(chip.dynamics)
+    if missed is not None:
+        able = [name for name in CODINGS if CODINGS[name].misses(chip.dynamics) is None]
         raise UsageError(
-            f"target '{chip.name}' resets a membrane to {chip.reset}",
-            allowed=f"reset = \"subtract\", which the coding '{code}' needs",
+            f"the coding '{code}' needs {missed}, which target '{chip.name}' has not",
+            allowed=f"{', '.join(able) or 'no coding'} with such neurons",
         )
     if chosen.payload_bits(1, signed=False) and chip.graded_payload_bits is None:
         raise UsageError(
@@ -196,8 +199,12 @@ def _output_levels(
 
 
 def _settle(asked: int | None, timesteps: int, chip: Target) -> int:
-    """Returns the steps that a layer waits; by default a quarter of T where no spike can be taken back."""
-    settle = _given(asked, 0 if chip.signed_spikes else min(max(timesteps // 4, 2), timesteps - 1))
+    """Returns the steps that a layer waits; by default a quarter of T where no spike can be taken back.
+
+    A membrane that forgets, at a spike or at its floor, does not wait: what it gathered would be lost.
+    """
+    waits = not chip.signed_spikes and chip.dynamics == USUAL
+    settle = _given(asked, min(max(timesteps // 4, 2), timesteps - 1) if waits else 0)
     if not 0 <= settle <= timesteps:
         raise UsageError(f"--settle {settle} is out of range", allowed=f"0 to {timesteps}, the steps")
     return settle

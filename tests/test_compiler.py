@@ -22,6 +22,7 @@ from nmcompiler.program.container import load, save
 from nmcompiler.report.schema import load_schema
 from nmcompiler.sim import Simulator, decode
 from nmcompiler.target import target_to_toml
+from nmcompiler.target.model import Dynamics
 from nmcompiler.testing import random_network, tiny_target
 
 from .frontend.models import model, node, weights
@@ -287,6 +288,26 @@ def test_layers_wait_by_default_where_no_spike_can_be_taken_back():
     assert [settle(unsigned, steps) for steps in (1, 2, 4, 8, 16)] == [0, 1, 2, 2, 4]
     assert settle(unsigned, 16, 0) == 0
     assert plan_of(CompileOptions(), "phase", signed).settle is None
+    forgets = tiny_target(signed_spikes=False, dynamics=Dynamics(reset="zero"))
+    assert settle(forgets, 16) == 0
+
+
+@pytest.mark.parametrize("code", ["phase", "rate-sync", "ttfs", "graded"])
+@pytest.mark.parametrize(
+    ("dynamics", "needed"),
+    [
+        (Dynamics(reset="zero"), "subtracts θ"),
+        (Dynamics(floor=0), "without a floor"),
+    ],
+)
+def test_exact_codes_refuse_neurons_that_forget_in_one_sentence(code, dynamics, needed):
+    with pytest.raises(UsageError) as refused:
+        plan_of(CompileOptions(), code, tiny_target(dynamics=dynamics))
+    sentence = refused.value.sentence()
+    assert needed in sentence
+    assert code in sentence
+    assert "rate with such neurons" in sentence
+    assert plan_of(CompileOptions(), "rate", tiny_target(dynamics=dynamics)).coding.name == "rate"
 
 
 def test_waiting_is_reported_and_takes_its_steps():

@@ -21,6 +21,23 @@ the same for every code::
   and never for a read-out without levels. ``steps``: how many steps the block fires for.
 - ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign, 2 where a spike may be taken back.
 - ``above``: 1 on chips that fire on v > θ, where membranes start one higher; 0 for v ≥ θ.
+
+A code that runs on chips which set a membrane to zero when it fires also has ``fire_to_zero``, of the same
+signature as ``fire``. One that runs on chips which compare after every event has ``walk``, which does both:
+it takes the events of a step one after another::
+
+    walk(starts, targets, weights, first, size, local, delay, sent, t, v, fired, current, theta, tile,
+         active, fires, to_zero, above, floor, minimum, maximum) -> saturations
+
+- ``starts`` (E + 1,), ``targets``, ``weights`` int64: source e reaches the neurons ``targets[p]`` of the
+  block with ``weights[p]``, p from ``starts[e]`` to ``starts[e + 1] − 1``; in the order of their events.
+- ``first``, ``size``, ``local``, ``delay`` (E,) int64: first neuron and neurons of the block of each source,
+  its position there, and the steps that its spikes travel.
+- ``sent`` (D, S · M) int32: what every neuron sent in the last D steps, step t in row ``t % D``.
+- ``fired`` (S · n,) int64: receives the spikes that each neuron sends.
+- ``fires``: 1 where the block compares while it is active, 0 for a read-out without levels.
+- ``to_zero``: 1 where a spike sets the membrane to ``above``, 0 where it subtracts θ.
+- ``floor``: what a register is lifted to first, which counts no saturation.
 """
 
 from __future__ import annotations
@@ -34,7 +51,7 @@ import numpy.typing as npt
 from nmcompiler.ir.network import Network, Population
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
-from nmcompiler.target.model import Target
+from nmcompiler.target.model import Dynamics, Target
 
 __all__ = ["Coding", "IntArray", "StepFunction", "add_arrivals", "depths", "windowed_schedule"]
 
@@ -55,6 +72,8 @@ class Coding:
         registers: Registers of a neuron: its membrane, and the dendrite where the code has one.
         integrate: What a step does to the registers of a block; see the module's docstring.
         fire: What a block sends in a step of its firing; see the module's docstring.
+        fire_to_zero: Likewise, where a spike sets the membrane to zero; None where the code must subtract.
+        walk: A step in which every event is compared; None where the code needs all events of a step.
         input_encodings: How inputs may enter, the preferred one first; each must also be in the target's.
     """
 
@@ -68,6 +87,18 @@ class Coding:
     input_encodings: ClassVar[tuple[str, ...]]
     integrate: ClassVar[StepFunction]
     fire: ClassVar[StepFunction]
+    fire_to_zero: ClassVar[StepFunction | None] = None
+    walk: ClassVar[StepFunction | None] = None
+
+    def misses(self, dynamics: Dynamics) -> str | None:
+        """Returns what the code needs and neurons of these dynamics do not have; None where nothing."""
+        if dynamics.reset == "zero" and self.fire_to_zero is None:
+            return 'a spike that subtracts θ from the membrane (reset = "subtract")'
+        if dynamics.compares == "event" and self.walk is None:
+            return 'a membrane that is compared once a step (compares = "step")'
+        if dynamics.floor is not None and self.exact:
+            return "a membrane without a floor (membrane_floor left out)"
+        return None
 
     def settled(self, steps: int) -> Coding:
         """Returns the code in which hidden populations integrate for ``steps`` steps before they may fire.
@@ -106,7 +137,7 @@ class Coding:
             for p in network.graph
             if p.role != "input"
         }
-        return Spiking(network, self.name, schedule, neurons, input_encoding)
+        return Spiking(network, self.name, schedule, neurons, input_encoding, target.dynamics)
 
     def payload_bits(self, levels: int, signed: bool, *, changes: bool = False) -> int:
         """Returns the bits of the value that an event carries, its sign included; 0 for unit spikes.

@@ -22,6 +22,7 @@ class Rate(Coding):
 
         each of T steps     v ← v + A(t) + I;  spike if v ≥ θ, then v ← v − θ
 
+    On chips that reset to zero v ← 0 stands for v ← v − θ; what a membrane held beyond θ is then lost.
     A signed neuron sends −1 while v < 0. Where spikes carry a sign, a neuron of an unsigned population may
     take back a spike: it sends −1 while v < 0 and it has sent more than it took back (``signed`` = 2).
     A population of depth d is active in the steps d … d + T − 1, and skips are delayed by the depth
@@ -91,6 +92,8 @@ class Rate(Coding):
         return NeuronParameters(theta, start, current, shift, signed)
 
     def _fraction_bits(self, network: Network, population: Population, steps: int, target: Target) -> int:
+        if target.bias is None:
+            return 0  # nothing has a fraction, and the chip's weights are what they are
         room = target.membrane_max // max(1, accumulator_bound(network, population.name))
         if population.fires:
             most = (1 << target.threshold.bits) - 1
@@ -166,6 +169,85 @@ class Rate(Coding):
                 v[i] += th
                 out[i] = -1
             aux[i] += out[i]
+
+    @staticmethod
+    def fire_to_zero(
+        v: IntArray,
+        aux: IntArray,
+        out: IntArray,
+        theta: IntArray,
+        tile: int,
+        step: int,
+        steps: int,
+        levels: int,
+        signed: int,
+        above: int,
+    ) -> None:
+        """Sends one spike and forgets by how much the membrane was beyond its threshold."""
+        for i in range(v.size):
+            out[i] = 0
+            if v[i] >= theta[i % tile] + above:
+                v[i] = above
+                out[i] = 1
+            elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
+                v[i] = above
+                out[i] = -1
+            aux[i] += out[i]
+
+    @staticmethod
+    def walk(
+        starts: IntArray,
+        targets: IntArray,
+        weights: IntArray,
+        first: IntArray,
+        size: IntArray,
+        local: IntArray,
+        delay: IntArray,
+        sent: IntArray,
+        t: int,
+        v: IntArray,
+        fired: IntArray,
+        current: IntArray,
+        theta: IntArray,
+        tile: int,
+        active: int,
+        fires: int,
+        to_zero: int,
+        above: int,
+        floor: int,
+        minimum: int,
+        maximum: int,
+    ) -> int:
+        """The bias, and then one event after another, each with a comparison of its own."""
+        saturations = 0
+        samples = v.size // tile
+        for s in range(samples):
+            base = s * tile
+            for i in range(tile):
+                fired[base + i] = 0
+                if active:
+                    x = max(v[base + i] + current[i], floor)
+                    if x > maximum or x < minimum:
+                        x = min(max(x, minimum), maximum)
+                        saturations += 1
+                    if fires and x >= theta[i] + above:
+                        x = above if to_zero else x - theta[i]
+                        fired[base + i] = 1
+                    v[base + i] = x
+            for e in range(delay.size):
+                spikes = sent[(t - delay[e]) % len(sent), samples * first[e] + s * size[e] + local[e]]
+                for _ in range(spikes):
+                    for p in range(starts[e], starts[e + 1]):
+                        i = targets[p]
+                        x = max(v[base + i] + weights[p], floor)
+                        if x > maximum or x < minimum:
+                            x = min(max(x, minimum), maximum)
+                            saturations += 1
+                        if active and fires and x >= theta[i] + above:
+                            x = above if to_zero else x - theta[i]
+                            fired[base + i] += 1
+                        v[base + i] = x
+        return saturations
 
 
 def _largest(bias: BiasFormat) -> int:

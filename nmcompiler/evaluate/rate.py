@@ -1,8 +1,9 @@
 """Executes a network in the free-running ``rate`` code layer by layer: what a chip's counts must equal.
 
 A population sees all T steps of its sources before the next population is looked at, so there are no chips,
-delays or queues here, only the neuron of SEMANTICS §2: integrate, fire, subtract. A chip does the same in a
-pipeline, where each population starts when the first spikes of its sources arrive and skips are delayed.
+delays or queues here, only the neuron of SEMANTICS §2: integrate, fire, subtract (or set to zero, where the
+chip does). A chip does the same in a pipeline, where each population starts when the first spikes of its
+sources arrive and skips are delayed.
 
 Steps are the first axis: a train is ``(T, N, h, w, c)``, what each neuron sends in each step.
 """
@@ -16,10 +17,12 @@ import numpy as np
 
 from nmcompiler.evaluate.integer import encode_inputs
 from nmcompiler.evaluate.linear import apply
+from nmcompiler.evaluate.rate_events import hold_by_event, origins, send_by_event
 from nmcompiler.ir.kernels import Array, Kernel, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.schedule import Schedule
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
+from nmcompiler.target.model import USUAL, Dynamics
 
 __all__ = ["RateResult", "arrivals", "fire", "input_train", "run_rate", "send", "waiting"]
 
@@ -79,15 +82,19 @@ def _run(spiking: Spiking, samples: Mapping[str, Array], dtype: type) -> RateRes
     for p in network.graph:
         if p.role == "input":
             continue
+        neurons, dynamics = spiking.neurons[p.name], spiking.dynamics
         edges = [(e.payload.kernel, trains[e.source]) for e in network.graph.in_edges(p.name)]
-        neurons = spiking.neurons[p.name]
-        if not p.sends:
-            total = sum(apply(kernel, _count(train, dtype), p.shape) for kernel, train in edges)
-            held = neurons.v0 + schedule.slots[p.name].steps * neurons.current
-            membranes[p.name] = total + held / 2.0**neurons.shift
+        wait = waiting(schedule, p.name, network.graph.predecessors(p.name)) if p.sends else 0
+        if dynamics.compares == "event":
+            sources = origins(network.graph, p.name, trains)
+            if p.sends:
+                trains[p.name] = send_by_event(sources, p, neurons, dynamics, wait)
+            else:
+                membranes[p.name] = hold_by_event(sources, p, neurons, dynamics)
+        elif p.sends:
+            trains[p.name] = send(edges, p, neurons, wait, dtype, dynamics)
         else:
-            wait = waiting(schedule, p.name, network.graph.predecessors(p.name))
-            trains[p.name] = send(edges, p, neurons, wait, dtype)
+            membranes[p.name] = hold(edges, p, neurons, dynamics, dtype)
     outputs = {}
     for out in network.outputs:
         result = membranes[out.node] if out.node in membranes else _count(trains[out.node], np.float64)
@@ -96,13 +103,21 @@ def _run(spiking: Spiking, samples: Mapping[str, Array], dtype: type) -> RateRes
     return RateResult(
         outputs,
         {name: _count(train, np.int64) for name, train in trains.items()},
-        {name: np.count_nonzero(train, axis=0) for name, train in trains.items()},
+        {name: _events(train, spiking.dynamics) for name, train in trains.items()},
     )
 
 
 def _count(train: Array, dtype: type) -> Array:
     total: Array = train.sum(axis=0, dtype=dtype)
     return total
+
+
+def _events(train: Array, dynamics: Dynamics) -> Array:
+    """Returns the events of a train: values sent, or spikes where a step may hold several of a neuron."""
+    if dynamics.compares == "event":
+        return _count(train, np.int64)
+    events: Array = np.count_nonzero(train, axis=0)
+    return events
 
 
 def waiting(schedule: Schedule, name: str, sources: Iterable[str]) -> int:
@@ -145,12 +160,33 @@ def arrivals(edges: Iterable[tuple[Kernel, Array]], shape: Shape, dtype: type = 
     return np.broadcast_to(total, (steps, *total.shape[1:]))
 
 
+def hold(
+    edges: list[tuple[Kernel, Array]],
+    population: Population,
+    neurons: NeuronParameters,
+    dynamics: Dynamics,
+    dtype: type,
+) -> Array:
+    """Returns the membranes ``(N, h, w, c)`` of a read-out after all steps, over ``2**shift``."""
+    unit = 2.0**neurons.shift
+    if dynamics.floor is None:
+        total = sum(apply(kernel, _count(train, dtype), population.shape) for kernel, train in edges)
+        held: Array = total + (neurons.v0 + len(edges[0][1]) * neurons.current) / unit
+        return held
+    sums = arrivals(edges, population.shape, dtype)
+    v: Array = np.zeros(sums.shape[1:], dtype) + (neurons.v0 / unit).astype(dtype)
+    for arrived in sums:
+        v = np.maximum(v + arrived + (neurons.current / unit).astype(dtype), dynamics.floor / unit)
+    return v
+
+
 def send(
     edges: list[tuple[Kernel, Array]],
     population: Population,
     neurons: NeuronParameters,
     wait: int = 0,
     dtype: type = np.float32,
+    dynamics: Dynamics = USUAL,
 ) -> Array:
     """Returns what the neurons of a population send, ``(T, N, h, w, c)`` int8.
 
@@ -160,6 +196,7 @@ def send(
         neurons: Its numbers.
         wait: Steps that it integrates before it may fire.
         dtype: Type of the sums.
+        dynamics: How its neurons reset and how low they go.
     """
     steps, count = edges[0][1].shape[:2]
 
@@ -173,7 +210,9 @@ def send(
     for first in range(0, count, each):
         part = slice(first, first + each)
         sums = arrivals(((k, t[:, part]) for k, t in edges), population.shape, dtype)
-        fire(sums, theta, start, current, neurons.signed, wait, train[:, part])
+        floor = None if dynamics.floor is None else dynamics.floor / 2.0**neurons.shift
+        zero = dynamics.reset == "zero"
+        fire(sums, theta, start, current, neurons.signed, wait, train[:, part], to_zero=zero, floor=floor)
     return train
 
 
@@ -185,6 +224,9 @@ def fire(
     signed: int,
     wait: int = 0,
     train: Array | None = None,
+    *,
+    to_zero: bool = False,
+    floor: float | None = None,
 ) -> Array:
     """Returns what neurons have sent in all after T steps, ``(…)`` int32: spikes less those taken back.
 
@@ -196,6 +238,8 @@ def fire(
         signed: 1: −1 is sent while v < 0; 2: likewise, but no more than were sent; 0: never.
         wait: Steps of integrating before the T steps of firing.
         train: ``(T, …)``, receives what is sent in each step.
+        to_zero: Whether a spike, up or down, sets the membrane to zero.
+        floor: What the membrane is lifted to once a step's arrivals are added.
     """
     steps, shape = len(sums), sums.shape[1:]
     v = np.empty(shape, sums.dtype)
@@ -207,9 +251,12 @@ def fire(
     for j in range(steps + wait):
         if j < steps:
             v += sums[j]
+        if j >= wait:
+            v += current
+        if floor is not None:
+            np.maximum(v, floor, out=v)
         if j < wait:
             continue
-        v += current
         np.greater_equal(v, theta, out=up)
         sent[...] = up
         if signed:
@@ -217,7 +264,10 @@ def fire(
             if signed == 2:
                 down &= np.greater(count, 0, out=positive)
             sent -= down
-        v -= np.multiply(sent, theta, out=spent)
+        if to_zero:
+            v[sent != 0] = 0
+        else:
+            v -= np.multiply(sent, theta, out=spent)
         count += sent
         if train is not None:
             train[j - wait] = sent

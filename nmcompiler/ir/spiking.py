@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.schedule import Schedule
+from nmcompiler.target.model import USUAL, Dynamics
 
 __all__ = ["NeuronParameters", "Spiking"]
 
@@ -41,6 +42,7 @@ class Spiking:
         schedule: When each population fires.
         neurons: Parameters by population name, inputs left out.
         input_encoding: How inputs enter.
+        dynamics: How the chip's neurons reset, how low they go, and when they compare.
     """
 
     network: Network
@@ -48,3 +50,4 @@ class Spiking:
     schedule: Schedule
     neurons: Mapping[str, NeuronParameters]
     input_encoding: str
+    dynamics: Dynamics = USUAL

@@ -35,7 +35,8 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
         "neurons": neurons,
         "state_bits": neurons * needs.target.membrane_bits,
         "synapse_bits": sum(_stored(p) for p in needs.populations.values()),
-        "input_axons": sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
+        "input_axons": needs.target.axons_per_source
+        * sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
         "output_axons": _sending(needs, read),
         "thresholds": len(thetas),
     }
@@ -79,7 +80,8 @@ def lower_bound(needs: NetworkNeeds, target: Target, chips: int) -> int:
     For each resource: the fewest cores, the largest first, that together hold what is unavoidable. Where
     all cores together are too few, their number is returned.
     """
-    bound = 1
+    each = target.populations_per_core
+    bound = max(1, 0 if each is None else -(-len(needs.populations) // each))
     for resource, amount in unavoidable(needs).items():
         sizes = [(getattr(t.limits, resource), t.count * chips) for t in target.core_types]
         bound = max(bound, _fewest(amount, sizes))

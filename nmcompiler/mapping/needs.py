@@ -4,7 +4,7 @@
   the box × membrane bits.
 - ``input_axons``: distinct source neurons (or source pixels, where the channel travels along) that the box
   reads. Spikes that travel for different times need axons of their own, and so have, in a crossbar, those
-  that reach it on axons of different types.
+  that reach it on axons of different types. A source may take several (``axons_per_source``).
 - ``synapse_bits``: synapses × weight bits; where the target shares weights, a convolution stores the
   kernels of the box's channels once if that is less. Boxes of a population with the same channels share
   the kernels on a core where all its projections are convolutions.
@@ -112,11 +112,33 @@ class PopulationNeeds:
         The second, ``(1, 1, channel parts)``, is None where the target or the kernel does not share weights.
         """
         bits = self.target.weight_bits
+        if self.target.kernel_memory == "power_of_two":
+            return self._allocated(wire, cuts)
         single = wire.reach.synapses(cuts) * bits
         kernel = wire.reach.kernel
         if kernel is None or not self.target.weight_sharing:
             return single, None
         return single, np.add.reduceat(kernel, cuts[2][:-1])[None, None, :] * bits
+
+    def _allocated(self, wire: Wire, cuts: Cuts) -> tuple[Array, Array | None]:
+        """Returns what ``stored`` does where every source channel takes a power of two of weights.
+
+        A dense layer is stored as a kernel that covers its whole source.
+        """
+        height, width, channels = wire.source_shape
+        kernel = wire.reach.kernel
+        if kernel is None:
+            neurons = self.neurons(cuts)
+            each = wire.reach.synapses(cuts) // np.maximum(neurons, 1)  # 1 where the layer only joins others
+            dense = each >= height * width * channels
+            covered = channels * _power_of_two(height * width * neurons)
+            single = np.where(dense, covered, _power_of_two(wire.reach.synapses(cuts)))
+            return single * self.target.weight_bits, None
+        read = np.maximum(wire.reach.channels(cuts), 1)
+        weights = np.add.reduceat(kernel, cuts[2][:-1])
+        once = (read * _power_of_two(-(-weights // read)))[None, None, :] * self.target.weight_bits
+        parts = tuple(len(bounds) - 1 for bounds in cuts)
+        return np.broadcast_to(once, parts), once
 
     def synapse_bits(self, cuts: Cuts) -> Array:
         """Returns the bits of synapse memory of each box of a grid, alone on a core."""
@@ -134,7 +156,7 @@ class PopulationNeeds:
         for wires in self.by_key.values():
             reaches = [wire.reach for wire in wires]
             total += union_sources(reaches, wires[0].source_shape, cuts, pixels=pixels)
-        return total
+        return total * self.target.axons_per_source
 
     def read(self, key: AxonKey, box: Box) -> Array:
         """Returns the source neurons that a box reads with one delay, as a bool mask of the source."""
@@ -161,6 +183,12 @@ class PopulationNeeds:
             return np.full(parts, self.distinct_thresholds, np.int64)
         counts = [len(self.thetas(grid_box(cuts, index))) for index in np.ndindex(*parts)]
         return np.array(counts, np.int64).reshape(parts)
+
+
+def _power_of_two(values: Array) -> Array:
+    """Returns the smallest powers of two that are not smaller."""
+    rounded: Array = np.int64(1) << np.ceil(np.log2(np.maximum(values, 1))).astype(np.int64)
+    return rounded
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,8 @@ class OpenCore:
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
+        if not self._takes(piece):
+            return False
         stores = self._with_stores(piece)
         thetas = self._thetas | piece.thetas
         used = self._additive(piece)
@@ -90,7 +92,8 @@ class OpenCore:
         if self.pieces:
             masks = self._with_masks(piece)
             pixels = self.target.axon_unit == "pixel"
-            used["input_axons"] = sum(axons(m, pixels=pixels) for m in masks.values())
+            sources = sum(axons(m, pixels=pixels) for m in masks.values())
+            used["input_axons"] = sources * self.target.axons_per_source
         else:  # most cores hold one piece, whose axons are known without a mask
             used["input_axons"] = piece.used["input_axons"]
         if exceeds(used, self.limits):
@@ -99,6 +102,11 @@ class OpenCore:
         self._stores, self._thetas, self._masks = stores, thetas, masks
         self.used = used
         return True
+
+    def _takes(self, piece: Candidate) -> bool:
+        most = self.target.populations_per_core
+        names = {placed.needs.name for placed in self.pieces} | {piece.needs.name}
+        return most is None or len(names) <= most
 
     def room(self, resource: str) -> int:
         """Returns how much of a resource is left."""

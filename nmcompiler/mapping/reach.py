@@ -75,6 +75,10 @@ class Reach(Protocol):
         """Returns the number of synapses of each box of a grid."""
         ...
 
+    def channels(self, cuts: Cuts) -> Array:
+        """Returns the number of source channels that each part of the channels reads through kernels."""
+        ...
+
     def mark(self, mask: Array, box: Box) -> None:
         """Sets the source neurons that a box reads in a bool ``mask`` of the source's shape."""
         ...
@@ -117,6 +121,12 @@ class ProductReach:
         """Returns the number of synapses of each box."""
         y, x, c = (np.add.reduceat(a, b[:-1]) for a, b in zip(self._axes, cuts, strict=True))
         return _outer(y, x, c)
+
+    def channels(self, cuts: Cuts) -> Array:
+        """Returns the number of source channels that each part of the channels reads."""
+        _, _, first, last = self.segments(cuts)
+        read: Array = np.maximum(last - first, 0)
+        return read
 
     def mark(self, mask: Array, box: Box) -> None:
         """Sets the source neurons that a box reads."""
@@ -219,6 +229,10 @@ class ListReach:
     def synapses(self, cuts: Cuts) -> Array:
         """Returns the number of synapses of each box."""
         return segment_sums(self.fan_in, cuts)
+
+    def channels(self, cuts: Cuts) -> Array:
+        """Returns all source channels for each part: a list may read any."""
+        return np.full(len(cuts[2]) - 1, self.source[2], np.int64)
 
     @property
     def kernel(self) -> None:

@@ -41,7 +41,7 @@ def coded_layer(
     while True:
         coded = code_weights(branches, sources, shape, formats.weight, least, grain if alike else None)
         sums = quantised_sum(state, coded.branches, bias, shape)
-        better, sums = corrected(bias, exact, sums)
+        better, sums = corrected(state, bias, exact, sums)
         unit = grain / coded.quantum.max()
         if not alike or grain == 1 or _hold(formats, coded.branches, better, unit, shape):
             break

@@ -66,7 +66,7 @@ def fit_hidden(
                 numbers = replace(numbers, branches=better)
         acc = quantised_sum(state, numbers.branches, np.zeros((1, 1, 1)), layer.sum_shape)
         real = acc / numbers.unit.astype(np.float32) + bias.astype(np.float32)
-        better_bias, _ = corrected(bias, exact, real)
+        better_bias, _ = corrected(state, bias, exact, real)
         b = state.formats.round_bias(better_bias * numbers.unit)
         if state.formats.hold(numbers.branches, b, numbers.theta, layer.sum_shape):
             return numbers, acc, b
@@ -97,13 +97,13 @@ def fit_output(
             integer, scale = fit_coded_readout(
                 layer.name, branches, state.quantum, allowed, layer.sum_shape, state.formats, step
             )
-        theta = readout_theta(step, scale) * one
+        theta = readout_theta(step, scale, state.formats) * one
         if state.in_turn and state.quantum is None:
             better = _in_turn(state, layer, branches, one / scale)
             if state.formats.hold(better, np.round(bias / scale), theta, layer.sum_shape):
                 integer = better
         acc = quantised_sum(state, integer, np.zeros((1, 1, 1)), layer.sum_shape)
-        better_bias, _ = corrected(bias, exact, acc * np.float32(scale) + bias.astype(np.float32))
+        better_bias, _ = corrected(state, bias, exact, acc * np.float32(scale) + bias.astype(np.float32))
         b = state.formats.round_bias(better_bias / scale)
         if state.formats.hold(integer, b, theta, layer.sum_shape):
             return integer, scale, b
@@ -111,9 +111,16 @@ def fit_output(
 
 
 def stretched(
-    layer: Layer, branches: tuple[Branch, ...], bias: Array, sums: Array, exact: Array
+    state: State,
+    layer: Layer,
+    branches: tuple[Branch, ...],
+    bias: Array,
+    sums: Array,
+    exact: Array,
 ) -> tuple[tuple[Branch, ...], Array, Array]:
     """Returns a read-out whose outputs no longer are drawn towards their means, and its sums."""
+    if not state.formats.biased:  # only a bias could leave the means where they are
+        return branches, bias, sums
     gain = output_gain(exact, sums)
     middle = sums.mean(axis=(0, 1, 2), dtype=np.float64)
     branches = tuple(replace(b, kernel=scale_targets(b.kernel, gain, layer.sum_shape)) for b in branches)

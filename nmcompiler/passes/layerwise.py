@@ -175,14 +175,16 @@ def _sum(state: State, edges: list[tuple[Kernel, Array]], bias: Array, shape: Sh
     return result
 
 
-def shifted(bias: Array, sums: Array, shift: Array | float) -> tuple[Array, Array]:
-    """Returns bias and sums, both ``shift`` larger."""
+def shifted(state: State, bias: Array, sums: Array, shift: Array | float) -> tuple[Array, Array]:
+    """Returns bias and sums, both ``shift`` larger; as they are where the chip has no bias."""
+    if not state.formats.biased:
+        return bias, sums
     return bias + shift, sums + np.asarray(shift, np.float32)
 
 
-def corrected(bias: Array, wanted: Array, found: Array) -> tuple[Array, Array]:
+def corrected(state: State, bias: Array, wanted: Array, found: Array) -> tuple[Array, Array]:
     """Returns bias and sums shifted per channel so that the means agree."""
-    return shifted(bias, found, (wanted - found).mean(axis=(0, 1, 2), dtype=np.float64))
+    return shifted(state, bias, found, (wanted - found).mean(axis=(0, 1, 2), dtype=np.float64))
 
 
 def sqnr(wanted: Array, found: Array) -> float:

@@ -195,12 +195,12 @@ class Quantise:
         target = activate(layer, exact)
         tuner = self._tuner(state, layer, exact, branches, bias, target)
         found = tuner.search() if tuner else self._searched(state, layer, target, coarse)
-        bias, coarse = shifted(bias, coarse, found.shift)
+        bias, coarse = shifted(state, bias, coarse, found.shift)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         numbers, acc, b = fit_hidden(state, layer, branches, bias, coarse, found.scale, observed, levels)
         if tuner and not np.allclose(numbers.scale, found.scale):  # the chip's formats asked for others
             more = tuner.shift(numbers.scale, found.shift) - found.shift
-            bias, coarse = shifted(bias, coarse, more)
+            bias, coarse = shifted(state, bias, coarse, more)
             numbers, acc, b = fit_hidden(
                 state, layer, branches, bias, coarse, numbers.scale, observed, levels
             )
@@ -261,15 +261,16 @@ class Quantise:
         if state.rate is None:
             return None
         clip = layer.activation
-        at = Positions.spread(state.samples, layer.sum_shape, state.rate.options.rows)
         edges = [(b.kernel, state.signals[b.source].values) for b in branches]
+        rows = state.rate.rows(edges, layer.sum_shape)
+        at = Positions.spread(state.samples, layer.sum_shape, rows)
         steps = state.rate.steps(edges, bias, at, layer.sum_shape, signed=clip.lower < 0)
         wanted = np.clip(at.of(exact), clip.lower, clip.upper)
         counts = importance(target)[at.sample, None]
         sensitivity = state.sensitivity.get(layer.name)
         if sensitivity is not None and layer.max_pool is None:  # those of a pool are of what it chose
             counts = at.of(sensitivity)
-        return RateTuner(steps, wanted, counts)
+        return RateTuner(steps, wanted, counts, state.formats.biased)
 
     def _prepared(
         self, state: State, model: Model, layer: Layer, exact: Array
@@ -277,7 +278,8 @@ class Quantise:
         """Returns in-edges and bias that suit the quantised inputs, and the sums ``(N, h, w, c)`` so made."""
         edges = model.graph.in_edges(layer.name)
         branches, offset = branches_of(state, model, layer)
-        bias, coarse = corrected(offset, exact, quantised_sum(state, branches, offset, layer.sum_shape))
+        sums = quantised_sum(state, branches, offset, layer.sum_shape)
+        bias, coarse = corrected(state, offset, exact, sums)
         if not self.options.refit:
             return branches, bias, coarse
         reads = tuple(Read(e.payload.kernel, state.signals[e.source].real) for e in edges)
@@ -294,7 +296,7 @@ class Quantise:
         )
         if all(kernel is read.kernel for kernel, read in zip(kernels, reads, strict=True)):
             return branches, bias, coarse
-        shift = shift + bias - offset
+        shift = shift + bias - offset if state.formats.biased else np.zeros_like(shift)
         branches, offset = branches_of(state, model, layer, kernels)
         bias = offset + shift
         return branches, bias, quantised_sum(state, branches, bias, layer.sum_shape)
@@ -318,14 +320,14 @@ class Quantise:
         exact = float_sum(state, model, layer)
         branches, bias, coarse = self._prepared(state, model, layer, exact)
         if self.options.refit:
-            branches, bias, coarse = stretched(layer, branches, bias, coarse, exact)
+            branches, bias, coarse = stretched(state, layer, branches, bias, coarse, exact)
         if state.formats.grain:
             branches, bias, coarse = coded_layer(state, layer, branches, bias, exact, alike=True)
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         levels = self.options.output_levels or 0
         step = self._output_step(state, exact, coarse, levels) if levels else None
         integer, scale, b = fit_output(state, layer, branches, bias, coarse, observed, step)
-        theta = readout_theta(step, scale)
+        theta = readout_theta(step, scale, state.formats)
         scales = np.full(layer.sum_shape[2], theta * scale)
         population = population_of(
             layer, "readout", levels=levels, signed=True, scale=scales, bias=b, theta=np.array([theta])

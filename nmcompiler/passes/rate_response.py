@@ -10,10 +10,13 @@ import numpy as np
 from nmcompiler.codings.rate import Rate
 from nmcompiler.evaluate.linear import apply, windows_at
 from nmcompiler.evaluate.rate import input_train, send
+from nmcompiler.evaluate.rate_events import Origin, send_by_event
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape, with_weight
 from nmcompiler.ir.network import Network, Population, PopulationGraph
 from nmcompiler.ir.schedule import Slot
+from nmcompiler.ir.spiking import NeuronParameters
 from nmcompiler.passes.max_tree import Values
+from nmcompiler.passes.rate_arrivals import event_rows, event_sums
 from nmcompiler.passes.rate_search import Steps
 from nmcompiler.passes.refit import Positions
 from nmcompiler.target.model import Target
@@ -127,6 +130,12 @@ class RateResponse:
             shape: ``(height, width, channels)`` of the sum.
             signed: Whether the layer's values may be negative.
         """
+        dynamics = self.target.dynamics
+        held = np.broadcast_to(bias, shape)[at.y, at.x].astype(np.float32)
+        if dynamics.compares == "event":
+            trains = [(kernel, self.train(values)) for kernel, values in edges]
+            sums = event_sums(trains, at, shape)
+            return Steps(sums, held, signed, False, self.options.settle, dynamics)
         sums = np.zeros((self.options.steps, len(at.sample), shape[2]), np.float32)
         for kernel, values in edges:
             train = self.train(values)
@@ -135,8 +144,15 @@ class RateResponse:
                 continue
             for total, step in zip(sums, train, strict=True):
                 total += _rows(kernel, step, at, shape)
-        held = np.broadcast_to(bias, shape)[at.y, at.x].astype(np.float32)
-        return Steps(sums, held, signed, self.target.signed_spikes, self.options.settle)
+        return Steps(sums, held, signed, self.target.signed_spikes, self.options.settle, dynamics)
+
+    def rows(self, edges: Sequence[tuple[Kernel, Values]], shape: Shape) -> int:
+        """Returns how many positions of a layer the search for thresholds looks at."""
+        most = self.options.rows
+        if self.target.dynamics.compares == "step":
+            return most
+        kernels, sources = [kernel for kernel, _ in edges], [values.shape for _, values in edges]
+        return min(most, event_rows(kernels, sources, shape, self.options.steps))
 
     def _train(self, name: str) -> Array:
         train = self.trains[name]
@@ -147,22 +163,27 @@ class RateResponse:
     def _sent(self, population: Population) -> Array:
         """Returns the train of a population; without signed spikes, of its on half less its off half."""
         edges = [(e.payload.kernel, self._train(e.source)) for e in self.graph.in_edges(population.name)]
-        steps, settle = self.options.steps, self.options.settle
-        slot = Slot(0, 0, steps, population.levels, population.signed)
+        slot = Slot(0, 0, self.options.steps, population.levels, population.signed)
         network = Network("", self.graph, (), ())
-        neurons = Rate(settle).neurons(network, population.name, slot, self.target)
+        neurons = Rate(self.options.settle).neurons(network, population.name, slot, self.target)
         if self.target.signed_spikes or not population.signed:
-            return send(edges, population, neurons, settle)
-        on = send(edges, population, replace(neurons, signed=0), settle)
+            return self._fired(edges, population, neurons)
+        on = self._fired(edges, population, replace(neurons, signed=0))
         mirrored = [(with_weight(kernel, -kernel.weight), train) for kernel, train in edges]
-        off = send(
-            mirrored,
-            population,
-            replace(neurons, signed=0, current=-neurons.current, v0=2 * (neurons.theta // 2) - neurons.v0),
-            settle,
+        turned = replace(
+            neurons, signed=0, current=-neurons.current, v0=2 * (neurons.theta // 2) - neurons.v0
         )
-        halves: Array = on - off
+        halves: Array = on - self._fired(mirrored, population, turned)
         return halves
+
+    def _fired(
+        self, edges: list[tuple[Kernel, Array]], population: Population, neurons: NeuronParameters
+    ) -> Array:
+        dynamics, settle = self.target.dynamics, self.options.settle
+        if dynamics.compares == "step":
+            return send(edges, population, neurons, settle, dynamics=dynamics)
+        sources = [Origin((kernel,), train) for kernel, train in edges]
+        return send_by_event(sources, population, neurons, dynamics, settle)
 
 
 def _rows(kernel: Kernel, source: Array, at: Positions, shape: Shape) -> Array:

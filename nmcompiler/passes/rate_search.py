@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmcompiler.evaluate.rate import fire
+from nmcompiler.evaluate.rate_events import fire_events
 from nmcompiler.ir.kernels import Array
 from nmcompiler.passes.scales import ScaleSearch
+from nmcompiler.target.model import USUAL, Dynamics
 
 __all__ = ["RateTuner", "Steps"]
 
@@ -34,11 +36,14 @@ class Steps:
     """What a layer's neurons receive at some positions, and how they fire.
 
     Attributes:
-        sums: ``(T, rows, c)`` float32 real values that arrive in each step.
+        sums: ``(T, rows, c)`` float32 real values that arrive in each step; where every event is compared,
+            ``(T, E, rows, c)`` of each event.
         bias: ``(rows, c)`` float32 bias of the whole sample.
         signed: Whether values may be negative.
         takes_back: Whether the chip's spikes carry a sign.
         settle: Steps that a neuron integrates before it may fire.
+        dynamics: How the chip's neurons reset and how low they go; a floor is taken for zero, since what it
+            is in real values depends on the thresholds.
     """
 
     sums: Array
@@ -46,6 +51,7 @@ class Steps:
     signed: bool
     takes_back: bool
     settle: int
+    dynamics: Dynamics = USUAL
 
     def counts(self, scale: Array, shift: Array) -> Array:
         """Returns ``(rows, c)`` spikes less those taken back, for thresholds ``scale``, ``(c,)`` both.
@@ -57,13 +63,26 @@ class Steps:
         ahead = np.float32(self.settle) * current
         if self.takes_back or not self.signed:
             mode = 1 if self.signed else 2 if self.takes_back else 0
-            return fire(self.sums, scale, scale / 2 + ahead, current, mode, self.settle)
+            return self._fired(self.sums, scale, scale / 2 + ahead, current, mode)
         on, off = (
-            fire(sign * self.sums, scale, scale / 2 + sign * ahead, sign * current, 0, self.settle)
+            self._fired(sign * self.sums, scale, scale / 2 + sign * ahead, sign * current, 0)
             for sign in (1, -1)
         )
         halves: Array = on - off
         return halves
+
+    @property
+    def total(self) -> Array:
+        """``(rows, c)``: all that arrives in a sample."""
+        total: Array = self.sums.sum(axis=tuple(range(self.sums.ndim - 2))) + self.bias
+        return total
+
+    def _fired(self, sums: Array, scale: Array, start: Array, current: Array, mode: int) -> Array:
+        floor = None if self.dynamics.floor is None else 0.0
+        zero = self.dynamics.reset == "zero"
+        if self.dynamics.compares == "event":
+            return fire_events(sums, scale, start, current, wait=self.settle, to_zero=zero, floor=floor)
+        return fire(sums, scale, start, current, mode, self.settle, to_zero=zero, floor=floor)
 
 
 @dataclass
@@ -88,11 +107,13 @@ class RateTuner:
         steps: What the layer receives at some positions.
         wanted: ``(rows, c)`` activations of the float path.
         importance: ``(rows, c)`` or ``(rows, 1)``: what the squared error of each activation counts for.
+        biased: Whether neurons have a bias that can be moved.
     """
 
     steps: Steps
     wanted: Array
     importance: Array
+    biased: bool = True
 
     def search(self) -> ScaleSearch:
         """Returns the scale of each channel and the shift of its bias with the least squared error."""
@@ -101,7 +122,7 @@ class RateTuner:
         silent = largest <= _FLOOR * 1e-3 * largest.max(initial=0)
         none = np.zeros(channels, np.float32)
         if silent.all():
-            reach = float(np.abs(self.steps.sums.sum(axis=0) + self.steps.bias).max(initial=0)) or 1.0
+            reach = float(np.abs(self.steps.total).max(initial=0)) or 1.0
             return ScaleSearch(np.full(channels, reach / steps), silent)
         widest = np.maximum(largest, _FLOOR * largest.max()).astype(np.float32) / np.float32(steps)
         best = _Best(np.full(channels, np.inf), widest.copy(), none.copy())
@@ -134,6 +155,8 @@ class RateTuner:
         error = scale * count.astype(np.float32) - self.wanted
         weighted = self.importance * np.square(error)
         best.offer(scale, shift, weighted.mean(axis=0, dtype=np.float64))
+        if not self.biased:
+            return shift
         lowest = -len(steps.sums) if steps.signed else 0
         inside = ((count > lowest) & (count < len(steps.sums))).mean(axis=0, dtype=np.float32)
         moved: Array = shift - error.mean(axis=0) / np.maximum(inside, np.float32(_LEAST_INSIDE))

@@ -66,6 +66,9 @@ class Formats:
             ``weight`` is that of a code. 0 where a weight is any whole number.
         typed: Types of axons, bits of a typed weight and most axons of a core, on which the formats of a
             layer then depend; empty where a weight is any whole number.
+        biased: Whether neurons have a bias at all; where not, none is added to make up for an error.
+        one_event: Whether a membrane that fires holds at most one event beyond its threshold: it is compared
+            after each, a spike sets it to zero, and a floor keeps it from falling.
     """
 
     weight: int
@@ -78,6 +81,8 @@ class Formats:
     proved: bool = True
     grain: int = 0
     typed: tuple[int, ...] = ()
+    biased: bool = True
+    one_event: bool = False
 
     @classmethod
     def of(
@@ -109,6 +114,8 @@ class Formats:
             name=target.title,
             proved=proved,
             typed=_typed(target),
+            biased=target.bias is not None,
+            one_event=target.dynamics.forgets_events,
         )
 
     @property
@@ -126,6 +133,13 @@ class Formats:
             unit = np.where(np.abs(np.round(bias / unit)) > self.mantissa, unit * 2, unit)
         return np.round(bias / unit).astype(np.int64) * unit
 
+    def held_theta(self, theta: Array) -> Array:
+        """Returns thresholds that the chip can use: odd ones where it has no bias.
+
+        The off half of a signed value has the bias ``−b + θ − 1 − 2·⌊θ/2⌋``, which is 0 for b = 0 and odd θ.
+        """
+        return theta if self.biased else np.maximum(theta - (theta % 2 == 0), 1)
+
     def hold(self, branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> bool:
         """Whether no sum of integer branches, bias and threshold can leave the chip's registers.
 
@@ -135,7 +149,8 @@ class Formats:
             theta: ``(c,)`` int64.
             shape: ``(height, width, channels)``.
         """
-        fits = not self.proved or _reach(branches, bias, theta, shape).max() <= self.membrane
+        reach = _reach(branches, bias, theta, shape, one_event=self.one_event)
+        fits = not self.proved or reach.max() <= self.membrane
         return bool(fits and np.abs(bias).max() <= self.bias)
 
 
@@ -198,6 +213,7 @@ def fit_population(
         DoesNotFit: Where even θ = 1 leaves the membrane or the bias too large.
     """
     peak, reach, offset = _magnitudes(branches, bias, shape)
+    reach = peak if formats.one_event else reach
     farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
     least = np.maximum(peak / formats.weight, farthest / (0.98 * formats.membrane - 1))
     least = np.maximum(least, offset / formats.bias)
@@ -217,8 +233,10 @@ def fit_population(
             worst = int(np.argmin(room))
             need = int((farthest + scale)[worst] / scale[worst])
             raise _too_small(name, need, formats)
+        theta = formats.held_theta(theta)
         made = Integers(_rounded(branches, theta / scale, shape, formats), theta, scale)
-        over = _reach(made.branches, np.round(bias * made.unit), theta, shape) > formats.membrane
+        whole = np.round(bias * made.unit)
+        over = _reach(made.branches, whole, theta, shape, one_event=formats.one_event) > formats.membrane
         if not formats.proved or not np.any(over):
             return made
         theta = np.where(over, np.minimum(theta - 1, theta * 63 // 64), theta)
@@ -271,7 +289,7 @@ def fit_coded_readout(
     """Returns what ``fit_readout`` does, for quanta that are multiples of the largest over the grain."""
     unit = formats.grain / float(quantum.max())
     integer = _rounded(branches, unit * np.ones(shape[2]), shape, replace(formats, weight=_ANY))
-    theta = readout_theta(step, 1 / unit)
+    theta = readout_theta(step, 1 / unit, formats)
     held = formats.hold(integer, np.round(bias * unit), theta * np.ones(shape[2], np.int64), shape)
     if not held or theta > formats.theta:
         _, reach, offset = _magnitudes(branches, bias, shape)
@@ -324,7 +342,9 @@ def fit_readout(
 
     ``step`` is what a unit of its values stands for, where it is read from those: the threshold fits too.
     """
+    formats = formats if step is not None else replace(formats, one_event=False)
     peak, reach, offset = _magnitudes(branches, bias, shape)
+    reach = peak if formats.one_event else reach
     farthest = reach + offset if formats.proved else _MARGIN * np.maximum(observed, offset)
     with np.errstate(divide="ignore"):
         by_weight, by_bias = formats.weight / peak.max(), formats.bias / offset.max()
@@ -335,7 +355,7 @@ def fit_readout(
     one = np.ones(shape[2], np.int64)
     while True:
         integer = _rounded(branches, unit * one, shape, formats)
-        theta = readout_theta(step, 1 / unit)
+        theta = readout_theta(step, 1 / unit, formats)
         if theta <= formats.theta and formats.hold(integer, np.round(bias * unit), theta * one, shape):
             return integer, 1 / float(unit)
         unit *= 63 / 64
@@ -343,12 +363,12 @@ def fit_readout(
             raise _too_small(name, int(farthest.max() * unit), formats)
 
 
-def readout_theta(step: float | None, scale: float) -> int:
+def readout_theta(step: float | None, scale: float, formats: Formats) -> int:
     """Returns the threshold with which a unit of a read-out's values stands for about ``step``.
 
     All outputs have the same, so that they can be compared; 1 where the sums themselves are read.
     """
-    return 1 if step is None else max(1, round(step / scale))
+    return 1 if step is None else int(formats.held_theta(np.array(max(1, round(step / scale)))))
 
 
 def _magnitudes(branches: tuple[Branch, ...], bias: Array, shape: Shape) -> tuple[Array, Array, Array]:
@@ -397,9 +417,14 @@ def _whole(weight: Array, largest: int) -> Array:
     return whole.reshape(weight.shape)
 
 
-def _reach(branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape) -> Array:
-    """Returns ``(c,)``: how far the membranes of each channel can go."""
+def _reach(
+    branches: tuple[Branch, ...], bias: Array, theta: Array, shape: Shape, *, one_event: bool = False
+) -> Array:
+    """Returns ``(c,)``: how far the membranes of each channel can go, or one event beyond their threshold."""
     up, down = np.zeros((1, 1, 1)), np.zeros((1, 1, 1))
+    if one_event:
+        peaks = [largest_weight(branch.kernel, shape) for branch in branches]
+        return _per_channel(np.sum(peaks, axis=0) + np.abs(bias) + theta, shape)
     for branch in branches:
         more, less = _sums(branch, shape)
         up, down = up + more, down + less

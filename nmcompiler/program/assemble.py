@@ -79,6 +79,7 @@ def assemble(
         golden=spiking,
         source=source,
         extra=dict(extra or {}),
+        dynamics=target.dynamics,
     )
 
 

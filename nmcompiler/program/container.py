@@ -12,6 +12,7 @@ import numpy as np
 from nmcompiler.errors import InputFileError, TargetFileError
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import HOST_CASTS, HostOp
+from nmcompiler.program.dynamics import dynamics_document, dynamics_from
 from nmcompiler.program.golden import golden_from, golden_members
 from nmcompiler.program.layout import ARRAYS, CROSSBAR_ARRAYS, Names, Program, ProgramInput, ProgramOutput
 from nmcompiler.program.members import (
@@ -30,7 +31,7 @@ from nmcompiler.target import target_from_document, target_to_document
 __all__ = ["FORMAT", "VERSION", "load", "save"]
 
 FORMAT = "nmcompiler.program"
-VERSION = 1
+VERSION = 2
 _MANIFEST = "manifest.json"
 _NAMES = "names/names.json"
 _SOURCE = "source/model.onnx"
@@ -129,10 +130,11 @@ def _members(program: Program, include_source: bool) -> Iterator[tuple[str, byte
 def _manifest(program: Program) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if dynamics_document(program.dynamics) else 1,
         "coding": program.coding,
         "fires_when": program.fires_when,
         "membrane_bits": program.membrane_bits,
+        **dynamics_document(program.dynamics),
         "window_starts": list(program.window_starts),
         "total_steps": program.total_steps,
         "inputs": [
@@ -196,6 +198,7 @@ def _program(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Progr
         golden=golden_from(members),
         source=members.get(_SOURCE),
         extra={n.removeprefix("extra/"): d for n, d in members.items() if n.startswith("extra/")},
+        dynamics=dynamics_from(manifest),
     )
 
 

@@ -16,6 +16,7 @@ from nmcompiler.ir.layers import HostOp, InputPort, OutputPort
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters, Spiking
+from nmcompiler.program.dynamics import dynamics_document, dynamics_from
 from nmcompiler.program.members import array_bytes, array_from, document_bytes, document_from, guarded
 
 __all__ = ["golden_from", "golden_members"]
@@ -57,6 +58,7 @@ def golden_members(spiking: Spiking) -> dict[str, bytes]:
             for p in spiking.network.outputs
         ],
         "schedule": _schedule_document(spiking.schedule),
+        **dynamics_document(spiking.dynamics),
         "neurons": {
             p.name: _neurons_document(spiking.neurons[p.name], arrays) for p in graph if p.role != "input"
         },
@@ -215,7 +217,10 @@ class _Reader:
         schedule = self._schedule(document["schedule"])
         if set(neurons) != hidden or set(schedule.slots) != set(graph.names()):
             raise ValueError("not every population has neurons and a time")
-        return Spiking(network, str(document["coding"]), schedule, neurons, str(document["input_encoding"]))
+        dynamics = dynamics_from(document)
+        return Spiking(
+            network, str(document["coding"]), schedule, neurons, str(document["input_encoding"]), dynamics
+        )
 
     def _array(self, number: object) -> Array:
         name = f"golden/{number}.npy"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nmcompiler.ir.layers import HostOp
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.target.model import InputEncoding, Target
+from nmcompiler.target.model import USUAL, Dynamics, InputEncoding, Target
 
 __all__ = [
     "ARRAYS",
@@ -201,6 +201,7 @@ class Program:
         golden: The spiking network that the program must compute, or None.
         source: Bytes of the ONNX file, or None.
         extra: Images of the backend, by path below ``extra/``.
+        dynamics: How neurons reset, how low they go, and when they compare.
     """
 
     coding: str
@@ -217,6 +218,7 @@ class Program:
     golden: Spiking | None = None
     source: bytes | None = None
     extra: Mapping[str, bytes] = field(default_factory=dict)
+    dynamics: Dynamics = USUAL
 
     @property
     def output_levels(self) -> int | None:

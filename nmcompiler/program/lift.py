@@ -192,6 +192,9 @@ def _clock(program: Program, spiking: Spiking) -> Iterator[str]:
         "total_steps": (program.total_steps, schedule.total_steps),
         "fires_when": (program.fires_when, program.target.fires_when),
         "membrane_bits": (program.membrane_bits, program.target.membrane_bits),
+        "reset": (program.dynamics.reset, spiking.dynamics.reset),
+        "membrane_floor": (program.dynamics.floor, spiking.dynamics.floor),
+        "compares": (program.dynamics.compares, spiking.dynamics.compares),
     }
     for name, (found, expected) in pairs.items():
         if found != expected:

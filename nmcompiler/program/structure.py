@@ -18,6 +18,7 @@ from nmcompiler.program.layout import (
     IntArray,
     Program,
 )
+from nmcompiler.target.model import USUAL
 
 __all__ = ["fault"]
 
@@ -64,6 +65,22 @@ def _header(program: Program) -> Iterator[str]:
         yield "window_starts reaches beyond total_steps"
     if not 2 <= program.membrane_bits <= 62:
         yield f"membrane_bits is {program.membrane_bits}, not 2 to 62"
+    if program.dynamics != USUAL:
+        yield from _dynamics(program)
+
+
+def _dynamics(program: Program) -> Iterator[str]:
+    """Neurons that do more than subtract, compared once a step, keep no exact sum."""
+    floor = program.dynamics.floor
+    if program.coding != "rate":
+        yield f"the coding '{program.coding}' needs neurons that subtract θ and compare once a step"
+    if floor is not None and not abs(floor) < 2 ** (min(program.membrane_bits, 40) - 1):
+        yield f"membrane_floor is {floor}, outside its {program.membrane_bits} bits"
+    if program.dynamics.compares == "event":
+        if (program.column("signed") != 0).any():
+            yield "spikes carry a sign where every event is compared"
+        if any(port.encoding != "spikes" for port in program.inputs):
+            yield "an input sends values where every event is compared"
 
 
 def _blocks(program: Program) -> Iterator[str]:

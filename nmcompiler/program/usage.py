@@ -277,7 +277,7 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     if program.target.crossbar is not None:  # a source takes an axon of every type that it needs
         source = (routes[row, 3] + step)[None]
     axons = np.unique(np.stack([core, *source, routes[row, 4]]), axis=1)
-    np.add.at(used["input_axons"], axons[0], 1)
+    np.add.at(used["input_axons"], axons[0], program.target.axons_per_source)
     pairs = np.unique(np.stack([gid, core]), axis=1)
     sender = core_of[np.searchsorted(gid0, pairs[0], side="right") - 1]
     on_chip = sender >= 0

@@ -118,14 +118,25 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
     yield (
         "membranes",
         f"{chip['membrane_bits']} bits; fire when v {relation} θ, reset by "
-        + {"subtract": "subtraction", "zero": "setting to zero"}[chip["reset"]],
+        + {"subtract": "subtraction", "zero": "setting to zero"}[chip["reset"]]
+        + ("" if chip.get("membrane_floor") is None else f", never below {chip['membrane_floor']}"),
     )
+    if chip["compares"] == "event":
+        yield "comparing", "after every event, in the order of the sources"
     payload = chip.get("graded_payload_bits")
     carried = "" if payload is None else f", and values of {payload} bits with their sign in graded events"
     yield "spikes", ("carry a sign" if chip["signed_spikes"] else "carry no sign") + carried
     if chip["events_per_step"] > 1:
         yield "in one step", f"a neuron may send {chip['events_per_step']} spikes (the simulator sends one)"
-    yield "an input axon is", f"one {chip['axon_unit']}"
+    each = chip["axons_per_source"]
+    yield (
+        "an input axon is",
+        f"one {chip['axon_unit']}" if each == 1 else f"one of {each} of a {chip['axon_unit']}",
+    )
+    if "populations_per_core" in chip:
+        yield "a core holds", f"neurons of {chip['populations_per_core']} populations at most"
+    if chip["kernel_memory"] == "power_of_two":
+        yield "a kernel takes", "a power of two of weights for every channel that it reads"
     limits = chip.get("network_limits")
     if limits is not None:
         yield "a network has at most", ", ".join(f"{number(n)} {_ROLES[role]}" for role, n in limits.items())

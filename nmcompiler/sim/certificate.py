@@ -11,7 +11,12 @@ In ``ttfs`` a spike that stands for q counts once in each of q steps, so by any 
 synapses between ``low`` and ``high``. The slope holds each spike at most once, and once ≤ L times.
 
 In ``rate`` a source brings at most its peak in each of its steps. A membrane that fired stands between 0
-and θ, and what arrives afterwards is again at most the sum: ``min(v0, 0) + low … max(v0, θ) + high``.
+and θ, and what arrives afterwards is again at most the sum: ``min(v0, 0) + low … max(v0, θ) + high``. A
+membrane with a floor is never below it, and starts again from it.
+
+Where every event is compared, how often a source fires depends on all before it. But a membrane that every
+event finds active and that a spike sets to zero is below θ before each of them: ``max(v0, θ − 1) + the
+largest single addition``. With a floor below it, nothing more is needed; other membranes are not proved.
 
 The bounds hold only where time is as it should be. So the timing is proved too, by running the code's own
 ``integrate`` on one spike of each step of a source: each must count what it stands for, no later than the
@@ -105,6 +110,8 @@ def prove(loaded: Loaded, reach: Sequence[Bounds]) -> Certificate:
 
 def bounds(loaded: Loaded) -> tuple[Bounds, ...]:
     """Returns what the registers of each block can reach, in the order of the blocks."""
+    if loaded.by_event:
+        return tuple(_by_event(loaded, b) for b in loaded.blocks)
     peaks = [_peak(loaded, b) for b in loaded.blocks]
     smallest = np.array([low for low, _ in peaks], np.float64)
     largest = np.array([high for _, high in peaks], np.float64)
@@ -148,7 +155,33 @@ def _membrane(loaded: Loaded, block: Block, low: FloatArray, high: FloatArray) -
     bias = loaded.current[mine].astype(np.float64) * block.slot.steps
     low, high = low + np.minimum(bias, 0), high + np.maximum(bias, 0)
     fired = np.zeros_like(theta) if block.is_readout else theta + loaded.above
-    return Bounds(low, high, np.minimum(v0, 0) + low, np.maximum(v0, fired) + high)
+    v_low, v_high = np.minimum(v0, 0) + low, np.maximum(v0, fired) + high
+    if loaded.floor is not None:
+        low = np.zeros_like(low)  # what arrives joins the membrane, which is lifted, before it is stored
+        v_low, v_high = np.maximum(v_low, loaded.floor), np.maximum(v_high, loaded.floor + high)
+    return Bounds(low, high, v_low, v_high)
+
+
+def _by_event(loaded: Loaded, block: Block) -> Bounds:
+    """Returns what a block can reach whose neurons compare after every event."""
+    mine = slice(block.gid0, block.gid0 + block.n)
+    none, endless = np.zeros(block.n), np.full(block.n, np.inf)
+    links = loaded.links_of(block.index).view(np.int64)
+    slots = [loaded.blocks[s].slot for s in links[:, kernels.SOURCE]]
+    delays = links[:, kernels.DELAY].tolist()
+    always = all(
+        block.slot.fire_start <= s.fire_start + d and s.fire_end + d <= block.slot.fire_end
+        for s, d in zip(slots, delays, strict=True)
+    )
+    forgets = loaded.program.dynamics.reset == "zero" and loaded.floor is not None
+    if block.is_input or block.is_readout or not (always and forgets):
+        return Bounds(none, none, -endless, endless)
+    theta, v0 = loaded.theta[mine] + loaded.above, loaded.v0[mine]
+    most = np.maximum(loaded.events[block.index].largest(block.n), loaded.current[mine])
+    assert loaded.floor is not None
+    floor = np.full(block.n, float(loaded.floor))
+    top = np.maximum(np.maximum(v0, theta - 1), floor) + np.maximum(most, 0)
+    return Bounds(none, none, np.minimum(v0, floor), top.astype(np.float64))
 
 
 def _is_regular(loaded: Loaded, block: Block) -> bool:

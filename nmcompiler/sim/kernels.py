@@ -16,12 +16,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate_moving", "accumulate_rows", "count_sent", "extremes", "quantise", "tally"]
+__all__ = [
+    "accumulate_moving",
+    "accumulate_rows",
+    "count_sent",
+    "count_units",
+    "extremes",
+    "quantise",
+    "tally",
+]
 
 Array = npt.NDArray[Any]
 
 # Columns of a link, see ``nmcompiler.sim.load.Loaded``.
 TARGET, SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, GAIN, DELAY = range(11)
+ROUTE = 11
 
 
 def count_sent(sent: Array, counts: Array, samples: int) -> int:
@@ -39,6 +48,17 @@ def count_sent(sent: Array, counts: Array, samples: int) -> int:
             if sent[s * n + i] != 0:
                 counts[i] += 1
                 events += 1
+    return events
+
+
+def count_units(sent: Array, counts: Array, samples: int) -> int:
+    """Likewise where a value above 1 stands for as many events."""
+    n = np.uint64(counts.size)
+    events = 0
+    for s in range(np.uint64(samples)):
+        for i in range(n):
+            counts[i] += sent[s * n + i]
+            events += sent[s * n + i]
     return events
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
@@ -44,13 +45,19 @@ def run_literally(
     return TileCounters(counts, saturations)
 
 
+_NO_MINIMUM = -(2**62)
+
+
 def _run(tile: _Tile) -> TileCounters:
     loaded = tile.loaded
     for t in range(loaded.program.total_steps):
         for block in loaded.blocks:
             if not block.is_input:
-                tile.deliver(block, t)
-                tile.integrate(block, t)
+                if loaded.by_event:
+                    tile.walk(block, t)
+                else:
+                    tile.deliver(block, t)
+                    tile.integrate(block, t)
                 tile.read(block, t)
         for block in loaded.blocks:
             tile.fire(block, t)
@@ -80,7 +87,8 @@ class _Tile:
         self._sent = np.zeros((ring, total), np.int32)
         self._alive = np.zeros((ring, len(loaded.blocks)), np.uint8)
         self._senders: list[set[int]] = [set() for _ in range(ring)]  # those that are alive
-        self._range = loaded.minimum, loaded.maximum
+        # Where there is a floor, no register gets as low as it may: what the floor lifts is no saturation.
+        self._range = loaded.minimum if loaded.floor is None else _NO_MINIMUM, loaded.maximum
         self._arrivals = Arrivals(loaded, self.samples)
         self._touched = [False] * len(loaded.blocks)
 
@@ -106,8 +114,12 @@ class _Tile:
                 aux[:] = value
             inputs = {index: q - self._values_of[index] for index, q in inputs.items()}
         self._trains = {index: loaded.coding.encode(q, blocks[index].slot) for index, q in inputs.items()}
-        self._integrate, self._fire = jit(loaded.coding.integrate), jit(loaded.coding.fire)
-        self._count = jit(kernels.count_sent)
+        self._integrate, self._fire = jit(loaded.coding.integrate), jit(_firing(loaded))
+        self._count = jit(kernels.count_units if loaded.by_event else kernels.count_sent)
+        if loaded.by_event:
+            assert loaded.coding.walk is not None
+            self._walk = jit(loaded.coding.walk)
+            self._fired_of = views(np.zeros(total, np.int64), blocks, self.samples)
 
     def deliver(self, block: Block, t: int) -> None:
         """The arrivals of every neuron are the sum over all values whose travel ends now."""
@@ -138,6 +150,8 @@ class _Tile:
             *self._range,
         )
         self.saturations += clipped
+        if self.loaded.floor is not None:
+            np.maximum(self._v_of[b], self.loaded.floor, out=self._v_of[b])
         if before is None:
             self._arrivals_of[b][:] = 0
             self._touched[b] = False
@@ -146,6 +160,36 @@ class _Tile:
             self._at_rest[b].add((active, boundary))
         else:
             self._at_rest[b].clear()
+
+    def walk(self, block: Block, t: int) -> None:
+        """Takes the events that arrive now one after another; what the block sends is ready after it."""
+        b, events = block.index, self.loaded.events[block.index]
+        active = int(0 <= t - block.slot.fire_start < block.slot.steps)
+        if not active and not any(self._senders):
+            return
+        self.saturations += self._walk(
+            events.starts,
+            events.targets,
+            events.weights,
+            events.first,
+            events.size,
+            events.local,
+            events.delay,
+            self._sent,
+            t,
+            self._v_of[b],
+            self._fired_of[b],
+            self._current_of[b],
+            self._theta_of[b],
+            block.n,
+            active,
+            int(not block.is_readout),
+            int(self.loaded.program.dynamics.reset == "zero"),
+            self.loaded.above,
+            _NO_MINIMUM if self.loaded.floor is None else self.loaded.floor,
+            self.loaded.minimum,
+            self.loaded.maximum,
+        )
 
     def read(self, block: Block, t: int) -> None:
         """The membrane at firing; of a read-out, the result."""
@@ -166,6 +210,8 @@ class _Tile:
             return
         if block.is_input:
             sent[:] = self._trains[b][j].reshape(-1)
+        elif self.loaded.by_event:
+            sent[:] = self._fired_of[b]
         else:
             self._at_rest[b].clear()
             self._fire(
@@ -200,6 +246,14 @@ class _Tile:
             mine = slice(block.gid0, block.gid0 + block.n)
             stream.v[mine], stream.values[mine] = v, value
             self.store.put_values(block, self.rows, value[None])
+
+
+def _firing(loaded: Loaded) -> StepFunction:
+    """Returns what the code's neurons do on a chip that resets as this one."""
+    if loaded.program.dynamics.reset == "subtract":
+        return loaded.coding.fire
+    assert loaded.coding.fire_to_zero is not None
+    return loaded.coding.fire_to_zero
 
 
 def _same(before: tuple[Array, Array], after: tuple[Array, Array]) -> bool:

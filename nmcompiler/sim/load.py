@@ -13,6 +13,7 @@ from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.sim import kernels
 from nmcompiler.sim.bits import crossbar_weights
 from nmcompiler.sim.check import check, require, runs_of_blocks
+from nmcompiler.sim.events import EventTable, event_table
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.routes import overlaps, static_hops
 
@@ -95,10 +96,10 @@ class Loaded:
         coding: Its spike code.
         blocks: Its blocks.
         population_sizes: Neurons of each population.
-        links: ``(E, 11)`` uint64, sorted by target block: ``target`` block, ``source`` block, ``first``
+        links: ``(E, 12)`` uint64, sorted by target block: ``target`` block, ``source`` block, ``first``
             source neuron in its block, ``axons``, ``pattern``, first target neuron in its block, first
             ``weight``, ``weight_stride``, ``target_stride``, ``gain`` (what arrives is multiplied by it),
-            ``delay``. A link is as much of a run as one route feeds from one block.
+            ``delay``, ``route``. A link is as much of a run as one route feeds from one block.
         first_link: ``(B + 1,)`` int64: links of block b are rows ``first_link[b] … first_link[b + 1] − 1``.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(S, 3)`` uint64.
@@ -144,6 +145,17 @@ class Loaded:
         return -self.maximum - 1
 
     @property
+    def by_event(self) -> bool:
+        """Whether membranes are compared after every event."""
+        return self.program.dynamics.compares == "event"
+
+    @property
+    def floor(self) -> int | None:
+        """What registers are lifted to after every accumulation, where the chip does so."""
+        floor = self.program.dynamics.floor
+        return None if floor is None else floor + self.above
+
+    @property
     def longest_delay(self) -> int:
         """Largest delay after which anything arrives, at least 1."""
         return max((g.delay for groups in self.groups for g in groups), default=1)
@@ -158,6 +170,11 @@ class Loaded:
         """The links into each block by delay, without those that end after the sample."""
         steps = self.program.total_steps
         return tuple(_groups(self.links_of(b.index), steps) for b in self.blocks)
+
+    @cached_property
+    def events(self) -> tuple[EventTable, ...]:
+        """What arrives in each block, event by event."""
+        return tuple(event_table(self, b.index) for b in self.blocks)
 
     @cached_property
     def gid0(self) -> Array:
@@ -192,6 +209,8 @@ def load(program: Program) -> Loaded:
     """
     check(program)
     code, blocks = coding(program.coding), _blocks(program)
+    missed = code.misses(program.dynamics)
+    require(missed is None, f"its code needs {missed}")
     links = _links(program)
     bits, weights = crossbar_weights(program)
     theta, v0, current = (_per_neuron(program, name) for name in ("theta", "v0", "current"))
@@ -364,6 +383,7 @@ def _links(program: Program) -> Int64Array:
             runs[run, 6],
             np.left_shift(1, program.column("shift")[target]),
             routes[route, 4],
+            route,
         ],
         axis=1,
     )

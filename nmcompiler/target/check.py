@@ -17,6 +17,7 @@ _RESERVED = ("auto",)  # what --target understands besides names and files
 _MOST_CORES = 1_000_000
 _MOST_CHIPS = 1_000_000
 _MOST_LEVELS = 65535
+_MOST_AXONS = 64  # of one source
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def _numbers(target: Target) -> Iterator[Complaint]:
         ("crossbar.weight_bits", None if crossbar is None else crossbar.weight_bits, 2, 16),
         ("axon_fan_out", target.axon_fan_out, 1, _MOST_LEVELS),
         ("delay_max", target.delay_max, 1, _MOST_LEVELS),
+        ("axons_per_source", target.axons_per_source, 1, _MOST_AXONS),
+        ("populations_per_core", target.populations_per_core, 1, _MOST_CORES),
+        ("membrane_floor", target.membrane_floor, -(target.membrane_max // 2), target.membrane_max // 2),
     )
     for key, value, least, most in ranges:
         if value is not None and not least <= value <= most:
@@ -123,10 +127,40 @@ def _agreements(target: Target) -> Iterator[Complaint]:
             "neuron",
         ),
         (
+            target.crossbar is None or target.compares == "step",
+            "compares",
+            'is "event" beside crossbar',
+            '"step"',
+        ),
+        (
+            target.crossbar is None or target.axons_per_source == 1,
+            "axons_per_source",
+            f"is {target.axons_per_source} beside crossbar, where types say it",
+            "1, or left out",
+        ),
+        (
             target.crossbar is None or not target.weight_sharing,
             "weight_sharing",
             "is true beside crossbar, whose bits are never shared",
             "false",
+        ),
+        (
+            target.compares == "step" or not target.signed_spikes,
+            "signed_spikes",
+            'is true where compares is "event"',
+            "false: what was compared at once is not taken back",
+        ),
+        (
+            target.compares == "step" or target.input_encodings == ("spikes",),
+            "input_encodings",
+            'holds more than spikes where compares is "event"',
+            '["spikes"]: every event is one spike',
+        ),
+        (
+            target.kernel_memory == "weights" or target.weight_sharing,
+            "weight_sharing",
+            'is false where kernel_memory is "power_of_two"',
+            "true: a kernel is stored once",
         ),
     )
     for holds, key, found, allowed in rules:

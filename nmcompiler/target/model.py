@@ -11,9 +11,11 @@ from nmcompiler.target.layer_rules import LayerRules, NetworkLimits
 
 __all__ = [
     "RESOURCES",
+    "USUAL",
     "BiasFormat",
     "CoreType",
     "Crossbar",
+    "Dynamics",
     "Evidence",
     "Figure",
     "FigureKind",
@@ -117,6 +119,35 @@ class Crossbar:
 
 
 @dataclass(frozen=True)
+class Dynamics:
+    """What the neurons of a chip do with their membranes, besides adding up and comparing.
+
+    Zero is that of the integer network: where chips fire on v > θ, registers start one higher, and so do
+    the value after a reset and the floor (such a chip may as well hold a θ that is one smaller).
+
+    Attributes:
+        reset: What a spike does: θ is subtracted, or the membrane is set to zero.
+        floor: Smallest membrane: it is lifted to it after every accumulation. None where only its bits
+            limit it.
+        compares: When a membrane is compared with θ: once a step, when all that arrives in it was added,
+            or after every event, in the order of the axons.
+    """
+
+    reset: Literal["subtract", "zero"] = "subtract"
+    floor: int | None = None
+    compares: Literal["step", "event"] = "step"
+
+    @property
+    def forgets_events(self) -> bool:
+        """Whether a membrane that fires holds at most one event beyond its threshold, and none below it."""
+        return self.compares == "event" and self.reset == "zero" and self.floor is not None
+
+
+USUAL = Dynamics()
+"""Neurons that subtract θ, have no floor and compare once a step: the exact codes need them."""
+
+
+@dataclass(frozen=True)
 class Target:
     """A chip.
 
@@ -136,11 +167,18 @@ class Target:
             times. None where nothing limits it.
         delay_max: Most steps that a spike can travel; None where nothing limits it.
         axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
+        axons_per_source: Input axons that one source takes: two where a weight of either sign is a pair of
+            rows, each with one sign.
+        populations_per_core: Populations of which a core can hold neurons, where that is limited.
+        kernel_memory: How much synapse memory a kernel takes: its weights (``weights``), or for every source
+            channel that it reads a power of two of them (``power_of_two``).
         threshold: Format of thresholds.
-        bias: Format of biases; None where the chip has no bias.
+        bias: Format of biases; left out where the chip has no bias.
         membrane_bits: Bits of a membrane, the sign included.
         fires_when: ``ge``: v ≥ θ; ``gt``: v > θ.
-        reset: What a spike does to the membrane.
+        reset: What a spike does to the membrane; see ``Dynamics``.
+        membrane_floor: Smallest membrane, where the chip lifts it to that after every accumulation.
+        compares: When membranes are compared with their thresholds: once a step, or after every event.
         signed_spikes: Whether a spike carries a sign.
         graded_payload_bits: Bits of the value that an event can carry, its sign included; None where events
             are unit spikes.
@@ -166,14 +204,19 @@ class Target:
     weight_bits: int
     weight_sharing: bool
     threshold: ThresholdFormat
-    bias: BiasFormat | None
     membrane_bits: int
     crossbar: Crossbar | None = None
     axon_fan_out: int | None = None
     delay_max: int | None = None
+    bias: BiasFormat | None = None
     axon_unit: Literal["neuron", "pixel"] = "neuron"
+    axons_per_source: int = 1
+    populations_per_core: int | None = None
+    kernel_memory: Literal["weights", "power_of_two"] = "weights"
     fires_when: Literal["ge", "gt"] = "ge"
     reset: Literal["subtract", "zero"] = "subtract"
+    membrane_floor: int | None = None
+    compares: Literal["step", "event"] = "step"
     signed_spikes: bool = False
     graded_payload_bits: int | None = None
     input_encodings: tuple[InputEncoding, ...] = ("spikes",)
@@ -209,6 +252,11 @@ class Target:
         """Synapse memory of one chip in bits, infinite where its cores state none."""
         stated = [(t.count, t.limits.synapse_bits) for t in self.core_types]
         return sum(float("inf") if bits is None else count * bits for count, bits in stated)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What its neurons do with their membranes."""
+        return Dynamics(self.reset, self.membrane_floor, self.compares)
 
     @property
     def membrane_max(self) -> int:

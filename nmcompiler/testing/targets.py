@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from nmcompiler.target.model import (
+    USUAL,
     BiasFormat,
     CoreType,
     Crossbar,
+    Dynamics,
     InputEncoding,
     Limits,
     Mesh,
@@ -40,6 +42,8 @@ def tiny_target(
     signed_spikes: bool = True,
     graded_payload_bits: int | None = 16,
     fires_when: str = "ge",
+    dynamics: Dynamics = USUAL,
+    axons_per_source: int = 1,
     input_encodings: tuple[InputEncoding, ...] = ("spikes", "current", "graded"),
     readout: tuple[Readout, ...] = ("membrane", "spikes"),
     crossbar: Crossbar | None = None,
@@ -69,6 +73,8 @@ def tiny_target(
         signed_spikes: Whether spikes carry a sign.
         graded_payload_bits: Bits of the value of an event; None for unit spikes.
         fires_when: ``ge`` or ``gt``.
+        axons_per_source: Input axons that one source takes.
+        dynamics: How neurons reset, how low they go and when they compare.
         input_encodings: How samples can enter.
         readout: What outputs can be read from, the preferred way first.
         crossbar: Bits and typed weights in place of weights.
@@ -91,6 +97,10 @@ def tiny_target(
         bias=BiasFormat(24) if bias is None else bias,
         membrane_bits=membrane_bits,
         fires_when="gt" if fires_when == "gt" else "ge",
+        axons_per_source=axons_per_source,
+        reset=dynamics.reset,
+        membrane_floor=dynamics.floor,
+        compares=dynamics.compares,
         signed_spikes=signed_spikes,
         graded_payload_bits=graded_payload_bits,
         input_encodings=input_encodings,

@@ -232,7 +232,7 @@ class Count:
                 thetas.add(int(theta[position]))
         return {
             "neurons": len(own),
-            "input_axons": len(self.axons[core]),
+            "input_axons": len(self.axons[core]) * self.target.axons_per_source,
             "output_axons": sum(len(self.reached[key]) for key in own),
             "synapse_bits": self.synapse_bits(core),
             "state_bits": len(own) * self.target.membrane_bits,

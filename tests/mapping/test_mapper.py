@@ -68,6 +68,18 @@ def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit,
     assert mapped.cost <= mapped.unicast_cost * (1 + 1e-9) + 1e-9
 
 
+@given(networks(populations=4), st.integers(1, 2))
+@settings(max_examples=30, deadline=None)
+def test_a_core_holds_neurons_of_no_more_populations_than_it_may(builder, most):
+    target = replace(chip(Limits(neurons=40)), populations_per_core=most)
+    spiking = builder.spiking()
+    mapped = map_network(spiking, target, builder.traffic(), FEW)
+    counts = [len({piece.population for piece in core.pieces}) for core in mapped.cores]
+    assert max(counts) <= most
+    populations = sum(p.role != "input" for p in spiking.network.graph)
+    assert -(-populations // most) <= mapped.lower_bound <= len(counts)
+
+
 @given(networks(populations=3), st.integers(5, 30), st.integers(31, 90))
 @settings(max_examples=30, deadline=None)
 def test_cores_of_two_types_are_each_within_their_own_limits(builder, small, large):

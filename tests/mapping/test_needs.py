@@ -1,11 +1,14 @@
 """Needs of boxes, against counting every synapse."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapping_oracle import Builder, Count, chip, kernels, networks, shapes, synapses
 
-from nmcompiler.ir.kernels import Conv
+from nmcompiler.ir.kernels import Conv, Dense
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.reach import cut, grid_box, reach, segment_sums
 
@@ -44,10 +47,13 @@ def test_fan_in_and_sources_of_every_box_equal_an_enumeration_of_synapses(projec
         assert pixels[index] == len({origin[:2] for origin in inside})
 
 
-@given(networks(populations=3), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.data())
+@given(
+    networks(populations=3), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(1, 3), st.data()
+)
 @settings(max_examples=60, deadline=None)
-def test_needs_of_a_box_equal_what_it_uses_alone_on_a_core(builder, sharing, unit, data):
-    spiking, target = builder.spiking(), chip(sharing=sharing, axon_unit=unit)
+def test_needs_of_a_box_equal_what_it_uses_alone_on_a_core(builder, sharing, unit, each, data):
+    spiking = builder.spiking()
+    target = replace(chip(sharing=sharing, axon_unit=unit), axons_per_source=each)
     needs = data.draw(st.sampled_from(list(network_needs(spiking, target).populations.values())))
     parts = tuple(data.draw(st.integers(1, n)) for n in needs.shape)
     cuts = cut(needs.shape, parts)
@@ -86,3 +92,24 @@ def test_geometry_of_a_large_convolution_never_touches_its_weights():
     weight = np.lib.stride_tricks.as_strided(np.ones(1, np.int64), (3, 3, 512, 512), (0, 0, 0, 0))
     found = reach(Conv(weight, padding=(1, 1)), (32, 32, 512), (32, 32, 512))
     assert found.synapses(cut((32, 32, 512), (1, 1, 1))).item() == (32 * 3 - 2) ** 2 * 512 * 512
+
+
+@given(
+    side=st.integers(1, 5),
+    read=st.integers(1, 9),
+    written=st.integers(1, 40),
+    parts=st.integers(1, 4),
+)
+@settings(max_examples=40, deadline=None)
+def test_kernels_that_take_powers_of_two_follow_the_rule(side, read, written, parts):
+    target = replace(chip(), kernel_memory="power_of_two")
+    builder = Builder().add("x", (6, 6, read), "input").add("y", (6, 6, written)).add("z", (1, 1, written))
+    builder.connect("x", "y", Conv(np.ones((side, side, read, written), np.int64)))
+    builder.connect("x", "z", Dense(np.ones((written, 36 * read), np.int64)))
+    needs = network_needs(builder.spiking(), target).populations
+    for name, area in (("y", side * side), ("z", 36)):
+        cuts = cut(needs[name].shape, (1, 1, min(parts, written)))
+        for c, found in enumerate(needs[name].synapse_bits(cuts)[0, 0]):
+            features = int(cuts[2][c + 1] - cuts[2][c])
+            words = read * 2 ** math.ceil(math.log2(area) + math.log2(features) - 1e-9)
+            assert found == 8 * words

@@ -51,6 +51,7 @@ class State:
     value: dict[int, int]  # the integer that the neuron stands for
     read: dict[int, int] = field(default_factory=dict)  # membrane at firing, or result of a read-out
     travelling: dict[int, dict[int, int]] = field(default_factory=dict)  # step → neuron → sum that arrives
+    on_routes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # step → (source, its route)
     events: list[Event] = field(default_factory=list)
 
     def theta(self, block: Block, i: int) -> int:
@@ -73,6 +74,8 @@ class State:
         self.counters.hops += wiring.hops[gid]
         self.total[gid] += value
         self.value[gid] += value * CODES[self.program.coding].worth(block, t - block.fire_start)
+        for route, (delay, _) in enumerate(wiring.targets[gid]):
+            self.on_routes.setdefault(t + delay, []).append((gid, route))
         for delay, synapses in wiring.targets[gid]:
             arriving = self.travelling.setdefault(t + delay, defaultdict(int))
             for target, weight in synapses:
@@ -90,6 +93,7 @@ class State:
             value=dict(self.value),
             read={},
             travelling={},
+            on_routes={},
             events=[],
         )
 
@@ -253,20 +257,28 @@ def _feed_graded(state: State, block: Block, i: int, j: int, q: int) -> int:
 
 
 def _integrate_rate(state: State, block: Block, i: int, t: int, a: int) -> None:
+    gid = block.gid0 + i
     current = state.program.current[block.param0 + i % block.param_n] if block.active(t) else 0
-    _add_arrivals(state, block, i, t, a + current)
+    state.v[gid] = state.sat(low(state, state.v[gid] + a + current))
+
+
+def low(state: State, x: int) -> int:
+    """Lift to the floor, which no counter sees."""
+    floor = state.program.floor
+    return x if floor is None else max(x, floor)
 
 
 def _fire_rate(state: State, block: Block, i: int, j: int) -> int:
     gid, theta, above = block.gid0 + i, state.theta(block, i), state.program.above
-    if state.v[gid] >= theta + above:
-        state.v[gid] -= theta
-        return 1
     takes_back = block.signed == 2 and state.total[gid] > 0
-    if state.v[gid] < above and (block.signed == 1 or takes_back):
-        state.v[gid] += theta
-        return -1
-    return 0
+    sent = 0
+    if state.v[gid] >= theta + above:
+        sent = 1
+    elif state.v[gid] < above and (block.signed == 1 or takes_back):
+        sent = -1
+    if sent:
+        state.v[gid] = above if state.program.to_zero else state.v[gid] - sent * theta
+    return sent
 
 
 def _feed_rate(state: State, block: Block, i: int, j: int, q: int) -> int:

@@ -41,6 +41,7 @@ class Draft:
     membrane_bits: int = 24
     version: int = 1
     events: dict[str, Any] = field(default_factory=lambda: {"signed_spikes": True, "graded_payload_bits": 16})
+    neurons: dict[str, Any] = field(default_factory=dict)  # `reset`, `membrane_floor`, `compares`
 
     def run(self, path: Path, x: list[Any], stream: bool = False) -> oracle.OracleResult:
         """Write, read and run it on samples of its first port."""
@@ -131,7 +132,7 @@ def manifest(draft: Draft, data: dict[str, bytes]) -> dict[str, Any]:
         "outputs": [{k: v for k, v in port.items() if k != "order"} for port in draft.outputs],
         "target": {"name": "toy", "mesh": {"rows": 2, "columns": 2}, **draft.events},
         "report": {},
-    }
+    } | draft.neurons  # fmt: skip
 
 
 def pack(path: Path, header: dict[str, Any], data: dict[str, bytes]) -> None:

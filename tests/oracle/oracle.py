@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import events
 from .block import Block, require
 from .codes import CODES, Counters, Event, State, start
 from .program_file import Array, InputPort, OracleProgram, read
@@ -67,9 +68,9 @@ def run(program: OracleProgram, samples: dict[str, Array], stream: bool = False)
         if not any(block.is_input for block in kinds):
             membranes[number] = _stack([_flat(program, number, sample.read) for sample in done])
     per_sample = [sample.counters for sample in done]
-    events = [sample.events for sample in done]
+    sent = [sample.events for sample in done]
     total = _total(program, per_sample)
-    return OracleResult(outputs, results, values, membranes, total, per_sample, events)
+    return OracleResult(outputs, results, values, membranes, total, per_sample, sent)
 
 
 def _split(program: OracleProgram, samples: dict[str, Array]) -> list[dict[str, Array]]:
@@ -144,12 +145,18 @@ def _run_sample(state: State, inputs: dict[str, Array]) -> None:
     quantised = {port.population: _quantise(program, port, inputs[port.name]) for port in program.inputs}
     for t in range(program.total_steps):  # step 3
         arrivals = state.travelling.pop(t, {})  # step 3.1
+        spikes = events.step(state, t) if program.by_event else {}
         for block in program.blocks:
             if not block.is_input:
-                _integrate(state, block, t, arrivals)
+                if not program.by_event:
+                    _integrate(state, block, t, arrivals)
                 _read_block(state, block, t)
         for b, block in enumerate(program.blocks):
-            if block.active(t):
+            if block.active(t) and program.by_event and not block.is_input:
+                for gid in range(block.gid0, block.gid0 + block.n):
+                    for _ in range(spikes.get(gid, 0)):
+                        state.send(t, b, gid, 1)
+            elif block.active(t):
                 _fire(state, b, t, quantised.get(block.population, []))
 
 

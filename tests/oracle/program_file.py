@@ -15,7 +15,7 @@ from .wiring import Wiring, wire
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = "nmcompiler.program"
-VERSION = 1
+VERSION = 2
 # coding → how its inputs may enter.
 CODINGS = {
     "phase": ("spikes",),
@@ -80,6 +80,9 @@ class OracleProgram:
     above: int  # 1 for `fires_when` = `gt`, else 0
     lowest: int
     highest: int
+    to_zero: bool  # `reset` = `zero`
+    floor: int | None  # `membrane_floor` + above
+    by_event: bool  # `compares` = `event`
     window_starts: frozenset[int]
     total_steps: int
     mesh_columns: int | None
@@ -114,6 +117,7 @@ def read(path: str | Path) -> OracleProgram:
         require(manifest["version"] <= VERSION, f"version {manifest['version']} is newer than {VERSION}")
         require(manifest["coding"] in CODINGS, f"unknown coding {manifest['coding']!r}")
         require(manifest["fires_when"] in ("ge", "gt"), f"unknown fires_when {manifest['fires_when']!r}")
+        _check_neurons(manifest)
         _check_sums(archive, manifest["sha256"])
         tables = {name: _read_table(archive, name) for name in TABLES}
         typed = any(f"arrays/{name}.npy" in archive.namelist() for name in CROSSBAR_TABLES)
@@ -123,7 +127,7 @@ def read(path: str | Path) -> OracleProgram:
     blocks = [Block(*row) for row in tables["blocks"]]
     mesh = manifest["target"].get("mesh", {})
     mesh_columns = mesh.get("columns")
-    bits = manifest["membrane_bits"]
+    bits, floor = manifest["membrane_bits"], manifest.get("membrane_floor")
     _check_blocks(blocks)
     _check_crossbars(blocks, tables)
     require(min(tables["theta"], default=1) >= 1, "a threshold is below 1")
@@ -134,6 +138,9 @@ def read(path: str | Path) -> OracleProgram:
         above=1 if manifest["fires_when"] == "gt" else 0,
         lowest=-(2 ** (bits - 1)),
         highest=2 ** (bits - 1) - 1,
+        to_zero=manifest.get("reset") == "zero",
+        floor=None if floor is None else floor + (1 if manifest["fires_when"] == "gt" else 0),
+        by_event=manifest.get("compares") == "event",
         window_starts=frozenset(manifest["window_starts"]),
         total_steps=manifest["total_steps"],
         mesh_columns=mesh_columns,
@@ -157,6 +164,16 @@ def read(path: str | Path) -> OracleProgram:
 def _largest_change(target: dict[str, Any]) -> int:
     bits = target.get("graded_payload_bits") or 0
     return int(2 ** (bits - 1)) - 1 if bits > 0 and target.get("signed_spikes") else 0
+
+
+def _check_neurons(manifest: dict[str, Any]) -> None:
+    """What neurons may do besides subtracting θ, once a step, is known and belongs to `rate`."""
+    reset, compares = manifest.get("reset", "subtract"), manifest.get("compares", "step")
+    require(reset in ("subtract", "zero"), f"unknown reset {reset!r}")
+    require(compares in ("step", "event"), f"unknown compares {compares!r}")
+    usual = (reset, compares, manifest.get("membrane_floor")) == ("subtract", "step", None)
+    require(usual or manifest["coding"] == "rate", f"{manifest['coding']} with other neurons")
+    require(usual or manifest["version"] >= 2, "version 1 with other neurons")
 
 
 def _needed(name: str) -> bool:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,6 +268,75 @@ def test_gt_does_not_fire_at_the_threshold_in_rate_either(tmp_path: Path) -> Non
     assert draft.run(tmp_path, [[1, 0]]).values[1].tolist() == [[0]]
 
 
+@pytest.mark.parametrize("above", [0, 1])
+@pytest.mark.parametrize(
+    ("neurons", "value"),
+    [
+        # v = 5 fires → 1, 1 − 6 = −5 → −5, −5, −2 as above; to zero: 0 − 6, …: one spike.
+        ({"reset": "zero", "membrane_floor": None}, 1),
+        # 5 fires → 1; 1 − 6 is lifted to −2; −2; −2 + 3 = 1: one spike.
+        ({"reset": "subtract", "membrane_floor": -2}, 1),
+        # 5 fires → 1; lifted to 1 (a floor above zero, to tell the two); 1; 1 + 3 = 4 fires: two.
+        ({"reset": "subtract", "membrane_floor": 1}, 2),
+        # 5 fires → 0; lifted to 0; 0; 3: one.
+        ({"reset": "zero", "membrane_floor": 0}, 1),
+    ],
+)
+def test_rate_of_neurons_with_a_reset_to_zero_or_a_floor(
+    tmp_path: Path, above: int, neurons: dict[str, Any], value: int
+) -> None:
+    draft = rate_spikes(0, above)
+    draft.version, draft.neurons = 2, {"compares": "step", **neurons}
+    result = draft.run(tmp_path, [[3, 1]])
+    assert result.values[1].tolist() == [[value]]
+    assert result.counters.saturations == 0
+
+
+@pytest.mark.parametrize("above", [0, 1])
+@pytest.mark.parametrize(
+    ("reset", "weights", "value", "spikes"),
+    [
+        # v0 = 2, θ = 4. Both inputs send in every step of T = 2; each step takes the first one's event first.
+        # 2 + 3 = 5 fires → 0, 0 − 9 → 0; 3, −6 → 0: one spike.
+        ("zero", [3, -9], 1, [4, 1]),
+        # 2 − 9 → 0, 3; −6 → 0, 3: none. Once a step, without an order, these two would be the same.
+        ("zero", [-9, 3], 0, [4, 0]),
+        # 11 fires → 7; 10 fires → 6. The next step begins with the bias, 0: 6 fires → 2; 11 fires; 10 fires.
+        ("subtract", [9, 3], 5, [4, 5]),
+        # A synapse of weight 0 is no event: 11 fires → 7. The next step: 7 fires → 3; 12 fires → 8.
+        ("subtract", [9, 0], 3, [4, 3]),
+    ],
+)
+def test_rate_compared_after_every_event(
+    tmp_path: Path, above: int, reset: str, weights: list[int], value: int, spikes: list[int]
+) -> None:
+    draft = rate_spikes(0, above)
+    draft.version = 2
+    draft.neurons = {"reset": reset, "membrane_floor": 0 if reset == "zero" else None, "compares": "event"}
+    for row, start in zip(draft.blocks, (0, 2, 3), strict=True):
+        row |= {"levels": min(row["levels"], 2), "steps": 2, "fire_start": start}
+    draft.total_steps, draft.weights = 5, [*weights, 1]
+    result = draft.run(tmp_path, [[2, 2]])
+    assert result.values[1].tolist() == [[value]]
+    assert result.results[0].tolist() == [[value]]
+    assert result.counters.spikes_per_block == [*spikes, 0]
+    assert result.counters.synops == sum(spikes)
+
+
+def test_only_rate_knows_other_neurons_and_only_since_version_2(tmp_path: Path) -> None:
+    draft = dense_phase()
+    draft.version, draft.neurons = 2, {"reset": "zero"}
+    with pytest.raises(ValueError, match="phase with other neurons"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+    draft = rate_spikes(0)
+    draft.neurons = {"membrane_floor": 0}
+    with pytest.raises(ValueError, match="version 1"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+    draft.version, draft.neurons = 2, {"reset": "half"}
+    with pytest.raises(ValueError, match="unknown reset"):
+        oracle.read(write(tmp_path / "program.nmc", draft))
+
+
 def test_negative_inputs_of_rate_send_negative_spikes(tmp_path: Path) -> None:
     draft = rate_spikes(0)
     draft.blocks[0]["signed"] = 1
@@ -382,7 +452,7 @@ def test_only_what_runs_must_be_present(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     draft = dense_phase()
-    draft.version = 2
+    draft.version = 3
     with pytest.raises(ValueError, match="newer"):
         oracle.read(write(tmp_path / "program.nmc", draft))
 

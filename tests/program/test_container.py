@@ -144,7 +144,11 @@ def test_a_folder_that_does_not_exist_cannot_be_written(program: Program, tmp_pa
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"version": 2}, "newer version"),
+        ({"version": 3}, "newer version"),
+        ({"reset": "half"}, "wrong entry"),
+        ({"compares": "never"}, "wrong entry"),
+        ({"membrane_floor": 0.5}, "wrong entry"),
+        ({"membrane_floor": 0}, "needs neurons that subtract"),
         ({"format": "other"}, "another format"),
         ({"version": "1"}, "another format"),
         ({"fires_when": "le"}, "wrong entry"),

@@ -51,7 +51,7 @@ def placed(seed, code="phase", **changes):
             return self.cores
 
     backend = Keeping()
-    target = tiny_target(neurons=10 + 3 * (seed % 7), max_chips=8, **changes)
+    target = tiny_target(neurons=10 + 3 * (seed % 7), max_chips=8, axons_per_source=1 + seed % 2, **changes)
     pixel = replace(target, axon_unit="pixel") if seed % 3 == 0 else target
     steps = 255 if code == "rate" else None
     network = random_network(seed, levels=7 if code == "rate" else None)
@@ -96,7 +96,10 @@ def counted(program):
             used[core]["output_axons"] += len(cores)
             used[core]["destinations"] = max(used[core]["destinations"], len(cores))
     for core, mine in enumerate(used):
-        mine["thresholds"], mine["input_axons"] = len(thetas[core]), len(axons[core])
+        mine["thresholds"], mine["input_axons"] = (
+            len(thetas[core]),
+            len(axons[core]) * target.axons_per_source,
+        )
     return used
 
 

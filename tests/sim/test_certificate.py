@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from nmcompiler.codings import CODINGS, coding
 from nmcompiler.program.assemble import assemble, boundless_cores
 from nmcompiler.sim import Simulator, certificate
+from nmcompiler.target.model import Dynamics
 from nmcompiler.testing import boundless_target
+from nmcompiler.testing.chain import placed_program
 from nmcompiler.testing.networks import random_network, random_samples
+from nmcompiler.testing.suited import suited_network
 
 from .handmade import program, with_column
 
@@ -131,6 +134,43 @@ def test_proved_networks_never_saturate_under_full_scale_inputs(seed, name, bits
     if all(certificate(made).proved):
         samples = random_samples(random_network(seed, levels=3), seed, 4)
         assert Simulator(made).run(samples, literal=True).saturations == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    bits=st.integers(8, 16),
+    reset=st.sampled_from(["subtract", "zero"]),
+    floor=st.sampled_from([None, 0]),
+    compares=st.sampled_from(["step", "event"]),
+)
+def test_what_is_proved_of_other_neurons_never_saturates(seed, bits, reset, floor, compares):
+    target = boundless_target(
+        dynamics=Dynamics(reset, floor, compares),
+        signed_spikes=False,
+        input_encodings=("spikes",),
+        readout=("spikes",),
+    )
+    network = random_network(seed, levels=3, output_levels=3)
+    made, spiking = placed_program(network, target, "rate", timesteps=255)
+    made = replace(made, membrane_bits=bits)
+    if all(certificate(made).proved):
+        samples = random_samples(spiking.network, seed, 4)
+        assert Simulator(made).run(samples, literal=True).saturations == 0
+
+
+def test_a_membrane_that_forgets_needs_room_for_one_event_only():
+    proved = []
+    for dynamics in (Dynamics(), Dynamics("zero", 0, "event")):
+        target = boundless_target(
+            dynamics=dynamics, signed_spikes=False, input_encodings=("spikes",), readout=("spikes",)
+        )
+        target = replace(target, bias=None)
+        made, _ = placed_program(suited_network(2, target, levels=15), target, "rate", timesteps=255)
+        theta = int(made.arrays["theta"].max())
+        room = (theta + 130).bit_length() + 1
+        proved.append(all(certificate(replace(made, membrane_bits=room)).proved))
+    assert proved == [False, True]
 
 
 def _assembled(seed, name):

@@ -28,7 +28,9 @@ _INNER_SHARE = 0.3
 _MAX_SIDE = 7
 
 
-def random_network(seed: int, *, levels: int | None = None, output_levels: int = 0) -> Network:
+def random_network(
+    seed: int, *, levels: int | None = None, output_levels: int = 0, input_levels: int | None = None
+) -> Network:
     """Returns a random integer network; equal seeds give equal networks.
 
     At least 30 % of its activations on random inputs lie strictly between their bounds (populations of
@@ -38,10 +40,11 @@ def random_network(seed: int, *, levels: int | None = None, output_levels: int =
         seed: Any whole number.
         levels: L of every hidden population; None draws one for each.
         output_levels: L of the read-outs, which then send their values; 0 leaves them their accumulators.
+        input_levels: Largest L of the inputs; None sets no limit.
     """
     for attempt in range(100):
         builder = Builder(np.random.default_rng([seed, attempt]), levels, output_levels=output_levels)
-        _grow(builder)
+        _grow(builder, input_levels)
         if builder.inner_share() >= _INNER_SHARE:
             return builder.network(f"random-{seed}")
     raise RuntimeError(f"no network with enough inner activations for seed {seed} and levels {levels}")
@@ -337,12 +340,13 @@ def _link(rng: np.random.Generator, source: Shape, target: Shape) -> Kernel:
 # --- growth ---------------------------------------------------------------------------------------------
 
 
-def _grow(builder: Builder) -> None:
+def _grow(builder: Builder, input_levels: int | None) -> None:
     rng = builder.rng
     for _ in range(1 + int(rng.random() < 0.15)):
         side = (int(rng.integers(3, _MAX_SIDE + 1)), int(rng.integers(1, _MAX_SIDE + 1)))
         shape = (*side, int(rng.integers(1, 4))) if rng.random() < 0.85 else (1, 1, int(rng.integers(4, 20)))
         levels = 255 if rng.random() < 0.6 else int(rng.choice((1, 3, 10, 15)))
+        levels = min(levels, input_levels or levels)
         builder.input(shape, levels, bool(rng.random() < 0.3))
     steps = list(_STEPS)
     for _ in range(int(rng.integers(2, 7))):

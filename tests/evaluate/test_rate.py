@@ -32,7 +32,8 @@ def test_the_chip_counts_what_the_network_counts_layer_by_layer(
     seed: int, steps: int, settle: int, signed: bool, encoding: str, fires_when: str, spikes: bool
 ) -> None:
     target = tiny_target(signed_spikes=signed, fires_when=fires_when, membrane_bits=32)
-    network = random_network(seed, levels=steps, output_levels=steps if spikes else 0)
+    most = steps if encoding == "spikes" else None
+    network = random_network(seed, levels=steps, output_levels=steps if spikes else 0, input_levels=most)
     if not signed:
         network = SplitSigned().run(network, Context(None, target)).graph
     spiking = Rate(min(settle, steps)).convert(network, target, input_encoding=encoding, timesteps=steps)

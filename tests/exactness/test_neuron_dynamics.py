@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.evaluate.rate import run_rate
-from nmcompiler.ir.network import PopulationGraph
 from nmcompiler.program.container import load, save
 from nmcompiler.program.lift import check_lift
 from nmcompiler.sim import Record, Simulator
@@ -47,24 +46,8 @@ def placed(seed, dynamics, *, signed_spikes=False, fires_when="ge", **limits):
         input_encodings=("spikes",),
         **limits,
     )
-    return placed_program(few_levels(seed), target, "rate", seed=seed, timesteps=STEPS)
-
-
-def few_levels(seed):
-    """Returns a random network with at most STEPS input levels, and thresholds that suit them."""
-    network = random_network(seed, levels=STEPS)
-    most = max(p.levels for p in network.graph if p.role == "input")
-    graph = PopulationGraph()
-    for p in network.graph:
-        if p.role == "input":
-            graph.add(replace(p, levels=min(p.levels, STEPS)))
-        else:
-            share = min(STEPS / most, 1)
-            theta, bias = np.maximum((p.theta * share).astype(np.int64), 1), (p.bias * share).astype(np.int64)
-            graph.add(replace(p, theta=theta, bias=bias))
-    for edge in network.graph.edges():
-        graph.connect(edge.source, edge.target, edge.payload)
-    return replace(network, graph=graph)
+    network = random_network(seed, levels=STEPS, input_levels=STEPS)
+    return placed_program(network, target, "rate", seed=seed, timesteps=STEPS)
 
 
 def assert_equal_to_the_reference(program, spiking, samples):
@@ -163,7 +146,8 @@ def test_a_cut_into_other_pieces_changes_no_spike():
             signed_spikes=False,
             input_encodings=("spikes",),
         )
-        program, spiking = placed_program(few_levels(4), target, "rate", timesteps=STEPS)
+        network = random_network(4, levels=STEPS, input_levels=STEPS)
+        program, spiking = placed_program(network, target, "rate", timesteps=STEPS)
         result = Simulator(program).run(random_samples(spiking.network, 4, 4), record=Record(values=True))
         found.append((len(program.arrays["cores"]), result.values))
     assert len({cores for cores, _ in found}) == 3

@@ -16,8 +16,8 @@ from nmcompiler.ir.layers import Layer, Link, Model
 from nmcompiler.ir.network import Network
 from nmcompiler.passes import Quantise
 from nmcompiler.passes.base import Context, Note
+from nmcompiler.passes.formats import Formats
 from nmcompiler.passes.kernel_algebra import largest_weight
-from nmcompiler.passes.thresholds import Formats
 from nmcompiler.target import Target
 
 __all__ = ["Advisory", "advisories"]

@@ -19,8 +19,8 @@ from nmcompiler.ir.network import Network
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes, refused_layers
 from nmcompiler.passes.base import Context, Note
+from nmcompiler.passes.formats import Formats
 from nmcompiler.passes.room import Room
-from nmcompiler.passes.thresholds import Formats
 from nmcompiler.plan import CompileOptions, Plan, plan_of
 from nmcompiler.target import Target
 

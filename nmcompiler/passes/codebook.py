@@ -21,10 +21,10 @@ from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.typed import base_of, largest_code
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
+from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.gptq import spread_errors
 from nmcompiler.passes.kernel_algebra import largest_weight
 from nmcompiler.passes.room import Room
-from nmcompiler.passes.thresholds import Branch, Formats
 from nmcompiler.target.model import Target
 
 __all__ = ["Coded", "code_weights", "typed_formats"]

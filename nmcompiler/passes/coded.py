@@ -9,9 +9,9 @@ import numpy as np
 from nmcompiler.ir.kernels import Array, Shape, with_weight
 from nmcompiler.ir.layers import Layer
 from nmcompiler.passes.codebook import code_weights
+from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.kernel_algebra import scale_targets
 from nmcompiler.passes.layerwise import State, corrected, quantised_sum
-from nmcompiler.passes.thresholds import Branch, Formats
 
 __all__ = ["coded_layer"]
 

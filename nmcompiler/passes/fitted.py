@@ -8,13 +8,13 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Layer
+from nmcompiler.passes.formats import Branch
 from nmcompiler.passes.gptq import round_in_turn
 from nmcompiler.passes.kernel_algebra import scale_targets
 from nmcompiler.passes.layerwise import State, corrected, quantised_sum
 from nmcompiler.passes.refit import Positions
 from nmcompiler.passes.scales import output_gain
 from nmcompiler.passes.thresholds import (
-    Branch,
     Integers,
     fit_coded,
     fit_coded_readout,

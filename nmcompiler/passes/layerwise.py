@@ -13,11 +13,11 @@ from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.network import Population, PopulationGraph, Projection, Role
 from nmcompiler.passes.base import Note
 from nmcompiler.passes.draft import compact
+from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.kernel_algebra import is_identity, scale_sources
 from nmcompiler.passes.max_tree import Values, read
 from nmcompiler.passes.rate_response import RateResponse
 from nmcompiler.passes.refit import Positions
-from nmcompiler.passes.thresholds import Branch, Formats
 
 __all__ = [
     "Signal",

@@ -20,6 +20,7 @@ from nmcompiler.passes.calibration import calibration_samples, largest_layer, la
 from nmcompiler.passes.codebook import typed_formats
 from nmcompiler.passes.coded import coded_layer
 from nmcompiler.passes.fitted import fit_hidden, fit_output, stretched
+from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.layerwise import (
     Signal,
     State,
@@ -41,11 +42,7 @@ from nmcompiler.passes.rate_search import RateTuner
 from nmcompiler.passes.refit import Positions, Read, refit
 from nmcompiler.passes.scales import ScaleSearch, importance, input_range, refine_scales, search_scales
 from nmcompiler.passes.sensitivity import gradients, sensitivities
-from nmcompiler.passes.thresholds import (
-    Branch,
-    Formats,
-    readout_theta,
-)
+from nmcompiler.passes.thresholds import readout_theta
 from nmcompiler.target.model import Target
 
 __all__ = ["Quantise", "QuantiseOptions"]

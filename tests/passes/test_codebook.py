@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nmcompiler.ir.kernels import Conv, Dense
 from nmcompiler.passes.codebook import code_weights
-from nmcompiler.passes.thresholds import Branch, Formats, fit_coded
+from nmcompiler.passes.formats import Branch, Formats
+from nmcompiler.passes.thresholds import fit_coded
 from nmcompiler.target import Crossbar
 from nmcompiler.testing import tiny_target
 

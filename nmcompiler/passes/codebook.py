@@ -27,7 +27,7 @@ from nmcompiler.passes.kernel_algebra import largest_weight
 from nmcompiler.passes.room import Room
 from nmcompiler.target.model import Target
 
-__all__ = ["Coded", "code_weights", "typed_formats"]
+__all__ = ["Coded", "code_weights", "typed_formats", "has_codes"]
 
 _TRIED = 20  # quanta
 _LEAST = 0.15  # smallest quantum that is tried, as a share of the largest weight over the largest code
@@ -170,6 +170,11 @@ def code_weights(
     ]
     coded = tuple(replace(b, kernel=k) for b, k in zip(branches, kernels, strict=True))
     return Coded(coded, quantum)
+
+
+def has_codes(kernel: Kernel, shape: Shape) -> bool:
+    """Whether ``code_weights`` takes a kernel into ``shape``: convolutions, and dense layers of vectors."""
+    return isinstance(kernel, Conv) or (isinstance(kernel, Dense) and shape[:2] == (1, 1))
 
 
 def _part(kernel: Kernel, source: Array, at: Positions, shape: Shape) -> _Part:

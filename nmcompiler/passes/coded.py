@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from nmcompiler.errors import NmcError
 from nmcompiler.ir.kernels import Array, Shape, with_weight
 from nmcompiler.ir.layers import Layer
-from nmcompiler.passes.codebook import code_weights
+from nmcompiler.passes.codebook import code_weights, has_codes
 from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.kernel_algebra import scale_targets
 from nmcompiler.passes.layerwise import State, corrected, quantised_sum
@@ -33,8 +34,18 @@ def coded_layer(
         bias: Broadcastable to the shape of the sums.
         exact: ``(N, h, w, c)`` the sums in floating point.
         alike: Whether all channels have one scale: their quanta are then whole multiples of one.
+
+    Raises:
+        NmcError: An in-edge is neither a convolution nor a dense layer of vectors.
     """
     formats, shape = state.formats, layer.sum_shape
+    if not all(has_codes(branch.kernel, shape) for branch in branches):
+        raise NmcError(
+            f"layer '{layer.name}' reads values through wiring of its own",
+            allowed=f"convolutions and dense layers, whose weights {formats.name} makes of its typed ones",
+            hint="a chip whose synapses have weights of their own takes it",
+            node=layer.name,
+        )
     sources = tuple(state.signals[b.source].q for b in branches)
     least = _BIAS_ROOM * np.abs(np.broadcast_to(bias, shape)).max(axis=(0, 1)) / formats.bias
     grain = formats.grain

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmcompiler.ir.kernels import Conv, Dense
+from nmcompiler.errors import NmcError
+from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.passes.codebook import code_weights
+from nmcompiler.passes.coded import coded_layer
 from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.thresholds import fit_coded
 from nmcompiler.target import Crossbar
@@ -119,3 +123,13 @@ def test_whole_weights_are_the_codes_times_one_factor_and_the_scale_follows():
 def test_formats_of_chips_with_crossbars_differ_from_those_without():
     plain, typed = tiny_target(), tiny_target(crossbar=Crossbar(4, 9))
     assert Formats.of(plain) != Formats.of(typed)
+
+
+@pytest.mark.parametrize(
+    "kernel", [Sparse(np.arange(4), np.arange(4), np.ones(4)), Dense(np.ones((4, 4)))], ids=["wiring", "map"]
+)
+def test_a_layer_without_codes_is_named_in_one_sentence(kernel):
+    layer = SimpleNamespace(name="shuffle", sum_shape=(2, 2, 1))
+    state = SimpleNamespace(formats=Formats.of(tiny_target(crossbar=Crossbar(4, 9))))
+    with pytest.raises(NmcError, match="layer 'shuffle' reads values through wiring of its own"):
+        coded_layer(state, layer, (branch(kernel),), NOTHING, NOTHING, alike=False)

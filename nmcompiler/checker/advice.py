@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nmcompiler.checker.intervals import Interval, intervals
-from nmcompiler.checker.trials import Quantised, Simplified, stand_ins
+from nmcompiler.checker.stand_ins import StandIns
+from nmcompiler.checker.trials import Quantised, Simplified
 from nmcompiler.errors import NmcError
+from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Layer, Link, Model
@@ -73,12 +75,13 @@ def advisories(
     shared = [made for made in formats if made.formats.per_population]
     most = None if thorough else 1
     bounds = intervals(model, ASSUMED_RANGE)
+    again = _Again(chips)
     return (
         *_replaced(simplified.notes),
         *_dead_channels(model, bounds),
         *_scale_spread(model, bounds),
-        *_bias_range(formats[:most], chips),
-        *_shared_threshold(shared[:most], chips),
+        *_bias_range(formats[:most], again),
+        *_shared_threshold(shared[:most], chips, again),
     )
 
 
@@ -157,13 +160,13 @@ def _scale_spread(model: Model, bounds: Mapping[str, Interval]) -> Iterator[Advi
         yield Advisory(layer.name, "scale-spread", text, ratio)
 
 
-def _bias_range(quantised: Sequence[Quantised], chips: Mapping[str, Target]) -> Iterator[Advisory]:
+def _bias_range(quantised: Sequence[Quantised], again: _Again) -> Iterator[Advisory]:
     """Layers whose weights become finer by two bits or more when their bias is left out."""
     served: dict[str, list[str]] = {}
     gains: dict[str, float] = {}
     for made in quantised:
         suspects = [name for name in made.model.graph.names() if _bias_fills_half(made, name)]
-        for name, gain in _gains(suspects, made, chips).items():
+        for name, gain in _gains(suspects, made, again).items():
             gains[name] = max(gain, gains.get(name, 0.0))
             served.setdefault(name, []).extend(chip for chip, _ in made.uses)
     for name, gain in gains.items():
@@ -185,7 +188,7 @@ def _bias_fills_half(made: Quantised, name: str) -> bool:
     return int(np.abs(made.network.graph.node(name).bias).max()) > half
 
 
-def _gains(suspects: Sequence[str], made: Quantised, chips: Mapping[str, Target]) -> dict[str, float]:
+def _gains(suspects: Sequence[str], made: Quantised, again: _Again) -> dict[str, float]:
     """Returns how much finer the weights of layers become without their bias, where it is two bits or more.
 
     The largest integer weight of each channel is compared, with and without; of both input ranges the
@@ -199,7 +202,7 @@ def _gains(suspects: Sequence[str], made: Quantised, chips: Mapping[str, Target]
     for largest in _INPUT_RANGES:
         if not least:
             break  # quantising takes long, and the gain of one range alone is not worth a sentence
-        networks = [_again(changed, made, chips, largest) for changed in (made.model, without)]
+        networks = again.network(made, largest), again.network(made, largest, without)
         for name in tuple(least):
             now, then = (_largest(network, name) for network in networks)
             gain = float((then / np.maximum(now, 1))[then > 0].max(initial=1))
@@ -208,17 +211,57 @@ def _gains(suspects: Sequence[str], made: Quantised, chips: Mapping[str, Target]
     return least
 
 
-def _again(
-    model: Model, made: Quantised, chips: Mapping[str, Target], largest: float, anew: bool = False
-) -> Network | None:
-    """Returns the integer network for inputs of another size, or None where the chip cannot hold it."""
-    if model is made.model and largest == 1 and not anew:
-        return made.network
-    chip = chips[next(iter(made.uses))[0]]
-    try:
-        return Quantise(made.options).run(model, Context(stand_ins(model, largest), chip)).graph
-    except NmcError:
-        return None
+class _Again:
+    """Integer networks of what was quantised before, for inputs of other sizes or with something changed.
+
+    Args:
+        chips: All chips by name.
+    """
+
+    def __init__(self, chips: Mapping[str, Target]) -> None:
+        self._chips = chips
+        self._data: dict[tuple[int, float], StandIns] = {}
+
+    def network(self, made: Quantised, largest: float, model: Model | None = None) -> Network | None:
+        """Returns the network for inputs up to ``largest``, of another model where one is given.
+
+        None where the chip cannot hold it.
+        """
+        if model is None:
+            return (
+                made.network
+                if largest == 1
+                else self._made(made, self._known(made, largest), self._chip(made))
+            )
+        return self._made(made, StandIns(model, largest), self._chip(made), model)
+
+    def unshared(self, made: Quantised, largest: float) -> Network | None:
+        """Returns the network for the same chip with a threshold for every neuron; None as above."""
+        chip = self._chip(made)
+        free = replace(chip, threshold=replace(chip.threshold, per="neuron"))
+        return self._made(made, self._known(made, largest), free)
+
+    def _chip(self, made: Quantised) -> Target:
+        return self._chips[next(iter(made.uses))[0]]
+
+    def _known(self, made: Quantised, largest: float) -> StandIns:
+        """Returns the samples of a model as it is; other formats have quantised it on them, or will."""
+        if largest == 1:
+            return made.data
+        key = id(made.model), largest
+        if key not in self._data:
+            self._data[key] = StandIns(made.model, largest)
+        return self._data[key]
+
+    def _made(
+        self, made: Quantised, data: StandIns, chip: Target, model: Model | None = None
+    ) -> Network | None:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
+                context = Context(data.samples, chip)
+                return Quantise(made.options, data.sums).run(model or made.model, context).graph
+        except NmcError:
+            return None
 
 
 def _largest(network: Network | None, name: str) -> Array:
@@ -232,7 +275,9 @@ def _largest(network: Network | None, name: str) -> Array:
     return peak.astype(np.int64)
 
 
-def _shared_threshold(quantised: Sequence[Quantised], chips: Mapping[str, Target]) -> Iterator[Advisory]:
+def _shared_threshold(
+    quantised: Sequence[Quantised], chips: Mapping[str, Target], again: _Again
+) -> Iterator[Advisory]:
     """Layers whose channels need different thresholds, on chips where all neurons must share one."""
     able = [name for name, chip in chips.items() if chip.threshold.per != "population"]
     instead = f"a target with a threshold per neuron ({', '.join(able)})" if able else "another target"
@@ -240,7 +285,7 @@ def _shared_threshold(quantised: Sequence[Quantised], chips: Mapping[str, Target
         found: dict[str, tuple[float, int]] | None = None
         for largest in _INPUT_RANGES:
             if found != {}:
-                found = _worse(_unequal(made, chips, largest), found, made.model)
+                found = _worse(_unequal(made, again, largest), found, made.model)
         for name, (ratio, lost) in (found or {}).items():
             count = made.model.graph.node(name).sum_shape[2]
             text = (
@@ -267,15 +312,12 @@ def _worse(
     }
 
 
-def _unequal(made: Quantised, chips: Mapping[str, Target], largest: float) -> dict[str, tuple[float, int]]:
+def _unequal(made: Quantised, again: _Again, largest: float) -> dict[str, tuple[float, int]]:
     """Returns how far the thresholds lie apart that channels would choose, and how many lose by sharing one.
 
     The network is quantised for the same chip with a threshold per neuron, and compared with what it is.
     """
-    chip = chips[next(iter(made.uses))[0]]
-    free = replace(chip, threshold=replace(chip.threshold, per="neuron"))
-    shared = _again(made.model, made, chips, largest)
-    own = _again(made.model, made, {**chips, chip.name: free}, largest, anew=True)
+    shared, own = again.network(made, largest), again.unshared(made, largest)
     result: dict[str, tuple[float, int]] = {}
     for layer in made.model.graph:
         if shared is None or own is None or layer.is_input or layer.name not in shared.graph:

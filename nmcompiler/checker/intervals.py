@@ -53,10 +53,11 @@ def _sums(model: Model, layer: Layer, found: Mapping[str, Interval]) -> tuple[Ar
     for edge in model.graph.in_edges(layer.name):
         kernel, source = edge.payload.kernel, found[edge.source]
         weight = np.asarray(kernel.weight, np.float64)
-        parts = (np.maximum(side, 0) for side in (source.high, -source.high, source.low, -source.low))
-        stack = np.stack(list(parts))
-        rising = apply(with_weight(kernel, np.maximum(weight, 0)), stack, layer.sum_shape)
-        falling = apply(with_weight(kernel, np.maximum(-weight, 0)), stack, layer.sum_shape)
+        sides = np.stack([np.maximum(s, 0) for s in (source.high, -source.high, source.low, -source.low)])
+        some = sides.any(axis=(1, 2, 3))  # values that are never negative have two sides that are 0
+        rising, falling = np.zeros((2, 4, *layer.sum_shape))
+        rising[some] = apply(with_weight(kernel, np.maximum(weight, 0)), sides[some], layer.sum_shape)
+        falling[some] = apply(with_weight(kernel, np.maximum(-weight, 0)), sides[some], layer.sum_shape)
         # Indices: 0 high⁺, 1 high⁻, 2 low⁺, 3 low⁻.
         up = _Sides(up.plus + rising[0] + falling[3], up.minus + rising[1] + falling[2])
         down = _Sides(down.plus + rising[2] + falling[1], down.minus + rising[3] + falling[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.ir.layers import Model
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping.bounds import unavoidable
 from nmcompiler.mapping.needs import PopulationNeeds, network_needs
@@ -14,7 +16,7 @@ from nmcompiler.mapping.reach import cut
 from nmcompiler.target import Limits, Target
 from nmcompiler.target.model import RESOURCES
 
-__all__ = ["LayerLimit", "layer_limits", "too_few_cores"]
+__all__ = ["LayerLimit", "layer_limits", "too_few_cores", "too_many_neurons"]
 
 
 @dataclass(frozen=True)
@@ -45,32 +47,57 @@ def layer_limits(spiking: Spiking, target: Target) -> tuple[LayerLimit, ...]:
     return tuple(found)
 
 
+def too_many_neurons(model: Model, target: Target, chips: int) -> LayerLimit | None:
+    """Returns the shortage of cores that the sizes of the layers alone make sure of, or None.
+
+    It needs no integer network, whose making takes long where a network is far too large.
+    """
+    sizes = {
+        layer.name: math.prod(layer.sum_shape)
+        for layer in model.graph
+        if not layer.is_input and layer.max_pool is None  # a pool may need no population of its own
+    }
+    cores = _short_of(target, chips, {"neurons": sum(sizes.values())})
+    return (
+        None if cores is None else _shortage(max(sizes, key=lambda name: sizes[name]), *cores, target, chips)
+    )
+
+
 def too_few_cores(spiking: Spiking, target: Target, chips: int) -> LayerLimit | None:
     """Returns the shortage of cores that no partition can avoid, or None where there may be enough.
 
     It takes a moment, where a mapper would cut a large network into thousands of pieces to find out.
     """
     needs = network_needs(spiking, target)
-    available = target.cores_per_chip * chips
+    cores = _short_of(target, chips, unavoidable(needs))
+    if cores is None:
+        return None
+    by_size = cores[1] in ("neurons", "state_bits")
+    layer = max(
+        needs.populations.values(), key=lambda p: p.population.size if by_size else int(p.fan_in.sum())
+    )
+    return _shortage(layer.name, *cores, target, chips)
+
+
+def _short_of(target: Target, chips: int, amounts: Mapping[str, int]) -> tuple[int, str] | None:
+    """Returns the cores needed at the least and the resource that needs them, where there are fewer."""
     worst: tuple[int, str] | None = None
-    for resource, amount in unavoidable(needs).items():
+    for resource, amount in amounts.items():
         limits = [(getattr(kind.limits, resource), kind.count * chips) for kind in target.core_types]
         if any(limit is None for limit, _ in limits) or amount <= sum(n * limit for limit, n in limits):
             continue
         cores = -(-amount // max(1, *(limit for limit, _ in limits)))
         worst = max(worst or (0, ""), (cores, resource))
-    if worst is None:
-        return None
-    cores, resource = worst
-    by_size = resource in ("neurons", "state_bits")
-    layer = max(
-        needs.populations.values(), key=lambda p: p.population.size if by_size else int(p.fan_in.sum())
-    )
+    return worst
+
+
+def _shortage(layer: str, cores: int, resource: str, target: Target, chips: int) -> LayerLimit:
+    available = target.cores_per_chip * chips
     reason = (
-        f"layer '{layer.name}' and the rest need at least {cores} cores, for their {resource} alone, "
+        f"layer '{layer}' and the rest need at least {cores} cores, for their {resource} alone, "
         f"where {target.name} with {chips} chip{'s' if chips > 1 else ''} has {available}"
     )
-    return LayerLimit(layer.name, "cores", cores, available, reason)
+    return LayerLimit(layer, "cores", cores, available, reason)
 
 
 def _exceeded(used: Mapping[str, int], limits: Limits) -> dict[str, tuple[int, int]]:

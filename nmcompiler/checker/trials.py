@@ -9,11 +9,11 @@ from hashlib import sha256
 import numpy as np
 
 from nmcompiler.backend import Backend, BackendBase, MapOptions, blame
-from nmcompiler.checker.limits import layer_limits, too_few_cores
+from nmcompiler.checker.limits import LayerLimit, layer_limits, too_few_cores, too_many_neurons
+from nmcompiler.checker.stand_ins import StandIns
 from nmcompiler.errors import DoesNotFit, NmcError, RefusedNode, UnsupportedModel
 from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.ir.cores import CoreGraph, Traffic
-from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.spiking import Spiking
@@ -26,8 +26,6 @@ from nmcompiler.target import Target
 
 __all__ = ["Broken", "Outcome", "Quantised", "Simplified", "Trials"]
 
-_STAND_INS = 4
-_MOST_MACS = 400_000_000  # that all samples together may take
 _MOST_KEPT = 10_000_000  # weights of all integer networks together, 8 bytes each
 _GRID = 8  # scales tried per channel: random samples deserve no finer search
 
@@ -74,10 +72,11 @@ class Quantised:
     """An integer network before the chip's own passes, and what it was made for.
 
     Attributes:
-        model: What was quantised, on samples from 0 to 1.
+        model: What was quantised, on inputs from 0 to 1.
         network: The network.
         formats: The number formats that it keeps to.
         options: The options of its quantisation.
+        data: The samples.
         uses: Names of chip and code that it serves, in the order of asking.
     """
 
@@ -85,6 +84,7 @@ class Quantised:
     network: Network
     formats: Formats
     options: QuantiseOptions
+    data: StandIns
     uses: Mapping[tuple[str, str], None]
 
 
@@ -96,11 +96,13 @@ class Simplified:
         model: The layer graph.
         notes: What the passes said.
         room: What a neuron may read on the chip for which it was made.
+        data: Samples for it.
     """
 
     model: Model
     notes: tuple[Note, ...]
     room: Room
+    data: StandIns
 
     def serves(self, room: Room) -> bool:
         """Whether the passes would make the same for a chip: with this room, or more that nothing needs."""
@@ -134,9 +136,9 @@ class Trials:
         for known in self._simplified:
             if known.serves(room):
                 return known
-        context = Context(calibration=stand_ins(self._read), target=chip)
+        context = Context(calibration=StandIns(self._read).samples, target=chip)
         result = Pipeline(float_passes()).run(self._read, context)
-        self._simplified.append(Simplified(result.graph, result.notes, room))
+        self._simplified.append(Simplified(result.graph, result.notes, room, StandIns(result.graph)))
         return self._simplified[-1]
 
     @property
@@ -165,6 +167,9 @@ class Trials:
             refused = refused_layers(layers, held, levels=plan.levels, input_levels=plan.input_levels)
             if refused:
                 return Outcome(code, broken=tuple(_refused(node) for node in refused))
+            crowded = too_many_neurons(layers, held, _most_chips(held, options))
+            if crowded is not None:
+                return Outcome(code, broken=(_limit(crowded),))
             quantised = self.quantise(layers, held, plan)
         except NmcError as error:
             if isinstance(error, UnsupportedModel):
@@ -192,11 +197,12 @@ class Trials:
         """
         options = quantise_options(plan)
         formats = replace(Formats.of(chip, weight_bits=plan.weight_bits), name="")
-        if all(model is not known.model for known in self._simplified):  # a changed model is tried once
-            made = _quantised(model, chip, formats, options)
+        data = next((known.data for known in self._simplified if known.model is model), None)
+        if data is None:  # a changed model is tried once
+            made = _quantised(model, chip, formats, options, StandIns(model))
         else:
             key = (id(model), formats, options)
-            made = self._made.get(key) or _quantised(model, chip, formats, options)
+            made = self._made.get(key) or _quantised(model, chip, formats, options, data)
             if isinstance(made, Quantised):
                 made = replace(made, uses=dict.fromkeys((*made.uses, (chip.name, plan.coding.name))))
             self._made[key] = made
@@ -245,30 +251,22 @@ def quantise_options(plan: Plan) -> QuantiseOptions:
         refit=False,
         weighted=False,
         in_turn=False,
+        coupled=False,
     )
 
 
 def _quantised(
-    model: Model, chip: Target, formats: Formats, options: QuantiseOptions
+    model: Model, chip: Target, formats: Formats, options: QuantiseOptions, data: StandIns
 ) -> Quantised | DoesNotFit:
-    context = Context(calibration=stand_ins(model), target=chip)
+    context = Context(calibration=data.samples, target=chip)
     try:
         # On random samples the sums of an untrained network may leave float32; threads of the matrix product
         # would mostly wait for each other.
         with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
-            network = Quantise(options).run(model, context).graph
+            network = Quantise(options, data.sums).run(model, context).graph
     except DoesNotFit as error:
         return error
-    return Quantised(model, network, formats, options, {})
-
-
-def stand_ins(model: Model, largest: float = 1.0) -> Mapping[str, Array]:
-    """Returns a few random samples from 0 to ``largest`` for every input, ``(N, *shape)`` float32."""
-    rng = np.random.default_rng(0)
-    count = max(1, min(_STAND_INS, _MOST_MACS // max(model.macs, 1)))
-    return {
-        port.name: np.float32(largest) * rng.random((count, *port.shape), np.float32) for port in model.inputs
-    }
+    return Quantised(model, network, formats, options, data, {})
 
 
 def _spiking(quantised: Network, backend: Backend, chip: Target, plan: Plan) -> Spiking:
@@ -308,11 +306,9 @@ class _Obstacles(NmcError):
 def _mapped(spiking: Spiking, backend: Backend, chip: Target, options: CompileOptions) -> Outcome:
     # Where cores lie on the mesh changes neither their number nor their limits: they are not placed, and
     # any traffic serves.
-    chips = min(options.chips or chip.max_chips, chip.max_chips)
-    short = too_few_cores(spiking, chip, chips)
+    short = too_few_cores(spiking, chip, _most_chips(chip, options))
     if short is not None:
-        broken = Broken(short.layer, short.resource, short.used, short.limit, short.reason)
-        return Outcome(spiking.coding, broken=(broken, *_layers_too_large(spiking, chip)))
+        return Outcome(spiking.coding, broken=(_limit(short), *_layers_too_large(spiking, chip)))
     traffic = Traffic({p.name: np.ones(p.shape) for p in spiking.network.graph})
     effort = MapOptions(chips=options.chips, seed=options.seed, moves=0, place=False)
     try:
@@ -336,7 +332,15 @@ def _all_limits(error: NmcError, spiking: Spiking, chip: Target) -> tuple[Broken
 
 
 def _layers_too_large(spiking: Spiking, chip: Target) -> tuple[Broken, ...]:
-    return tuple(Broken(b.layer, b.resource, b.used, b.limit, b.reason) for b in layer_limits(spiking, chip))
+    return tuple(_limit(broken) for broken in layer_limits(spiking, chip))
+
+
+def _limit(broken: LayerLimit) -> Broken:
+    return Broken(broken.layer, broken.resource, broken.used, broken.limit, broken.reason)
+
+
+def _most_chips(chip: Target, options: CompileOptions) -> int:
+    return min(options.chips or chip.max_chips, chip.max_chips)
 
 
 def _refused(node: RefusedNode) -> Broken:

@@ -64,8 +64,13 @@ class Window:
 
 
 def sparse(sources: Sources, rows: Array, ids: Array, weight: Array) -> Edges:
-    """Returns one list of synapses per layer among ``ids``; all arguments are ``(nnz,)``."""
+    """Returns one list of synapses per layer among ``ids``; all arguments are ``(nnz,)``.
+
+    The lists are in the order of their targets and then of their sources, as the passes keep them.
+    """
     layer, position = sources.locate(ids)
+    order = np.lexsort((position, rows))
+    rows, ids, weight, layer, position = (a[order] for a in (rows, ids, weight, layer, position))
     edges: Edges = []
     for index in np.unique(layer[ids != ZERO]):
         mine = layer == index

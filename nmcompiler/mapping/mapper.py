@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from nmcompiler.mapping.route import Positions, capacity_bound, max_link_load, t
 from nmcompiler.target.model import RESOURCES, Target
 
 __all__ = ["MapOptions", "map_network"]
+
+_COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,16 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
     """
     target = needs.target
     if len(target.core_types) == 1:
-        endless = partition(needs, None, progress)
-        chips = max(1, -(-len(endless.cores) // target.cores_per_chip))
+        try:
+            parted = partition(needs, _COUNTED * target.max_chips, progress)
+        except OutOfCores as error:
+            cut = {error.layer: error.pieces}
+            raise out_of_cores(cut, error.limit + 1, most, target, counted=False) from error
+        chips = max(1, -(-len(parted.cores) // target.cores_per_chip))
         if chips > most:
-            raise out_of_cores(endless.grids, len(endless.cores), most, target)
-        return endless, chips
+            cut = {name: math.prod(parts) for name, parts in parted.grids.items()}
+            raise out_of_cores(cut, len(parted.cores), most, target)
+        return parted, chips
     for chips in range(1, most):
         try:
             return partition(needs, chips, progress), chips

@@ -36,12 +36,14 @@ class OutOfCores(Exception):
     Args:
         layer: The layer that finds no core.
         limit: Cores that can hold its pieces, of all chips.
+        pieces: Pieces into which it is cut.
     """
 
-    def __init__(self, layer: str, limit: int) -> None:
-        super().__init__(layer, limit)
+    def __init__(self, layer: str, limit: int, pieces: int) -> None:
+        super().__init__(layer, limit, pieces)
         self.layer = layer
         self.limit = limit
+        self.pieces = pieces
 
 
 class _TooSpread(Exception):
@@ -96,7 +98,7 @@ class Partition:
             None if self.chips is None else t.count * self.chips for t in self.target.core_types
         ]
         self._sums = ("neurons", "state_bits", "output_axons", *stored)
-        self._rooms = np.zeros((64, len(self._sums)), np.int64)
+        self._rooms = np.zeros((len(self._sums), 64), np.int64)
 
     @property
     def target(self) -> Target:
@@ -158,15 +160,16 @@ class Partition:
 
     def _with_room(self, piece: Candidate) -> list[int]:
         """Returns the latest cores, the last first, that sums which no sharing can lower leave open."""
-        need = [piece.used[resource] for resource in self._sums]
-        room = (self._rooms[: len(self.cores)] >= need).all(axis=1)
+        room = np.ones(len(self.cores), bool)
+        for resource, left in zip(self._sums, self._rooms, strict=True):
+            room &= left[: len(self.cores)] >= piece.used[resource]
         latest: list[int] = np.flatnonzero(room)[: -_CORES_TRIED - 1 : -1].tolist()
         return latest
 
     def _update(self, index: int) -> None:
-        if index == len(self._rooms):
-            self._rooms = np.concatenate([self._rooms, np.zeros_like(self._rooms)])
-        self._rooms[index] = [self.cores[index].room(resource) for resource in self._sums]
+        if index == self._rooms.shape[1]:
+            self._rooms = np.concatenate([self._rooms, np.zeros_like(self._rooms)], axis=1)
+        self._rooms[:, index] = [self.cores[index].room(resource) for resource in self._sums]
 
     def _open(self, piece: Candidate) -> int:
         """Opens a core of the smallest type that holds the piece."""
@@ -174,7 +177,9 @@ class Partition:
         fitting = [k for k, t in enumerate(types) if exceeds(piece.used, t.limits) is None]
         kinds = [k for k in fitting if self.remaining[k] != 0]
         if not kinds:
-            raise OutOfCores(piece.needs.name, sum(types[k].count for k in fitting) * (self.chips or 1))
+            name = piece.needs.name
+            count = sum(types[k].count for k in fitting) * (self.chips or 1)
+            raise OutOfCores(name, count, math.prod(self.grids[name]))
         kind = min(kinds, key=lambda k: _capacity(types[k].limits))
         left = self.remaining[kind]
         if left is not None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from nmcompiler.errors import DoesNotFit
-from nmcompiler.ir.kernels import Shape
 from nmcompiler.mapping.needs import PopulationNeeds
 from nmcompiler.mapping.reach import cut
 from nmcompiler.mapping.search import Outputs, grid_needs
@@ -69,20 +67,23 @@ def does_not_fit(needs: PopulationNeeds, outputs: Outputs, target: Target) -> Do
     )
 
 
-def out_of_cores(grids: Mapping[str, Shape], needed: int, chips: int, target: Target) -> DoesNotFit:
+def out_of_cores(
+    pieces: Mapping[str, int], needed: int, chips: int, target: Target, *, counted: bool = True
+) -> DoesNotFit:
     """Returns the error for a network that needs more cores than there are.
 
     Args:
-        grids: Parts along y, x and c of each population.
+        pieces: Pieces of populations, the largest among them.
         needed: Cores of the whole network.
         chips: Chips that may be used.
         target: The chip.
+        counted: Whether these are all, and not only those at which counting stopped.
     """
-    pieces = {name: math.prod(parts) for name, parts in grids.items()}
     layer = max(pieces, key=lambda name: pieces[name])
     enough = -(-needed // target.cores_per_chip)
-    hints = [f"the layer alone is cut into {pieces[layer]} pieces, the cores are those of the whole network"]
-    if chips < enough <= target.max_chips:
+    what = "the cores are those of the whole network" if counted else "counting the cores stopped there"
+    hints = [f"the layer alone is cut into {pieces[layer]} pieces, {what}"]
+    if counted and chips < enough <= target.max_chips:
         hints.append(f"try --chips {enough}")
     else:
         helps = (

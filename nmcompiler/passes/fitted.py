@@ -11,7 +11,7 @@ from nmcompiler.ir.layers import Layer
 from nmcompiler.passes.formats import Branch
 from nmcompiler.passes.gptq import round_in_turn
 from nmcompiler.passes.kernel_algebra import scale_targets
-from nmcompiler.passes.layerwise import State, corrected, quantised_sum
+from nmcompiler.passes.layerwise import State, corrected, integer_sum
 from nmcompiler.passes.refit import Positions
 from nmcompiler.passes.scales import output_gain
 from nmcompiler.passes.thresholds import (
@@ -64,7 +64,7 @@ def fit_hidden(
             better = _in_turn(state, layer, branches, numbers.unit)
             if state.formats.hold(better, np.round(bias * numbers.unit), numbers.theta, layer.sum_shape):
                 numbers = replace(numbers, branches=better)
-        acc = quantised_sum(state, numbers.branches, np.zeros((1, 1, 1)), layer.sum_shape)
+        acc = integer_sum(state, numbers.branches, exact, bias, numbers.unit, layer.sum_shape)
         real = acc / numbers.unit.astype(np.float32) + bias.astype(np.float32)
         better_bias, _ = corrected(state, bias, exact, real)
         b = state.formats.round_bias(better_bias * numbers.unit)
@@ -102,7 +102,7 @@ def fit_output(
             better = _in_turn(state, layer, branches, one / scale)
             if state.formats.hold(better, np.round(bias / scale), theta, layer.sum_shape):
                 integer = better
-        acc = quantised_sum(state, integer, np.zeros((1, 1, 1)), layer.sum_shape)
+        acc = integer_sum(state, integer, exact, bias, 1 / scale, layer.sum_shape)
         better_bias, _ = corrected(state, bias, exact, acc * np.float32(scale) + bias.astype(np.float32))
         b = state.formats.round_bias(better_bias / scale)
         if state.formats.hold(integer, b, theta, layer.sum_shape):

@@ -105,23 +105,23 @@ def _magnitude(weight: Array, axis: int | tuple[int, ...]) -> Array:
 
 
 def to_sparse(kernel: Kernel, source: Shape, target: Shape) -> Sparse:
-    """Returns the same map as a list of synapses."""
+    """Returns the same map as a list of synapses, in the order of their targets and then of their sources."""
     if isinstance(kernel, Sparse):
         return kernel
     if isinstance(kernel, Dense):
         rows, columns = np.indices(kernel.weight.shape).reshape(2, -1)
         return Sparse(rows, columns, kernel.weight.reshape(-1))
     kh, kw, ci, co = kernel.weight.shape
-    y, x, ky, kx, i, o = np.ix_(*(np.arange(n) for n in (target[0], target[1], kh, kw, ci, co)))
+    shape = (target[0], target[1], co, kh, kw, ci)
+    y, x, o, ky, kx, i = np.ix_(*(np.arange(n) for n in shape))
     at_y = y * kernel.stride[0] - kernel.padding[0] + ky * kernel.dilation[0]
     at_x = x * kernel.stride[1] - kernel.padding[1] + kx * kernel.dilation[1]
     channel = kernel.source_channel + o // (co // kernel.groups) * ci + i
     inside = (at_y >= 0) & (at_y < source[0]) & (at_x >= 0) & (at_x < source[1])
-    shape = (target[0], target[1], kh, kw, ci, co)
     chosen = np.broadcast_to(inside, shape).reshape(-1)
     rows = (y * target[1] + x) * target[2] + kernel.target_channel + o
     columns = (at_y * source[1] + at_x) * source[2] + channel
-    values = (rows, columns, kernel.weight[None, None])
+    values = (rows, columns, np.moveaxis(kernel.weight, 3, 0)[None, None])
     return Sparse(*(np.broadcast_to(v, shape).reshape(-1)[chosen] for v in values))
 
 
@@ -305,9 +305,17 @@ def _sparse_product(
     """Synapse lists join where one of the two only rearranges, so that their number cannot grow."""
     if max(synapses(outer, target), synapses(inner, middle)) > _LARGEST_PRODUCT // 8:
         return None
-    if not (_rearranges(inner, source, middle) or _rearranges(outer, middle, target)):
+    arranged = _rearranges(inner, source, middle)
+    if not (arranged or _rearranges(outer, middle, target)):
         return None
     first, second = to_sparse(inner, source, middle), to_sparse(outer, middle, target)
+    if arranged:  # one look-up a synapse
+        entry = np.full(prod(middle), -1)
+        entry[first.rows] = np.arange(len(first.rows))
+        entry = entry[second.columns]
+        read = entry >= 0
+        entry = entry[read]
+        return _coalesced(second.rows[read], first.columns[entry], second.weight[read] * first.weight[entry])
     order = np.argsort(first.rows, kind="stable")
     starts = np.searchsorted(first.rows[order], second.columns, "left")
     counts = np.searchsorted(first.rows[order], second.columns, "right") - starts

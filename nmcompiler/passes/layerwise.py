@@ -26,6 +26,7 @@ __all__ = [
     "branches_of",
     "corrected",
     "float_sum",
+    "integer_sum",
     "only_pools",
     "population_of",
     "quantised_sum",
@@ -66,6 +67,8 @@ class State:
     sensitivity: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
     in_turn: bool = False
+    coupled: bool = True
+    known: dict[str, Array] | None = None  # sums in floating point, see ``Quantise``
     quantum: Array | None = None  # of the present layer, where its weights are codes times quanta
 
 
@@ -148,14 +151,37 @@ def row_weights(state: State, layer: Layer, at: Positions) -> Array | None:
 
 def float_sum(state: State, model: Model, layer: Layer) -> Array:
     """Returns a layer's sums ``(N, h, w, c)`` float32 on the samples, all in floating point."""
+    if state.known is not None and layer.name in state.known:
+        return state.known[layer.name]
     edges = [(e.payload.kernel, state.signals[e.source].x) for e in model.graph.in_edges(layer.name)]
-    return _sum(state, edges, layer.bias, layer.sum_shape)
+    sums = _sum(state, edges, layer.bias, layer.sum_shape)
+    if state.known is not None:
+        state.known[layer.name] = sums
+    return sums
 
 
 def quantised_sum(state: State, branches: tuple[Branch, ...], bias: Array, shape: Shape) -> Array:
     """Returns ``(N, *shape)`` float32: the sums of branches on the integers of their sources."""
     edges = [(branch.kernel, state.signals[branch.source].q) for branch in branches]
     return _sum(state, edges, bias, shape)
+
+
+def integer_sum(
+    state: State,
+    branches: tuple[Branch, ...],
+    exact: Array,
+    bias: Array,
+    unit: Array | float,
+    shape: Shape,
+) -> Array:
+    """Returns ``(N, *shape)`` float32: the sums ``Σ w·q`` of integer branches, without a bias.
+
+    Where layers are not coupled they are what the real sums ``exact``, less their ``bias``, are in ``unit``.
+    """
+    if state.coupled:
+        return quantised_sum(state, branches, np.zeros((1, 1, 1)), shape)
+    sums: Array = (exact - bias.astype(np.float32)) * np.asarray(unit, np.float32)
+    return sums
 
 
 def _sum(state: State, edges: list[tuple[Kernel, Array]], bias: Array, shape: Shape) -> Array:

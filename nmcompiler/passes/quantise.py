@@ -28,6 +28,7 @@ from nmcompiler.passes.layerwise import (
     branches_of,
     corrected,
     float_sum,
+    integer_sum,
     only_pools,
     population_of,
     quantised_sum,
@@ -72,6 +73,9 @@ class QuantiseOptions:
         weighted: Whether errors count by what they do to the network's outputs.
         in_turn: Whether weights are rounded one after another, each making up for those before it; not in
             the rate code.
+        coupled: Whether a layer is fitted to the quantised outputs of those before it, and its bias makes up
+            for rounding. Else it is fitted to what the layers give in floating point: that takes a fraction
+            of the time, and is enough to know what fits a chip.
         bias_steps: Steps of the currents in which a code brings biases; 1 where membranes start at them. As
             yet only crossbars, whose biases are small, make use of it.
         rate: T and settling where layers answer in free-running spikes; None where they cut and round.
@@ -90,17 +94,26 @@ class QuantiseOptions:
     refit_rows: int = 16384
     weighted: bool = True
     in_turn: bool = True
+    coupled: bool = True
     bias_steps: int = 1
     rate: RateOptions | None = None
 
 
 @dataclass(frozen=True)
 class Quantise:
-    """The one step from a model to an integer network (SEMANTICS §1)."""
+    """The one step from a model to an integer network (SEMANTICS §1).
+
+    Attributes:
+        options: How.
+        sums: What layers give on the samples in floating point, ``(N, h, w, c)`` float32 by name, as far as
+            it is known; what was missing is added. It serves any number of quantisations of one model on
+            the same samples. None where only one is to be made: it holds all layers at once.
+    """
 
     name: ClassVar[str] = "quantise"
     keeps: ClassVar[Keeps] = LOSSY
     options: QuantiseOptions = QuantiseOptions()
+    sums: dict[str, Array] | None = None
 
     def run(self, graph: Model, context: Context) -> PassResult[Network]:
         """Returns the integer network; its notes carry each layer's signal to noise ratio.
@@ -129,6 +142,7 @@ class Quantise:
             state.sensitivity = sensitivities(graph, samples)
             state.gradients = {} if state.rate else gradients(graph, samples)
         state.in_turn = options.in_turn and state.rate is None
+        state.coupled, state.known = options.coupled, self.sums
         readers = last_readers(graph)
         readouts = {port.node for port in graph.outputs}
         names = graph.graph.names()
@@ -275,6 +289,8 @@ class Quantise:
         """Returns in-edges and bias that suit the quantised inputs, and the sums ``(N, h, w, c)`` so made."""
         edges = model.graph.in_edges(layer.name)
         branches, offset = branches_of(state, model, layer)
+        if not self.options.coupled:
+            return branches, offset, exact
         sums = quantised_sum(state, branches, offset, layer.sum_shape)
         bias, coarse = corrected(state, offset, exact, sums)
         if not self.options.refit:
@@ -330,7 +346,7 @@ class Quantise:
             layer, "readout", levels=levels, signed=True, scale=scales, bias=b, theta=np.array([theta])
         )
         add_population(state, population, integer)
-        acc = quantised_sum(state, integer, b, layer.sum_shape)
+        acc = integer_sum(state, integer, coarse, bias, 1 / scale, layer.sum_shape) + b.astype(np.float32)
         q = _answers(state, population, acc) if levels else acc
         saturated = float(np.mean(np.abs(acc) > (levels + 0.5) * theta)) if levels else 0.0
         state.notes.append(

@@ -16,6 +16,7 @@ from nmcompiler.errors import DoesNotFit, NmcError
 from nmcompiler.frontend import read_model_bytes
 from nmcompiler.mapping.mapper import map_network
 from nmcompiler.plan import CompileOptions
+from nmcompiler.registry import backend
 from nmcompiler.report.schema import load_schema
 from nmcompiler.target import BiasFormat, ThresholdFormat
 from nmcompiler.testing import tiny_target
@@ -93,6 +94,16 @@ def test_codes_that_need_the_same_of_a_chip_are_mapped_once(check, monkeypatch):
         ("rate-sync", True),
         ("rate", True),
     ]
+
+
+def test_a_network_with_far_too_many_neurons_is_refused_before_it_is_quantised():
+    chip = tiny_target(neurons=1, rows=2, columns=5)
+    trials = Trials(read_model_bytes(two_layers(), "net"))
+    for code in chip.codings:
+        (broken,) = trials.attempt(backend(chip.backend), chip, code, CompileOptions()).broken
+        assert (broken.layer, broken.resource, broken.used, broken.limit) == ("fc1", "cores", 12 + 4, 10)
+        assert "for their neurons alone" in broken.reason
+    assert trials.quantised == ()
 
 
 def test_forgetting_networks_to_save_memory_changes_no_answer(check, monkeypatch):

@@ -210,6 +210,15 @@ def test_too_few_cores_say_how_many_chips_would_do():
         fully(lenet(), replace(target, max_chips=2))
 
 
+def test_cores_of_a_network_that_is_far_too_large_are_not_all_counted():
+    target = chip(Limits(neurons=20), cores=16, rows=4, columns=4, chips=2)
+    needed = len(fully(lenet(), replace(target, max_chips=1000)).cores)
+    with pytest.raises(DoesNotFit, match="counting the cores stopped there") as caught:
+        fully(lenet(), target)
+    assert (caught.value.resource, caught.value.used, caught.value.limit) == ("cores", 2 * 2 * 16 + 1, 32)
+    assert caught.value.used < needed
+
+
 def test_a_neuron_that_breaks_a_limit_names_layer_resource_and_numbers():
     with pytest.raises(DoesNotFit, match=r"layer 'f1' needs 800 fan_in where tiny has 700") as caught:
         fully(lenet(), chip(Limits(fan_in=700)))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapping_oracle import Builder, Count, chip, kernels, networks, shapes, synapses
 
-from nmcompiler.ir.kernels import Conv, Dense
+from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.reach import cut, grid_box, reach, segment_sums
 
@@ -45,6 +45,15 @@ def test_fan_in_and_sources_of_every_box_equal_an_enumeration_of_synapses(projec
         assert set(zip(*(a.tolist() for a in np.nonzero(mask)), strict=True)) == set(inside)
         assert neurons[index] == len(set(inside))
         assert pixels[index] == len({origin[:2] for origin in inside})
+
+
+def test_sources_of_long_lists_are_sorted_where_marking_takes_too_much_memory(monkeypatch):
+    rng = np.random.default_rng(0)
+    kernel = Sparse(rng.integers(0, 60, 200), rng.integers(0, 48, 200), np.ones(200))
+    found, cuts = reach(kernel, (4, 4, 3), (3, 4, 5)), cut((3, 4, 5), (2, 3, 2))
+    marked = [found.sources(cuts, pixels=pixels) for pixels in (False, True)]
+    monkeypatch.setattr("nmcompiler.mapping.reach._MOST_MARKED", 0)
+    assert np.array_equal(marked, [found.sources(cuts, pixels=pixels) for pixels in (False, True)])
 
 
 @given(

@@ -140,3 +140,15 @@ def test_identity_is_recognised_and_a_scaled_copy_is_not() -> None:
     assert is_identity(identity(4), shape, shape)
     assert not is_identity(elementwise(np.array([1, 1, 2, 1])), shape, shape)
     assert not is_identity(identity(3), shape, shape)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_synapses_of_a_convolution_are_listed_by_target_and_then_by_source(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source = (5, 4, 3)
+    kernel, target = _random_kernel(rng, source, str(rng.choice(["pick", "depthwise", "plain"])))
+    found = to_sparse(kernel, source, target)
+    pairs = found.rows * np.int64(np.prod(source)) + found.columns
+    assert np.all(np.diff(pairs) > 0)
+    assert np.array_equal(_matrix(found, source, target), _matrix(kernel, source, target))

@@ -18,7 +18,7 @@ from nmcompiler.ir.kernels import Array, Dense
 from nmcompiler.ir.layers import Clip, Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.verify import complaints
-from nmcompiler.passes import Context, Note, QuantiseOptions, SplitSigned, to_network
+from nmcompiler.passes import Context, Note, Quantise, QuantiseOptions, SplitSigned, to_network
 from nmcompiler.passes.scales import input_range, search_scales
 from nmcompiler.target.model import BiasFormat, Target, ThresholdFormat
 from nmcompiler.testing.targets import tiny_target
@@ -315,3 +315,37 @@ def test_weights_beyond_floating_point_are_refused_in_a_sentence() -> None:
     b, model = _dense_model(np.array([[1e38, 1e38]]), np.zeros(1))
     with pytest.raises(InputFileError, match="leave the range of 32-bit floating point"):
         _quantised(model, {name: x * 1e6 for name, x in b.samples(8).items()}, levels=15)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_layers_fitted_on_their_own_keep_the_formats_and_are_nearly_the_same(seed: int) -> None:
+    model, samples = random_model(seed)
+    target = tiny_target(weight_bits=8, membrane_bits=20)
+    plain = {"refit": False, "weighted": False, "in_turn": False}
+    coupled, _ = _quantised(model, samples, target, **plain)
+    alone, _ = _quantised(model, samples, target, coupled=False, **plain)
+    assert not complaints(alone)
+    assert alone.graph.names() == coupled.graph.names()
+    for population in alone.graph:
+        assert accumulator_bound(alone, population.name) <= target.membrane_max
+        other = coupled.graph.node(population.name)
+        assert (population.levels, population.signed) == (other.levels, other.signed)
+        ratios = population.theta / other.theta, population.scale / other.scale
+        assert all(0.5 < np.median(ratio) < 2 for ratio in ratios), population.name
+
+
+def test_sums_that_are_known_change_no_integer() -> None:
+    model, samples = random_model(3)
+    options = QuantiseOptions(refit=False, weighted=False, in_turn=False, coupled=False)
+    context = Context(samples, tiny_target())
+    known: dict[str, Array] = {}
+    first = Quantise(options, known).run(model, context).graph
+    assert set(known) == {layer.name for layer in model.graph if not layer.is_input} & set(known) != set()
+    again = Quantise(options, dict(known)).run(model, context).graph
+    fresh = Quantise(options).run(model, context).graph
+    for network in (again, fresh):
+        for population in first.graph:
+            other = network.graph.node(population.name)
+            assert np.array_equal(population.bias, other.bias)
+            assert np.array_equal(population.theta, other.theta)
+            assert np.array_equal(population.scale, other.scale)

@@ -8,6 +8,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Layer
+from nmcompiler.passes.few_bits import FEW_BITS, FINER, cut_weights
 from nmcompiler.passes.formats import Branch
 from nmcompiler.passes.gptq import round_in_turn
 from nmcompiler.passes.kernel_algebra import scale_targets
@@ -61,9 +62,7 @@ def fit_hidden(
                 layer.name, branches, state.quantum, allowed, scale, layer.sum_shape, state.formats
             )
         if state.in_turn and state.quantum is None:
-            better = _in_turn(state, layer, branches, numbers.unit)
-            if state.formats.hold(better, np.round(bias * numbers.unit), numbers.theta, layer.sum_shape):
-                numbers = replace(numbers, branches=better)
+            numbers = _better(state, layer, branches, bias, numbers)
         acc = integer_sum(state, numbers.branches, exact, bias, numbers.unit, layer.sum_shape)
         real = acc / numbers.unit.astype(np.float32) + bias.astype(np.float32)
         better_bias, _ = corrected(state, bias, exact, real)
@@ -99,9 +98,8 @@ def fit_output(
             )
         theta = readout_theta(step, scale, state.formats) * one
         if state.in_turn and state.quantum is None:
-            better = _in_turn(state, layer, branches, one / scale)
-            if state.formats.hold(better, np.round(bias / scale), theta, layer.sum_shape):
-                integer = better
+            integer, scale = _better_output(state, layer, branches, bias, integer, scale, step)
+            theta = readout_theta(step, scale, state.formats) * one
         acc = integer_sum(state, integer, exact, bias, 1 / scale, layer.sum_shape)
         better_bias, _ = corrected(state, bias, exact, acc * np.float32(scale) + bias.astype(np.float32))
         b = state.formats.round_bias(better_bias / scale)
@@ -125,6 +123,62 @@ def stretched(
     middle = sums.mean(axis=(0, 1, 2), dtype=np.float64)
     branches = tuple(replace(b, kernel=scale_targets(b.kernel, gain, layer.sum_shape)) for b in branches)
     return branches, gain * bias + (1 - gain) * middle, (gain * (sums - middle) + middle).astype(np.float32)
+
+
+def _better(
+    state: State, layer: Layer, branches: tuple[Branch, ...], bias: Array, numbers: Integers
+) -> Integers:
+    """Returns integers with weights that make up for each other's rounding, where the chip holds them."""
+    formats = state.formats
+    finer = np.floor(np.minimum(numbers.theta * np.array(FINER)[:, None], formats.theta)).astype(np.int64)
+    thetas = formats.held_theta(np.maximum(finer, 1))
+    cut = _cut(state, layer, branches, thetas / numbers.scale, together=formats.per_population)
+    if cut is not None:
+        theta = np.take_along_axis(thetas, cut[1][None], axis=0)[0]
+        made = Integers(cut[0], theta, numbers.scale)
+        if formats.hold(made.branches, np.round(bias * made.unit), theta, layer.sum_shape):
+            return made
+    better = _in_turn(state, layer, branches, numbers.unit)
+    if formats.hold(better, np.round(bias * numbers.unit), numbers.theta, layer.sum_shape):
+        return replace(numbers, branches=better)
+    return numbers
+
+
+def _better_output(
+    state: State,
+    layer: Layer,
+    branches: tuple[Branch, ...],
+    bias: Array,
+    integer: tuple[Branch, ...],
+    scale: float,
+    step: float | None,
+) -> tuple[tuple[Branch, ...], float]:
+    """Returns better branches of a read-out and their scale, where the chip holds them."""
+
+    def held(made: tuple[Branch, ...], scale: float) -> bool:
+        theta = np.full(layer.sum_shape[2], readout_theta(step, scale, state.formats))
+        fits = state.formats.hold(made, np.round(bias / scale), theta, layer.sum_shape)
+        return bool(fits and theta[0] <= state.formats.theta)
+
+    units = np.array(FINER)[:, None] / np.full(layer.sum_shape[2], scale)
+    cut = _cut(state, layer, branches, units, together=True)
+    if cut is not None:
+        finer = scale / FINER[cut[1][0]]
+        if held(cut[0], finer):
+            return cut[0], finer
+    better = _in_turn(state, layer, branches, np.full(layer.sum_shape[2], 1 / scale))
+    return (better if held(better, scale) else integer), scale
+
+
+def _cut(
+    state: State, layer: Layer, branches: tuple[Branch, ...], units: Array, *, together: bool
+) -> tuple[tuple[Branch, ...], Array] | None:
+    """Returns weights of few bits and which unit each channel took; None where they have more bits."""
+    if state.formats.weight > FEW_BITS:
+        return None
+    at = Positions.spread(state.samples, layer.sum_shape, _ROWS_IN_TURN)
+    values = {branch.source: state.signals[branch.source].q for branch in branches}
+    return cut_weights(branches, values, units, at, layer.sum_shape, state.formats.weight, together=together)
 
 
 def _in_turn(state: State, layer: Layer, branches: tuple[Branch, ...], unit: Array) -> tuple[Branch, ...]:

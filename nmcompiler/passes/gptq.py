@@ -22,10 +22,12 @@ import numpy as np
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
 
-__all__ = ["carry_errors", "round_in_turn", "spread_errors"]
+__all__ = ["MOST_UNKNOWNS", "carry_errors", "round_in_turn", "spread_errors"]
+
+MOST_UNKNOWNS = 1152  # per output: beyond it, H is never made
 
 _DAMPING = 1e-2  # λ, as a share of the mean of the diagonal of H
-_MOST_UNKNOWNS = 1152  # per output: beyond it, H is never made
+_BLOCK = 64  # weights whose errors reach the rest together
 _FEW = 512  # rows that are looked at then
 
 
@@ -47,7 +49,7 @@ def round_in_turn(kernel: Kernel, source: Array, at: Positions, shape: Shape, li
     weight = to_groups(kernel)
     inputs = columns(kernel, source, at)
     inputs = inputs - inputs.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    if inputs.shape[2] <= _MOST_UNKNOWNS:
+    if inputs.shape[2] <= MOST_UNKNOWNS:
         gram = (inputs.transpose(0, 2, 1) @ inputs).astype(np.float64)
         rounded = spread_errors(weight, gram, limit)
     else:
@@ -75,10 +77,14 @@ def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
     upper = np.linalg.cholesky(np.linalg.inv(ordered)).transpose(0, 2, 1)
     left = weight[each, order].astype(np.float64)
     result = np.empty_like(left)
-    for j in range(unknowns):
-        result[:, j] = np.clip(np.round(left[:, j]), -limit, limit)
-        error = (left[:, j] - result[:, j]) / upper[:, j, j, None]
-        left[:, j + 1 :] -= upper[:, j, j + 1 :, None] * error[:, None]
+    for first in range(0, unknowns, _BLOCK):
+        last = min(first + _BLOCK, unknowns)
+        errors = np.empty((groups, last - first, weight.shape[2]))
+        for j in range(first, last):
+            result[:, j] = np.clip(np.round(left[:, j]), -limit, limit)
+            error = errors[:, j - first] = (left[:, j] - result[:, j]) / upper[:, j, j, None]
+            left[:, j + 1 : last] -= upper[:, j, j + 1 : last, None] * error[:, None]
+        left[:, last:] -= upper[:, first:last, last:].transpose(0, 2, 1) @ errors
     back = np.empty_like(result)
     back[each, order] = result
     return back

@@ -28,7 +28,7 @@ import numpy as np
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
 from nmcompiler.passes.formats import Branch
-from nmcompiler.passes.gptq import MOST_UNKNOWNS, spread_errors
+from nmcompiler.passes.gptq import DAMPING, MOST_UNKNOWNS, spread_errors
 from nmcompiler.passes.kernel_algebra import scale_targets
 
 __all__ = ["FEW_BITS", "FINER", "cut_weights", "descend", "shrinkage"]
@@ -165,7 +165,8 @@ def _edge(branch: Branch, source: Array, at: Positions, shape: Shape) -> _Edge |
     gram = (inputs.transpose(0, 2, 1) @ inputs).astype(np.float64)
     share = shrinkage(inputs, gram)
     mean = np.trace(gram, axis1=1, axis2=2) / unknowns
-    ridge = share / (1 - share) * mean + np.finfo(np.float32).tiny
+    # Damped as GPTQ damps it: errors along directions that hardly vary must not grow without bounds.
+    ridge = (share / (1 - share) + DAMPING) * mean + np.finfo(np.float32).tiny
     return _Edge(branch, gram + ridge[:, None, None] * np.eye(unknowns), channels)
 
 

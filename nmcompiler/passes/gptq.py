@@ -22,11 +22,11 @@ import numpy as np
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
 
-__all__ = ["MOST_UNKNOWNS", "carry_errors", "round_in_turn", "spread_errors"]
+__all__ = ["DAMPING", "MOST_UNKNOWNS", "carry_errors", "round_in_turn", "spread_errors"]
 
+DAMPING = 1e-2  # λ, as a share of the mean of the diagonal of H
 MOST_UNKNOWNS = 1152  # per output: beyond it, H is never made
 
-_DAMPING = 1e-2  # λ, as a share of the mean of the diagonal of H
 _BLOCK = 64  # weights whose errors reach the rest together
 _FEW = 512  # rows that are looked at then
 
@@ -68,7 +68,7 @@ def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
     """
     groups, unknowns, _ = weight.shape
     loudness = np.diagonal(gram, axis1=1, axis2=2)
-    damping = _DAMPING * loudness.mean(axis=1) + np.finfo(np.float32).tiny
+    damping = DAMPING * loudness.mean(axis=1) + np.finfo(np.float32).tiny
     order = np.argsort(-loudness, axis=1, kind="stable")
     each = np.arange(groups)[:, None]
     ordered = gram[each[:, :, None], order[:, :, None], order[:, None, :]]

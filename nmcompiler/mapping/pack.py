@@ -43,6 +43,11 @@ class Candidate:
         """The distinct θ of the box."""
         return self.needs.thetas(self.box)
 
+    @cached_property
+    def masks(self) -> Mapping[AxonKey, Array]:
+        """What the box reads, bool masks of the sources; not to be changed."""
+        return {key: self.needs.read(key, self.box) for key in self.needs.by_key}
+
 
 def exceeds(used: Mapping[str, int], limits: Limits) -> str | None:
     """Returns the first resource of which more is used than there is, or None."""
@@ -140,8 +145,5 @@ class OpenCore:
 
 def _read(masks: dict[AxonKey, Array], piece: Candidate) -> None:
     """Adds what a piece reads to masks by source and delay."""
-    for key in piece.needs.by_key:
-        mask = piece.needs.read(key, piece.box)
-        if key in masks:
-            np.logical_or(masks[key], mask, out=mask)
-        masks[key] = mask
+    for key, mask in piece.masks.items():
+        masks[key] = masks[key] | mask if key in masks else mask

@@ -37,6 +37,11 @@ class Source:
         return h * w * c
 
     @cached_property
+    def bounds(self) -> Array:
+        """``(6, blocks)`` int64: y0, y1, x0, x1, c0 and c1 of every block."""
+        return np.array([(b.y0, b.y1, b.x0, b.x1, b.c0, b.c1) for b in self.boxes], np.int64).reshape(-1, 6).T
+
+    @cached_property
     def gid_of_flat(self) -> Array:
         """``(size,)`` int64: number of the neuron at each flat position."""
         numbers = np.empty(self.shape, np.int64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import singledispatchmethod
+from functools import cached_property, lru_cache, singledispatchmethod
 
 import numpy as np
 
@@ -79,31 +79,42 @@ class Axis:
         """Number of (source position, tap) pairs."""
         return sum(len(self.taps[s]) for s in self.signature)
 
+    @cached_property
+    def members(self) -> tuple[Array, ...]:
+        """For each signature the indices into ``positions`` that have it."""
+        return tuple(np.flatnonzero(self.signature == s) for s in range(len(self.taps)))
+
     @classmethod
     def of(cls, kernel: Conv, axis: int, source: tuple[int, int], target: tuple[int, int]) -> Axis:
         """Returns the taps of ``axis`` between source range and target range (each first, end)."""
-        stride, padding = kernel.stride[axis], kernel.padding[axis]
-        dilation = kernel.dilation[axis]
-        pairs: dict[int, list[tuple[int, int]]] = {}
-        for t in range(*target):
-            for tap in range(kernel.weight.shape[axis]):
-                position = t * stride - padding + tap * dilation
-                if source[0] <= position < source[1]:
-                    pairs.setdefault(position, []).append((t - target[0], tap))
-        positions = sorted(pairs)
-        numbers: dict[tuple[tuple[int, int], ...], int] = {}
-        first, signature = [], []
-        for position in positions:
-            base = pairs[position][0][0]
-            taps = tuple((t - base, tap) for t, tap in pairs[position])
-            first.append(base)
-            signature.append(numbers.setdefault(taps, len(numbers)))
-        return cls(
-            np.array(positions, np.int64),
-            np.array(first, np.int64),
-            np.array(signature, np.int64),
-            tuple(numbers),
-        )
+        size, stride, padding = kernel.weight.shape[axis], kernel.stride[axis], kernel.padding[axis]
+        return _axis(size, stride, padding, kernel.dilation[axis], source, target)
+
+
+@lru_cache(maxsize=1 << 14)  # the boxes of a network are alike: few ranges, met again and again
+def _axis(
+    size: int, stride: int, padding: int, dilation: int, source: tuple[int, int], target: tuple[int, int]
+) -> Axis:
+    pairs: dict[int, list[tuple[int, int]]] = {}
+    for t in range(*target):
+        for tap in range(size):
+            position = t * stride - padding + tap * dilation
+            if source[0] <= position < source[1]:
+                pairs.setdefault(position, []).append((t - target[0], tap))
+    positions = sorted(pairs)
+    numbers: dict[tuple[tuple[int, int], ...], int] = {}
+    first, signature = [], []
+    for position in positions:
+        base = pairs[position][0][0]
+        taps = tuple((t - base, tap) for t, tap in pairs[position])
+        first.append(base)
+        signature.append(numbers.setdefault(taps, len(numbers)))
+    return Axis(
+        np.array(positions, np.int64),
+        np.array(first, np.int64),
+        np.array(signature, np.int64),
+        tuple(numbers),
+    )
 
 
 @dataclass(frozen=True)
@@ -214,8 +225,12 @@ class BlockSynapses:
         self.size += weights.size
         return offset
 
-    def _add_runs(self, *columns: Array | int) -> None:
-        self.runs.append(np.stack(np.broadcast_arrays(*columns), axis=-1).reshape(-1, 7))
+    def _add_runs(self, count: int, *columns: Array | int) -> None:
+        """Adds ``count`` runs; a column is one number for all of them or ``(count,)``."""
+        rows = np.empty((count, 7), np.int64)
+        for k, column in enumerate(columns):
+            rows[:, k] = column
+        self.runs.append(rows)
 
     @singledispatchmethod
     def add(self, kernel: Kernel, source: Source, axons: AxonTable, once: bool) -> None:
@@ -232,7 +247,7 @@ class BlockSynapses:
         offset = self._store(rows)
         pattern = self.patterns.number(((0, 0, len(targets)),))
         first = axons.find(np.array([source.gid0]))[0]
-        self._add_runs(first, source.size, pattern, 0, offset, len(targets), 0)
+        self._add_runs(1, first, source.size, pattern, 0, offset, len(targets), 0)
 
     @add.register
     def _sparse(self, kernel: Sparse, source: Source, axons: AxonTable, once: bool) -> None:
@@ -256,14 +271,27 @@ class BlockSynapses:
     @add.register
     def _conv(self, kernel: Conv, source: Source, axons: AxonTable, once: bool) -> None:
         order = _tap_order(kernel)
+        near = [source.boxes[i] for i in self._near(kernel, source)]
         for part in ConvPart.of(kernel, self.box):
             shared = self._store(_stored(part, order)) if once else None
-            for block in source.boxes:
+            for block in near:
                 first = max(part.source, block.c0)
                 channels = min(part.source + part.channels, block.c1) - first
                 if channels > 0:
                     for pixels in self._pixels(kernel, source, axons, block, first):
                         self._add_pixels(part, pixels, slice(first, first + channels), order, shared)
+
+    def _near(self, kernel: Conv, source: Source) -> list[int]:
+        """Returns the blocks of the source within the rows and columns that the box can read, ascending."""
+        y0, y1, x0, x1, _, _ = source.bounds
+        near = np.ones(len(y0), np.bool_)
+        ranges = ((y0, y1, self.box.y0, self.box.y1), (x0, x1, self.box.x0, self.box.x1))
+        for axis, (first, end, low, high) in enumerate(ranges):
+            stride, padding = kernel.stride[axis], kernel.padding[axis]
+            reach = (kernel.weight.shape[axis] - 1) * kernel.dilation[axis]
+            near &= (first <= (high - 1) * stride - padding + reach) & (end > low * stride - padding)
+        found: list[int] = np.flatnonzero(near).tolist()
+        return found
 
     def _pixels(
         self, kernel: Conv, source: Source, axons: AxonTable, block: Box, channel: int
@@ -276,9 +304,9 @@ class BlockSynapses:
         positions = rows.positions[:, None] * source.shape[1] + columns.positions
         gids = source.gid_of_flat[positions * source.shape[2] + channel]
         targets = (rows.first[:, None] * width + columns.first) * depth
-        for a, row_taps in enumerate(rows.taps):
-            for b, column_taps in enumerate(columns.taps):
-                chosen = np.ix_(rows.signature == a, columns.signature == b)
+        for a, row_taps in zip(rows.members, rows.taps, strict=True):
+            for b, column_taps in zip(columns.members, columns.taps, strict=True):
+                chosen = a[:, None], b
                 taps = [((dy * width + dx) * depth, ky, kx) for dy, ky in row_taps for dx, kx in column_taps]
                 yield _Pixels(axons.find(gids[chosen].ravel()), targets[chosen].ravel(), taps)
 
@@ -293,7 +321,7 @@ class BlockSynapses:
         else:
             taps = [t[1] for t in pixels.taps], [t[2] for t in pixels.taps]
             rows = part.weight[skipped : skipped + count][:, taps[0], taps[1]]
-            stored = self._store(np.tile(rows.ravel(), len(pixels.axons)))
+            stored = self._store(rows if len(pixels.axons) == 1 else np.tile(rows.ravel(), len(pixels.axons)))
             weight0 = stored + rows.size * np.arange(len(pixels.axons))
             stride = rows[0].size
             offsets = list(range(0, stride, part.width))
@@ -301,7 +329,8 @@ class BlockSynapses:
         segments = merged((weight, target, part.width) for weight, (target, _, _) in places)
         pattern = self.patterns.number(tuple(segments))
         targets = pixels.targets + part.target + skipped * part.target_stride
-        self._add_runs(pixels.axons, count, pattern, targets, weight0, stride, part.target_stride)
+        starts = (pixels.axons, count, pattern, targets, weight0)
+        self._add_runs(len(pixels.axons), *starts, stride, part.target_stride)
 
 
 def _tap_order(kernel: Conv) -> Array:

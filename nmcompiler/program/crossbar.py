@@ -30,9 +30,16 @@ def typed_crossbars(
         codes: How the weights of each population are made of typed weights; None for inputs.
         fan_out: Axons that a neuron reaches; None where nothing limits it.
     """
-    blocks = [_Block.of(arrays, row, codes) for row in arrays["blocks"].tolist()]
-    cores = [_CoreAxons.of(c, blocks, arrays["routes"]) for c in range(len(arrays["cores"]))]
-    entries = _entries(arrays["routes"].astype(np.int64), cores)
+    routes = arrays["routes"].astype(np.int64)
+    axons = np.zeros(len(arrays["cores"]), np.int64)
+    np.maximum.at(axons, routes[:, 2], routes[:, 3] + routes[:, 1])
+    blocks = [_Block.of(arrays, row, codes, axons) for row in arrays["blocks"].tolist()]
+    on_core: list[list[_Block]] = [[] for _ in axons]
+    for block in blocks:
+        if not block.is_input:
+            on_core[block.row["core"]].append(block)
+    cores = [_CoreAxons.of(mine) for mine in on_core]
+    entries = _entries(routes, cores)
     return _Builder(arrays, blocks, cores).build(entries, fan_out)
 
 
@@ -53,13 +60,15 @@ class _Block:
     bits: Array
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Array], columns: list[int], codes: Sequence[TypeCode | None]) -> _Block:
+    def of(
+        cls, arrays: Mapping[str, Array], columns: list[int], codes: Sequence[TypeCode | None], axons: Array
+    ) -> _Block:
         row = dict(zip(BLOCK_COLUMNS, columns, strict=True))
         code = codes[row["population"]]
         if code is None:
             return cls(row, (), np.ones(row["n"], np.int64), np.zeros((0, 0, row["n"]), np.bool_))
         unit = _of_box(code.unit, row)
-        return cls(row, code.base, unit, bits_of(_weights(arrays, row) // unit, code.base))
+        return cls(row, code.base, unit, bits_of(_weights(arrays, row, int(axons[row["core"]])) // unit, code.base))
 
     @property
     def is_input(self) -> bool:
@@ -77,21 +86,28 @@ def _of_box(unit: Array, row: Mapping[str, int]) -> Array:
     return np.broadcast_to(unit[place], shape).reshape(-1)
 
 
-def _weights(arrays: Mapping[str, Array], row: Mapping[str, int]) -> Array:
+def _weights(arrays: Mapping[str, Array], row: Mapping[str, int], axons: int) -> Array:
     """Returns the summed weights of a block, ``(axons of the core, n)`` int64."""
-    to_core = arrays["routes"][arrays["routes"][:, 2] == row["core"]].astype(np.int64)
-    weight = np.zeros((int((to_core[:, 3] + to_core[:, 1]).max(initial=0)), row["n"]), np.int64)
-    stored = arrays["weights"]
-    for axon0, n, pattern, target0, weight0, weight_stride, target_stride in (
-        arrays["runs"][row["run0"] : row["run0"] + row["run_n"]].astype(np.int64).tolist()
-    ):
-        j = np.arange(n)[:, None]
+    weight = np.zeros(axons * row["n"], np.int64)
+    runs = arrays["runs"][row["run0"] : row["run0"] + row["run_n"]].astype(np.int64)
+    for pattern in np.unique(runs[:, 2]).tolist():
+        mine = runs[runs[:, 2] == pattern]
+        run, j = _counted(mine[:, 1])
+        axon0, _, _, target0, weight0, weight_stride, target_stride = mine[run].T
+        place = (axon0 + j) * row["n"] + target0 + j * target_stride
+        read = row["weight0"] + weight0 + j * weight_stride
         first, end = arrays["patterns"][pattern : pattern + 2].tolist()
         for offset, target, length in arrays["segments"][first:end].astype(np.int64).tolist():
             i = np.arange(length)
-            read = stored[row["weight0"] + weight0 + j * weight_stride + offset + i]
-            np.add.at(weight, (axon0 + j, target0 + j * target_stride + target + i), read)
-    return weight
+            stored = arrays["weights"][(read[:, None] + offset + i).ravel()]
+            np.add.at(weight, (place[:, None] + target + i).ravel(), stored.astype(np.int64))
+    return weight.reshape(axons, row["n"])
+
+
+def _counted(counts: Array) -> tuple[Array, Array]:
+    """Returns, for rows that stand for ``counts`` entries each, the row and the position of every entry."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +125,7 @@ class _CoreAxons:
     number: Array
 
     @classmethod
-    def of(cls, core: int, blocks: Sequence[_Block], routes: Array) -> _CoreAxons:
-        mine = [b for b in blocks if b.row["core"] == core]
+    def of(cls, mine: Sequence[_Block]) -> _CoreAxons:
         need = np.zeros((max(len(b.base) for b in mine), mine[0].bits.shape[1]), np.bool_)
         for block in mine:
             need[: len(block.base)] |= block.bits.any(axis=2)
@@ -122,12 +137,18 @@ class _CoreAxons:
 
 def _entries(routes: Array, cores: Sequence[_CoreAxons]) -> Array:
     """Returns what every neuron must reach, ``(k, 4)``: neuron, core, axon, delay, sorted."""
+    route, step = _counted(routes[:, 1])
+    gid0, _, core, axon0, delay = routes[route].T
+    # The axons of all cores one after another: of each type those of a core, −1 where it has none.
+    widths = np.array([axons.number.shape[1] for axons in cores], np.int64)
+    place = (np.cumsum(widths) - widths)[core] + axon0 + step
     parts = [np.zeros((0, 4), np.int64)]
-    for gid0, n, core, axon0, delay in routes.tolist():
-        axon = cores[core].number[:, axon0 : axon0 + n]
-        types, step = np.nonzero(axon >= 0)
-        one = np.ones(len(step), np.int64)
-        parts.append(np.stack([gid0 + step, core * one, axon[types, step], delay * one], axis=1))
+    for kind in range(max((len(axons.number) for axons in cores), default=0)):
+        none = [np.full(width, -1, np.int64) for width in widths.tolist()]
+        of_kind = [c.number[kind] if kind < len(c.number) else n for c, n in zip(cores, none, strict=True)]
+        axon = np.concatenate(of_kind)[place]
+        fed = axon >= 0
+        parts.append(np.stack([(gid0 + step)[fed], core[fed], axon[fed], delay[fed]], axis=1))
     entries = np.concatenate(parts)
     ordered: Array = entries[np.lexsort((entries[:, 2], entries[:, 1], entries[:, 0]))]
     return ordered

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -233,9 +234,23 @@ class Program:
 
     def table(self, name: str) -> npt.NDArray[np.int64]:
         """Returns an array of ``CROSSBAR_ARRAYS``, an empty one where the program has no crossbars."""
-        columns = CROSSBAR_ARRAYS[name][1]
-        empty = np.zeros((0, columns) if columns else 0, np.int64)
-        return np.asarray(self.arrays.get(name, empty), dtype=np.int64)
+        return self._tables[name]
+
+    @cached_property
+    def _tables(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """The arrays of ``CROSSBAR_ARRAYS``, converted once: they are read core by core."""
+        return {
+            name: np.asarray(self.arrays.get(name, np.zeros((0, columns) if columns else 0)), dtype=np.int64)
+            for name, (_, columns) in CROSSBAR_ARRAYS.items()
+        }
+
+    @cached_property
+    def routes_by_core(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """For each core the routes that lead to it, ``(k, 5)``, in the order of ``routes``."""
+        routes = np.asarray(self.arrays["routes"], dtype=np.int64)
+        ordered = routes[np.argsort(routes[:, 2], kind="stable")]
+        cores = len(self.arrays["cores"])
+        return tuple(np.split(ordered, np.searchsorted(ordered[:, 2], np.arange(cores + 1))))[1:-1]
 
     @property
     def boxed(self) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -103,7 +104,8 @@ def _population(program: Program, number: int, rows: Array) -> LiftedPopulation:
 def _same_copies(program: Program, population: int, first: int, gid0: int, entry: Array) -> None:
     """Raises where a copy, the first of a block being ``first``, has other parameters than its original."""
     copies = program.table("copies")
-    mine = copies[(copies[:, 0] >= first) & (copies[:, 0] < gid0 + len(entry))] - gid0
+    low, end = np.searchsorted(copies[:, 0], [first, gid0 + len(entry)])
+    mine = copies[low:end] - gid0
     for name in ("theta", "v0", "current"):
         values = program.arrays[name][entry]
         differs = np.flatnonzero(values[mine[:, 0]] != values[mine[:, 1]])
@@ -328,7 +330,7 @@ class _Comparison:
         packed.sort()
         return packed
 
-    @property
+    @cached_property
     def _max_delay(self) -> int:
         delays = self.lifted.program.arrays["routes"][:, 4]
         return max(int(delays.max(initial=1)), *self.spiking.schedule.delays.values(), 1)

@@ -106,11 +106,7 @@ class Lifted:
     @cached_property
     def _cores(self) -> tuple[tuple[Array, Array], ...]:
         """For each core its fed axons, ascending (repeated where fed twice), and the codes of the sources."""
-        routes = self.program.arrays["routes"].astype(np.int64)
-        order = np.argsort(routes[:, 2], kind="stable")
-        cores = range(len(self.program.arrays["cores"]) + 1)
-        bounds = np.searchsorted(routes[order, 2], np.arange(len(cores)))
-        return tuple(self._core(routes[order[bounds[c] : bounds[c + 1]]]) for c in cores[:-1])
+        return tuple(self._core(routes) for routes in self.program.routes_by_core)
 
     def _core(self, routes: Array) -> tuple[Array, Array]:
         gid0, n, _, axon0, delay = routes.T
@@ -314,7 +310,13 @@ def _kinds(table: Array, axons: Array) -> Array:
 
 def sum_synapses(target: Array, source: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Returns the synapses sorted by target and source, equal pairs summed, zeros dropped."""
-    order = np.lexsort((source, target))
+    told = weight != 0
+    target, source, weight = target[told], source[told], weight[told]
+    most = int(source.max(initial=0)) + 1
+    if most * (int(target.max(initial=0)) + 1) < 1 << 62:
+        order = np.argsort(target * most + source)  # one key sorts faster than two
+    else:
+        order = np.lexsort((source, target))
     target, source, weight = target[order], source[order], weight[order]
     starts = np.flatnonzero((np.diff(target, prepend=-1) != 0) | (np.diff(source, prepend=-1) != 0))
     sums = np.add.reduceat(weight, starts) if len(starts) else weight

@@ -163,10 +163,9 @@ def fan_out(program: Program) -> tuple[Ints, Ints]:
 
     ``(neurons,)`` int64 each, in the order of the neurons' global numbers.
     """
-    routes, core = program.arrays["routes"].astype(np.int64), program.column("core")
+    core = program.column("core")
     reached = np.zeros((2, program.neurons), np.int64)
-    for c in range(len(program.arrays["cores"])):
-        mine = routes[routes[:, 2] == c]
+    for c, mine in enumerate(program.routes_by_core):
         axons = np.zeros((2, int((mine[:, 3] + mine[:, 1]).max(initial=0))), np.int64)
         for block in np.flatnonzero(core == c):
             stretches, zeros = block_stretches(program, int(block)), _zeros_before(program, int(block))
@@ -207,10 +206,9 @@ def arriving(program: Program, sent: npt.NDArray[Any], group: Ints, groups: int)
         group: ``(neurons,)`` the group in which the events of a neuron are counted.
         groups: Number of groups.
     """
-    routes, core = program.arrays["routes"].astype(np.int64), program.column("core")
+    core = program.column("core")
     found = np.zeros((groups, len(core)))
-    for c in range(len(program.arrays["cores"])):
-        mine = routes[routes[:, 2] == c]
+    for c, mine in enumerate(program.routes_by_core):
         width = int((mine[:, 3] + mine[:, 1]).max(initial=0))
         row, step = _expanded(mine[:, 1])
         gid, axon = mine[row, 0] + step, mine[row, 3] + step

@@ -94,17 +94,20 @@ def _links(program: Program, sent: Floats, slot: Ints, slots: int) -> tuple[Floa
     links, block_links = np.zeros((slots, 4, rows, columns)), np.zeros((len(gid0), 2))
     trees: dict[tuple[int, frozenset[int]], Tree] = {}
     events: Counter[tuple[int, int, frozenset[int]]] = Counter()
+    block_of = np.repeat(np.arange(len(gid0)), program.column("n")).tolist()
+    sources, slot_of, before = core.tolist(), slot.tolist(), total.tolist()
+    by_block: Counter[tuple[int, frozenset[int]]] = Counter()
     for first, end, reached in destinations(program.arrays["routes"], gid0):
-        count = total[end] - total[first]
-        if count == 0:
-            continue
-        block = int(np.searchsorted(gid0, first, side="right")) - 1
-        source = int(core[block])
+        count = before[end] - before[first]
+        if count:
+            by_block[block_of[first], reached] += count
+    for (block, reached), count in by_block.items():
+        source = sources[block]
         if (source, reached) not in trees:
             start = where[source] if source >= 0 else (0, 0)  # the host feeds the chip at its corner
             trees[source, reached] = route_tree(start, (where[c] for c in reached))
         block_links[block] += count * np.array(trees[source, reached].links)
-        events[int(slot[block]), source, reached] += count
+        events[slot_of[block], source, reached] += count
     for (index, source, reached), count in events.items():
         _load(links[index], trees[source, reached], count)
     return links, block_links

@@ -19,7 +19,8 @@ def crossbar_weights(program: Program) -> tuple[Int64Array, Array]:
     weight for the axon's type, int16; everywhere else it is what is stored.
     """
     weights = np.array(program.arrays["weights"], np.int16)
-    bits = np.concatenate([[0], np.cumsum(weights != 0)]) if len(program.table("crossbars")) else np.zeros(1)
+    bits = np.zeros(len(weights) + 1 if len(program.table("crossbars")) else 1, np.int64)
+    np.cumsum(weights[: len(bits) - 1] != 0, out=bits[1:])
     for block, types, first in program.table("crossbars").tolist():
         n, core = int(program.column("n")[block]), int(program.column("core")[block])
         typed = program.table("type_weights")[first : first + n * types].reshape(n, types)
@@ -31,4 +32,4 @@ def crossbar_weights(program: Program) -> tuple[Int64Array, Array]:
         kinds = types_of(program, core, stretches.axon)[row]
         place = int(program.column("weight0")[block]) + stretches.weight[row] + step
         weights[place] *= typed[stretches.target[row] + step, kinds].astype(np.int16)
-    return bits.astype(np.int64), weights
+    return bits, weights

@@ -257,11 +257,14 @@ def _fanout(program: Program, links: Int64Array, bits: Int64Array) -> Int64Array
     fanout = np.cumsum(fanout)[:-1]
     starts = program.arrays["patterns"].astype(np.int64)
     segments = program.arrays["segments"].astype(np.int64)
-    for link, first in zip(links[typed], start[typed], strict=True):
-        axon = np.arange(link[3])
-        for offset, _, length in segments[starts[link[4]] : starts[link[4] + 1]]:
-            at = link[6] + axon * link[7] + offset
-            fanout[first + axon] += bits[at + length] - bits[at]
+    for pattern in np.unique(links[typed, 4]).tolist():
+        mine = np.flatnonzero(typed & (links[:, 4] == pattern))
+        count = links[mine, 3]
+        link = np.repeat(mine, count)
+        axon = np.arange(len(link)) - np.repeat(np.cumsum(count) - count, count)
+        at = links[link, 6] + axon * links[link, 7]
+        for offset, _, length in segments[starts[pattern] : starts[pattern + 1]]:
+            np.add.at(fanout, start[link] + axon, bits[at + offset + length] - bits[at + offset])
     return fanout
 
 

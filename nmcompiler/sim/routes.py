@@ -107,7 +107,9 @@ def destinations(routes: IntArray, gid0: IntArray) -> Iterator[tuple[int, int, f
     active: Counter[int] = Counter()
     for first, end in pairwise(marks):
         active.update(opening.get(first, ()))
-        active.subtract(closing.get(first, ()))
-        reached = frozenset(c for c, count in active.items() if count)
-        if reached:
-            yield first, end, reached
+        for core in closing.get(first, ()):
+            active[core] -= 1
+            if not active[core]:  # what is left behind would be looked at for every neuron to come
+                del active[core]
+        if active:
+            yield first, end, frozenset(active)

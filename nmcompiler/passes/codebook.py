@@ -98,7 +98,26 @@ class _Part:
 
     def of(self, per_channel: Array) -> Array:
         """Returns numbers ``(c,)`` as ``(groups, 1, outputs)``."""
-        return self.split(per_channel[self.channels])
+        written: Array = per_channel[self.channels].reshape(self.weight.shape[0], 1, -1)
+        return written
+
+    def tried(self, quanta: Array) -> _Part:
+        """Returns the part with its outputs once for each of the quanta ``(tried, c)``, one after another."""
+        again = np.tile(self.weight, (1, 1, len(quanta)))
+        return replace(self, weight=again, channels=slice(0, again.shape[0] * again.shape[2]))
+
+    def spread(self, quanta: Array) -> Array:
+        """Returns quanta ``(tried, c)`` as numbers of the channels of ``tried``."""
+        groups = self.weight.shape[0]
+        mine = quanta[:, self.channels].reshape(len(quanta), groups, -1)
+        spread: Array = mine.transpose(1, 0, 2).ravel()
+        return spread
+
+    def gathered(self, values: Array, tried: int) -> Array:
+        """Returns numbers of the channels of ``tried`` as ``(tried, outputs written)``."""
+        split = values.reshape(self.weight.shape[0], tried, -1)
+        gathered: Array = split.transpose(1, 0, 2).reshape(tried, -1)
+        return gathered
 
     def codes(self, quantum: Array, limit: int) -> Array:
         """Returns the codes ``(groups, unknowns, outputs)`` for quanta ``(c,)``, the better of two starts."""
@@ -106,12 +125,14 @@ class _Part:
         starts = spread_errors(wanted, self.gram, limit), np.clip(np.round(wanted), -limit, limit)
         first, second = (_improved(wanted, start, self.gram, limit) for start in starts)
         errors = [self.error(codes, quantum) for codes in (first, second)]
-        better: Array = np.where(self.split(errors[1] < errors[0]), second, first)
+        groups = self.weight.shape[0]
+        better: Array = np.where((errors[1] < errors[0]).reshape(groups, 1, -1), second, first)
         return better
 
-    def split(self, written: Array) -> Array:
-        """Returns numbers of the outputs written as ``(groups, 1, outputs)``."""
-        return written.reshape(self.weight.shape[0], 1, -1)
+    def errors(self, quanta: Array, limit: int) -> Array:
+        """Returns the squared errors ``(tried, outputs written)`` with the codes for quanta ``(tried, c)``."""
+        tried, quantum = self.tried(quanta), self.spread(quanta)
+        return self.gathered(tried.error(tried.codes(quantum, limit), quantum), len(quanta))
 
     def error(self, codes: Array, quantum: Array) -> Array:
         """Returns ``(outputs written,)`` squared errors of the sums."""
@@ -150,14 +171,11 @@ def code_weights(
     for branch in branches:
         peak = np.maximum(peak, largest_weight(branch.kernel, shape))
     peak[peak == 0] = 1.0
-    best, quantum = np.full(shape[2], np.inf), np.maximum(peak / limit, least)
-    for share in np.geomspace(1.0, _LEAST, _TRIED):
-        tried = np.maximum(share * peak / limit, least)
-        error = np.zeros(shape[2])
-        for part in parts:
-            error[part.channels] += part.error(part.codes(tried, limit), tried)
-        better = error < best
-        best[better], quantum[better] = error[better], tried[better]
+    quanta = np.maximum(np.geomspace(1.0, _LEAST, _TRIED)[:, None] * peak / limit, least)
+    error = np.zeros_like(quanta)
+    for part in parts:
+        error[:, part.channels] += part.errors(quanta, limit)
+    quantum = quanta[error.argmin(axis=0), np.arange(shape[2])]
     if grain is not None:
         unit = quantum.max() / grain
         quantum = unit * np.maximum(np.round(quantum / unit), 1)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.needs import AxonKey, PopulationNeeds

@@ -130,7 +130,7 @@ class _Part:
         return better
 
     def errors(self, quanta: Array, limit: int) -> Array:
-        """Returns the squared errors ``(tried, outputs written)`` with the codes for quanta ``(tried, c)``."""
+        """Returns the squared errors ``(tried, outputs written)`` of the codes for quanta ``(tried, c)``."""
         tried, quantum = self.tried(quanta), self.spread(quanta)
         return self.gathered(tried.error(tried.codes(quantum, limit), quantum), len(quanta))
 

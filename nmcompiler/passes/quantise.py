@@ -131,6 +131,10 @@ class Quantise:
             headroom_bits=options.headroom_bits,
             proved=options.proved,
         )
+        # All of them first: a layer that a crossbar cannot hold is refused before anything is searched.
+        formats_of = {
+            layer.name: self._formats(formats, context.target, graph, layer) for layer in graph.graph
+        }
         samples = calibration_samples(graph, context.calibration)
         if options.rate is not None:
             most = options.rate.samples(largest_layer(graph))
@@ -149,7 +153,7 @@ class Quantise:
         for index, name in enumerate(names):
             context.progress(self.name, index, len(names))
             layer = graph.graph.node(name)
-            state.formats = self._formats(formats, context.target, graph, layer)
+            state.formats = formats_of[name]
             if layer.is_input:
                 self._input(state, layer, samples[name])
             elif name in readouts:

@@ -68,7 +68,8 @@ class _Block:
         if code is None:
             return cls(row, (), np.ones(row["n"], np.int64), np.zeros((0, 0, row["n"]), np.bool_))
         unit = _of_box(code.unit, row)
-        return cls(row, code.base, unit, bits_of(_weights(arrays, row, int(axons[row["core"]])) // unit, code.base))
+        weights = _weights(arrays, row, int(axons[row["core"]]))
+        return cls(row, code.base, unit, bits_of(weights // unit, code.base))
 
     @property
     def is_input(self) -> bool:

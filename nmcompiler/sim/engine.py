@@ -29,6 +29,8 @@ __all__ = ["Simulator"]
 # A tile is long enough to share the cost of a call, short enough to stay in the cache and for Ctrl-C.
 _TILE_SAMPLES = 25
 _TILE_NEURONS = 500_000
+_MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
+_BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
 _CHECKED_SAMPLES = 2
 
@@ -138,7 +140,11 @@ class Simulator:
     def _tile_samples(self) -> int:
         # The literal path holds what inputs send in all of their steps.
         trains = sum(b.n * b.slot.steps for b in self._loaded.blocks if b.is_input)
-        return max(1, min(_TILE_SAMPLES, _TILE_NEURONS // max(self._loaded.neurons, trains // _TILE_STEPS)))
+        held = max(self._loaded.neurons, trains // _TILE_STEPS, 1)
+        # Thousands of small blocks: a call must have more to do than it takes to call.
+        worth = _BLOCK_NEURONS * len(self._loaded.blocks) // max(self._loaded.neurons, 1)
+        samples = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
+        return max(1, min(_TILE_SAMPLES, samples))
 
     def _runner(
         self, windowed: bool, encoded: Sequence[Int64Array], store: Store, stream: Stream | None

@@ -193,6 +193,14 @@ def test_a_convolution_over_more_channels_is_refused_with_layer_need_and_limit()
     assert str(caught.value).count("\n") == 0
 
 
+def test_a_layer_that_is_too_wide_is_refused_before_any_layer_is_quantised():
+    told = []
+    network = perceptron(64, 128, 300, 10)
+    with pytest.raises(DoesNotFit, match="needs 300 fan_in where truenorth has 128"):
+        compile_model(network, CHIP, "rate", samples(64), progress=lambda *work: told.append(work))
+    assert "quantise" not in {work for work, _, _ in told}
+
+
 def test_a_neuron_that_many_cores_read_is_built_for_each_axon():
     """A map of 8 × 8 under a second convolution: its neurons are read on several cores."""
     net = model(

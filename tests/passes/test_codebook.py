@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from nmcompiler.errors import NmcError
 from nmcompiler.ir.kernels import Conv, Dense, Sparse
-from nmcompiler.passes.codebook import code_weights
+from nmcompiler.passes.codebook import _part, code_weights
 from nmcompiler.passes.coded import coded_layer
+from nmcompiler.passes.columns import Positions
 from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.thresholds import fit_coded
 from nmcompiler.target import Crossbar
@@ -78,6 +79,20 @@ def test_few_weights_have_codes_near_the_best_of_all(seed):
         quantum = (q @ gram @ weight[0]) / max(float(q @ gram @ q), 1e-12)
         best = min(best, loss(weight, quantum * q[None], x)[0])
     assert found <= 2.0 * best + 0.02 * loss(weight, 0 * weight, x)[0]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_quanta_tried_together_have_the_errors_of_each_alone(groups):
+    rng = np.random.default_rng(groups)
+    kernel = Conv(rng.normal(size=(3, 2, 4 // groups, 8)), groups=groups, target_channel=1)
+    x = np.maximum(rng.normal(size=(6, 5, 5, 4)), 0).astype(np.float32)
+    shape = (3, 4, 10)
+    part = _part(kernel, x, Positions.spread(6, shape, 1000), shape)
+    quanta = rng.uniform(0.1, 1.0, (5, 10))
+    together = part.errors(quanta, 3)
+    alone = [part.error(part.codes(quantum, 3), quantum) for quantum in quanta]
+    assert together.shape == (5, 8)
+    assert np.allclose(together, alone)
 
 
 def test_quanta_of_a_read_out_are_multiples_of_one():

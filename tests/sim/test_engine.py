@@ -298,6 +298,22 @@ def test_the_number_of_threads_and_the_tiles_change_nothing(name, monkeypatch):
     assert seen == [["running", done, 23] for done in (4, 8, 12, 16, 20, 23)]
 
 
+def test_a_tile_of_many_small_blocks_takes_more_samples(monkeypatch):
+    monkeypatch.setattr(engine_module, "_TILE_NEURONS", 1)
+    network = random_network(5)
+    samples = random_samples(network, 5, 23)
+    sizes, results = [], []
+    for least in (0, 10**6):
+        monkeypatch.setattr(engine_module, "_BLOCK_NEURONS", least)
+        made = Simulator(assembled(network, "rate"))
+        monkeypatch.setattr(engine_module, "_MOST_TILE_NEURONS", 7 * made.program.neurons)
+        done = [0]
+        results.append(made.run(samples, record=ALL, progress=lambda _, n, of, done=done: done.append(n)))
+        sizes.append(done[1])
+    assert 1 == sizes[0] < sizes[1] <= 7
+    assert_same(*results)
+
+
 def test_an_interrupt_ends_a_run_between_tiles(monkeypatch):
     monkeypatch.setattr(engine_module, "_TILE_SAMPLES", 1)
     begun = []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nmcompiler.errors import InputFileError
 from nmcompiler.sim.load import load
-from nmcompiler.sim.routes import overlaps, route_tree
+from nmcompiler.sim.routes import destinations, overlaps, route_tree
 
 from .handmade import program, with_column
 
@@ -46,6 +46,20 @@ def test_tree_links_are_the_union_of_the_routes(source, destinations):
             links.add((r, c, r + step, c))
             r += step
     assert sum(route_tree(source, destinations).links) == len(links)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 6), st.integers(0, 3)), max_size=8))
+def test_destinations_are_the_cores_of_every_neuron_and_no_range_spans_two_blocks(drawn):
+    routes = np.array([(gid, n, core, 0, 1) for gid, n, core in drawn], np.int64).reshape(-1, 5)
+    found = {}
+    for first, end, reached in destinations(routes, np.array([0, 4, 9])):
+        assert not any(first < edge < end for edge in (4, 9))
+        found |= {gid: set(reached) for gid in range(first, end)}
+    wanted = {}
+    for gid, n, core in drawn:
+        for neuron in range(gid, gid + n):
+            wanted.setdefault(neuron, set()).add(core)
+    assert found == wanted
 
 
 def test_a_run_fed_by_two_routes_becomes_two_links():

@@ -48,6 +48,8 @@ def coded_layer(
         )
     sources = tuple(state.signals[b.source].q for b in branches)
     least = _BIAS_ROOM * np.abs(np.broadcast_to(bias, shape)).max(axis=(0, 1)) / formats.bias
+    if not alike:
+        least = np.maximum(least, _held_by_thresholds(exact, formats))
     grain = formats.grain
     while True:
         coded = code_weights(branches, sources, shape, formats.weight, least, grain if alike else None)
@@ -59,6 +61,17 @@ def coded_layer(
         grain //= 2
     state.formats, state.quantum = replace(formats, grain=grain), coded.quantum
     return coded.branches, better, sums
+
+
+def _held_by_thresholds(exact: Array, formats: Formats) -> Array:
+    """Returns the smallest quanta ``(c,)`` whose threshold fits: it is the scale over the quantum, at least.
+
+    A scale is at most what its channel reaches; a channel that was never active has a middle one.
+    """
+    reached = np.abs(exact).max(axis=(0, 1, 2)).astype(np.float64)
+    active = reached > 0
+    middle = float(np.median(reached[active])) if active.any() else 0.0
+    return np.where(active, reached, middle) / formats.theta
 
 
 def _hold(formats: Formats, branches: tuple[Branch, ...], bias: Array, unit: float, shape: Shape) -> bool:

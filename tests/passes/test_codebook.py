@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nmcompiler.errors import NmcError
 from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.passes.codebook import _part, code_weights
-from nmcompiler.passes.coded import coded_layer
+from nmcompiler.passes.coded import _held_by_thresholds, coded_layer
 from nmcompiler.passes.columns import Positions
 from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.thresholds import fit_coded
@@ -148,3 +148,14 @@ def test_a_layer_without_codes_is_named_in_one_sentence(kernel):
     state = SimpleNamespace(formats=Formats.of(tiny_target(crossbar=Crossbar(4, 9))))
     with pytest.raises(NmcError, match="layer 'shuffle' reads values through wiring of its own"):
         coded_layer(state, layer, (branch(kernel),), NOTHING, NOTHING, alike=False)
+
+
+def test_a_channel_of_tiny_weights_keeps_a_threshold_that_fits():
+    """Its bias alone fills its range: the quantum of its weights must not be as small as they are."""
+    rng = np.random.default_rng(7)
+    formats = Formats(7, 2**18 - 1, 2**19 - 3, 255, 0, False, "chip", grain=32)
+    exact = rng.uniform(0, 1, (50, 2, 2, 3)) * [1.0, 1e3, 0.0]
+    least = _held_by_thresholds(exact, formats)
+    reached = exact.max(axis=(0, 1, 2))
+    assert (reached[:2] / least[:2] <= formats.theta * (1 + 1e-9)).all()
+    assert least[2] == pytest.approx(np.median(reached[:2]) / formats.theta)

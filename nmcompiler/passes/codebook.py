@@ -37,7 +37,13 @@ _DAMPING = 1e-2  # share of the mean of the diagonal of H that is added to it
 
 
 def typed_formats(
-    formats: Formats, target: Target, model: Model, layer: Layer, weight_bits: int, steps: int
+    formats: Formats,
+    target: Target,
+    model: Model,
+    layer: Layer,
+    weight_bits: int,
+    steps: int,
+    signed: frozenset[str] = frozenset(),
 ) -> Formats:
     """Returns the formats of one layer on a chip with crossbars.
 
@@ -48,6 +54,7 @@ def typed_formats(
         layer: The layer.
         weight_bits: Most bits of a weight.
         steps: Steps over which a bias is spread as a current; 1 where it is not.
+        signed: Inputs with negative samples: where spikes carry no sign, they are two neurons a value.
 
     Raises:
         DoesNotFit: The layer's fan-in leaves a source fewer than two axons on every core.
@@ -55,7 +62,11 @@ def typed_formats(
     crossbar = target.crossbar
     if crossbar is None:
         return formats
-    edges = [(model.graph.node(e.source), e.payload.kernel) for e in model.graph.in_edges(layer.name)]
+    edges = [
+        (model.graph.node(e.source), e.payload.kernel)
+        for e in model.graph.in_edges(layer.name)
+        for _ in range(2 if e.source in signed and not target.signed_spikes else 1)
+    ]
     fan_in = Room.of(target).reads(edges, layer.sum_shape).fan_in
     axons = max(kind.limits.input_axons or fan_in * crossbar.axon_types for kind in target.core_types)
     types = min(axons // max(fan_in, 1), crossbar.axon_types, weight_bits)

@@ -131,11 +131,12 @@ class Quantise:
             headroom_bits=options.headroom_bits,
             proved=options.proved,
         )
+        samples = calibration_samples(graph, context.calibration)
+        signed = frozenset(n for n, x in samples.items() if input_range(x, options.input_levels).signed)
         # All of them first: a layer that a crossbar cannot hold is refused before anything is searched.
         formats_of = {
-            layer.name: self._formats(formats, context.target, graph, layer) for layer in graph.graph
+            layer.name: self._formats(formats, context.target, graph, layer, signed) for layer in graph.graph
         }
-        samples = calibration_samples(graph, context.calibration)
         if options.rate is not None:
             most = options.rate.samples(largest_layer(graph))
             samples = {name: x[:most] for name, x in samples.items()}
@@ -171,13 +172,15 @@ class Quantise:
         network = Network(graph.name, state.graph, graph.inputs, graph.outputs)
         return PassResult(network, True, tuple(state.notes))
 
-    def _formats(self, formats: Formats, target: Target, model: Model, layer: Layer) -> Formats:
+    def _formats(
+        self, formats: Formats, target: Target, model: Model, layer: Layer, signed: frozenset[str]
+    ) -> Formats:
         """Returns the formats of one layer, which in a crossbar depend on its fan-in."""
         edges = model.graph.in_edges(layer.name)
         if target.crossbar is None or not edges:
             return formats
         bits = self.options.weight_bits or target.weight_bits
-        return typed_formats(formats, target, model, layer, bits, self.options.bias_steps)
+        return typed_formats(formats, target, model, layer, bits, self.options.bias_steps, signed)
 
     def _input(self, state: State, layer: Layer, x: Array) -> None:
         coded = input_range(x, self.options.input_levels)

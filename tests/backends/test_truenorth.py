@@ -193,6 +193,15 @@ def test_a_convolution_over_more_channels_is_refused_with_layer_need_and_limit()
     assert str(caught.value).count("\n") == 0
 
 
+def test_inputs_of_either_sign_take_two_neurons_a_value_and_leave_axons_for_fewer_types():
+    x = {"x": samples(64)["x"] - 0.5}
+    made = compiled(perceptron(64, 32, 10), x, timesteps=4)
+    # 64 values are 128 sources, and 256 axons leave two types for them.
+    assert made.program.table("crossbars")[0, 1] == 2
+    assert core_usage(made.program).broken() == []
+    chip_is_the_network_layer_by_layer(made, x)
+
+
 def test_a_layer_that_is_too_wide_is_refused_before_any_layer_is_quantised():
     told = []
     network = perceptron(64, 128, 300, 10)

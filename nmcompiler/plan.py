@@ -88,10 +88,8 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     chosen = coding(code)
     _check_code(chosen, chip)
     weight_bits = _given(options.weight_bits, chip.weight_bits)
-    if not 2 <= weight_bits <= chip.weight_bits:
-        raise UsageError(
-            f"--weight-bits {weight_bits} is out of range", allowed=f"2 to {chip.weight_bits} on {chip.name}"
-        )
+    if weight_bits not in chip.possible_weight_bits:
+        raise _no_weight_bits(weight_bits, chip)
     encoding = _encoding(options.input_encoding, chosen, chip)
     levels, timesteps = _levels_and_steps(options, chosen, chip)
     default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
@@ -111,6 +109,15 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
     chosen = chosen if settle is None else chosen.settled(settle)
     return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
+
+
+def _no_weight_bits(asked: int, chip: Target) -> UsageError:
+    possible = chip.possible_weight_bits
+    if chip.weight_widths and possible[0] <= asked <= possible[-1]:
+        found = f"--weight-bits {asked}: '{chip.name}' stores no weights of {asked} bits"
+        return UsageError(found, allowed=f"{' or '.join(map(str, possible))} on {chip.name}")
+    listed = " or ".join(map(str, possible)) if chip.weight_widths else f"2 to {chip.weight_bits}"
+    return UsageError(f"--weight-bits {asked} is out of range", allowed=f"{listed} on {chip.name}")
 
 
 def _check_code(chosen: Coding, chip: Target) -> None:

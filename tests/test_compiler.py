@@ -180,6 +180,22 @@ def test_a_wrong_option_is_told_with_what_is_allowed(code, options, expected):
     assert expected in sentence(UsageError, code=code, **options)
 
 
+def test_weight_bits_that_a_chip_does_not_store_are_refused():
+    chip = replace(tiny_target(weight_bits=4), weight_widths=(1, 2, 4))
+    for bits, said in (
+        (3, "'tiny' stores no weights of 3 bits"),
+        (1, "is out of range"),
+        (5, "out of range"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            plan_of(CompileOptions(weight_bits=bits), "phase", chip)
+        assert f"--weight-bits {bits}" in str(caught.value)
+        assert said in str(caught.value)
+        assert "allowed: 2 or 4 on tiny" in str(caught.value)
+    for asked, taken in ((None, 4), (2, 2), (4, 4)):
+        assert plan_of(CompileOptions(weight_bits=asked), "phase", chip).weight_bits == taken
+
+
 @pytest.mark.parametrize(
     "option", ["levels", "weight_bits", "input_levels", "output_levels", "timesteps", "chips"]
 )

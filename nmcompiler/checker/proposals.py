@@ -28,7 +28,6 @@ Chip = tuple[Backend, Target]
 
 _ENOUGH = 3
 _ATTEMPTS = 5  # for the best value of one option
-_LEAST_BITS = 2
 _WITH_WEIGHTS = frozenset({"synapse_bits", "cores", "destinations", "output_axons", "state_bits"})
 _WITH_SOURCES = frozenset({"fan_in", "input_axons", "synapse_bits"})
 
@@ -118,13 +117,15 @@ def _chips(case: _Case, attempts: int) -> Iterator[Proposal]:
 def _weight_bits(case: _Case, attempts: int) -> Iterator[Proposal]:
     if case.resources & _WITH_WEIGHTS:
         most = case.options.weight_bits or case.chip.weight_bits
-        yield from _option(
-            "--weight-bits",
-            _LEAST_BITS,
-            most - 1,
+        fewer = [bits for bits in case.chip.possible_weight_bits if bits < most]
+        best = _largest(
+            0,
+            len(fewer) - 1,
             attempts,
-            lambda n: case.fits(replace(case.options, weight_bits=n)),
+            lambda i: case.fits(replace(case.options, weight_bits=fewer[i])),
         )
+        if best is not None:
+            yield _proposal(f"--weight-bits {fewer[best[0]]}", best[1])
 
 
 def _levels(case: _Case, attempts: int) -> Iterator[Proposal]:

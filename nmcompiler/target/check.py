@@ -65,9 +65,11 @@ def _names(target: Target, codings: Collection[str] | None) -> Iterator[Complain
 
 def _numbers(target: Target) -> Iterator[Complaint]:
     bias, crossbar = target.bias, target.crossbar
+    widths = ((f"weight_widths[{i}]", bits, 1, 16) for i, bits in enumerate(target.weight_widths))
     ranges: tuple[tuple[str, int | None, int, int], ...] = (
         ("max_chips", target.max_chips, 1, _MOST_CHIPS),
         ("weight_bits", target.weight_bits, 2, 16),
+        *widths,
         ("membrane_bits", target.membrane_bits, 8, 48),
         ("threshold.bits", target.threshold.bits, 1, 40),
         ("bias.mantissa_bits", None if bias is None else bias.mantissa_bits, 2, 48),
@@ -119,6 +121,12 @@ def _agreements(target: Target) -> Iterator[Complaint]:
             "axon_fan_out",
             f"is {target.axon_fan_out} on a chip without a crossbar",
             "only beside crossbar",
+        ),
+        (
+            not target.weight_widths or max(target.weight_widths) >= target.weight_bits,
+            "weight_widths",
+            f"ends below the {target.weight_bits} bits of weight_bits",
+            f"{target.weight_bits} among them, or left out where weights take any number of bits",
         ),
         (
             target.crossbar is None or target.axon_unit == "neuron",

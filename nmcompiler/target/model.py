@@ -160,6 +160,7 @@ class Target:
         mesh: The grid on which the cores stand, row by row.
         max_chips: Largest number of chips that can be joined.
         weight_bits: Bits of a weight, the sign included; the range is symmetric.
+        weight_widths: Bits in which a weight can be stored, where not every number up to ``weight_bits`` is.
         weight_sharing: Whether a core stores the kernel of a convolution once.
         crossbar: How synapses are stored where a core holds bits and typed weights; None where every synapse
             has a weight of its own.
@@ -205,6 +206,7 @@ class Target:
     weight_sharing: bool
     threshold: ThresholdFormat
     membrane_bits: int
+    weight_widths: tuple[int, ...] = ()
     crossbar: Crossbar | None = None
     axon_fan_out: int | None = None
     delay_max: int | None = None
@@ -228,6 +230,12 @@ class Target:
     step_us: Figure | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def possible_weight_bits(self) -> tuple[int, ...]:
+        """Bits of a weight that a network may be compiled for, the fewest first: one bit has no sign."""
+        widths = self.weight_widths or range(self.weight_bits + 1)
+        return tuple(sorted({bits for bits in widths if 2 <= bits <= self.weight_bits}))
 
     @property
     def cores_per_chip(self) -> int:

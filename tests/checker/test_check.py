@@ -216,6 +216,11 @@ def test_fewer_weight_bits_are_proposed_up_to_the_most_that_compile(check):
         compiled(two_layers(), chip, weight_bits=6)
 
 
+def test_only_weight_bits_that_the_chip_stores_are_proposed(check):
+    chip = replace(tiny_target(synapse_bits=100), weight_widths=(1, 2, 4, 8))
+    assert changes(only(check(two_layers(), chip)))["--weight-bits"]["change"] == "--weight-bits 4"
+
+
 def test_fewer_levels_are_proposed_where_registers_are_too_small_and_they_compile(check):
     nodes = [
         node("Gemm", ["x", "m"], "g", "fc1"),

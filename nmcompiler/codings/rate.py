@@ -23,7 +23,8 @@ class Rate(Coding):
         each of T steps     v ← v + A(t) + I;  spike if v ≥ θ, then v ← v − θ
 
     On chips that reset to zero v ← 0 stands for v ← v − θ; what a membrane held beyond θ is then lost.
-    A signed neuron sends −1 while v < 0. Where spikes carry a sign, a neuron of an unsigned population may
+    Neurons of such chips, and of those that compare after every event, start at θ // 2 and the population's
+    lead, which calibration chooses. A signed neuron sends −1 while v < 0. Where spikes carry a sign, a neuron of an unsigned population may
     take back a spike: it sends −1 while v < 0 and it has sent more than it took back (``signed`` = 2).
     A population of depth d is active in the steps d … d + T − 1, and skips are delayed by the depth
     difference: then the chip equals the same network executed layer by layer.
@@ -87,7 +88,7 @@ class Rate(Coding):
         shift = self._fraction_bits(network, population, steps, target)
         theta = population.theta << shift
         current = _held(population.bias << shift, steps, target.bias)
-        start = theta // 2 + waited * current if fires else np.zeros_like(theta)
+        start = theta // 2 + (population.lead << shift) + waited * current if fires else np.zeros_like(theta)
         signed = 1 if population.signed else 2 if fires and target.signed_spikes else 0
         return NeuronParameters(theta, start, current, shift, signed)
 

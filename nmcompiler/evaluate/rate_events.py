@@ -20,7 +20,7 @@ from nmcompiler.ir.network import Population, PopulationGraph
 from nmcompiler.ir.spiking import NeuronParameters
 from nmcompiler.target.model import Dynamics
 
-__all__ = ["Origin", "fire_events", "hold_by_event", "origins", "send_by_event"]
+__all__ = ["Origin", "hold_by_event", "origins", "send_by_event", "synapses"]
 
 _AT_A_TIME = 256  # source neurons whose synapses are listed together
 
@@ -88,7 +88,7 @@ class _Walk:
         self.v = np.repeat(start[None], self.samples, axis=0).astype(np.int64)
         self.dynamics = dynamics
         self.synapses = [
-            [(targets, weights << neurons.shift) for targets, weights in _columns(s, population.shape)]
+            [(targets, weights << neurons.shift) for targets, weights in synapses(s, population.shape)]
             for s in sources
         ]
         self.trains = [s.train.reshape(self.length, self.samples, -1) for s in sources]
@@ -123,7 +123,7 @@ class _Walk:
         self.v[rows, targets] = v
 
 
-def _columns(source: Origin, shape: Shape) -> list[tuple[Array, Array]]:
+def synapses(source: Origin, shape: Shape) -> list[tuple[Array, Array]]:
     """Returns for each neuron of a source the neurons that it reaches, flat, and the weights, no zeros."""
     result: list[tuple[Array, Array]] = []
     of = source.train.shape[2:]
@@ -137,35 +137,3 @@ def _columns(source: Origin, shape: Shape) -> list[tuple[Array, Array]]:
             targets = np.flatnonzero(row)
             result.append((targets, np.round(row[targets]).astype(np.int64)))
     return result
-
-
-def fire_events(
-    sums: Array, theta: Array, start: Array, current: Array, *, wait: int, to_zero: bool, floor: float | None
-) -> Array:
-    """Returns how many spikes real-valued neurons have sent after T steps, ``(…)`` int32.
-
-    Args:
-        sums: ``(T, E, …)`` what the events of each step add, in their order; 0 is no event.
-        theta: Threshold; this and the next two broadcast to ``(…)``.
-        start: Start of the membrane.
-        current: Bias current of a step in which it may fire.
-        wait: Steps of integrating before the T steps of firing.
-        to_zero: Whether a spike sets the membrane to zero.
-        floor: What the membrane is lifted to after every addition.
-    """
-    shape = sums.shape[2:]
-    v = np.zeros(shape, sums.dtype) + np.asarray(start, sums.dtype)
-    count = np.zeros(shape, np.int32)
-    none = np.zeros((1, *shape), sums.dtype)
-    for t in range(len(sums) + wait):
-        events = sums[t] if t < len(sums) else none[:0]
-        for k, added in enumerate([none[0] + current if t >= wait else none[0], *events]):
-            changed = (added != 0) | (k == 0)
-            v = v + added
-            if floor is not None:
-                np.maximum(v, floor, out=v)
-            if t >= wait:
-                up = (v >= theta) & changed
-                count += up
-                v = np.where(up, 0 if to_zero else v - theta, v)
-    return count

@@ -57,5 +57,5 @@ def accumulator_bound(network: Network, name: str) -> int:
             positive = negative = positive + negative
         up = up + positive * source.levels
         down = down + negative * source.levels
-    reach = np.maximum(up, down) + np.abs(population.bias) + population.theta
+    reach = np.maximum(up, down) + np.abs(population.bias) + np.abs(population.lead) + population.theta
     return int(reach.max())

@@ -8,7 +8,7 @@ one: the program on the chip must compute exactly it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -50,6 +50,8 @@ class Population:
         offset: ``(c,)`` float64, zero for all but inputs.
         op: Operator for people (``Conv``, ``Add``, ``MaxPool``).
         origin: Names of the ONNX nodes it stands for.
+        lead: In the free-running ``rate`` code, what membranes start higher by than ``θ // 2``; usually
+            negative, for spikes that come too early; ``(1, 1, 1)`` or ``(1, 1, c)``. Of no effect on q.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Population:
     offset: Array
     op: str = ""
     origin: tuple[str, ...] = ()
+    lead: Array = field(default_factory=lambda: np.zeros((1, 1, 1), np.int64))
 
     @property
     def size(self) -> int:

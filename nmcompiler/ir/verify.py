@@ -61,6 +61,8 @@ _POPULATION: Rules[Population] = (
     (lambda p: _broadcasts(p.bias, p.shape), "has a bias that does not broadcast to its shape"),
     (lambda p: _broadcasts(p.theta, p.shape), "has thresholds that do not broadcast to its shape"),
     (lambda p: bool(np.all(p.theta >= 1)), "has a threshold below 1"),
+    (lambda p: p.lead.dtype.kind == "i", "has a lead that is no integer"),
+    (lambda p: _broadcasts(p.lead, p.shape), "has a lead that does not broadcast to its shape"),
     (lambda p: p.levels >= int(p.role != "readout"), "has no levels"),
     (lambda p: p.scale.shape == p.offset.shape == (p.shape[2],), "has not one scale and offset per channel"),
     (lambda p: bool(np.all(np.isfinite(p.scale) & (p.scale != 0))), "has a scale that is 0 or not finite"),

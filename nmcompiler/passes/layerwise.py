@@ -109,6 +109,7 @@ def population_of(
     offset: Array | None = None,
     bias: Array | None = None,
     theta: Array | None = None,
+    lead: Array | None = None,
 ) -> Population:
     """Returns the population of a layer; an input has neither bias nor threshold."""
     one = np.ones((1, 1, 1), np.int64)
@@ -124,6 +125,7 @@ def population_of(
         offset=np.zeros(len(scale)) if offset is None else offset,
         op=layer.op,
         origin=layer.origin,
+        lead=0 * one if lead is None else compact(lead.reshape(1, 1, -1)),
     )
 
 

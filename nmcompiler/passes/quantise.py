@@ -39,7 +39,7 @@ from nmcompiler.passes.layerwise import (
 from nmcompiler.passes.max_tree import Term, Values, max_tree
 from nmcompiler.passes.output_step import output_step
 from nmcompiler.passes.rate_response import RateOptions, RateResponse
-from nmcompiler.passes.rate_search import RateTuner
+from nmcompiler.passes.rate_search import RateTuner, whole_lead
 from nmcompiler.passes.refit import Positions, Read, refit
 from nmcompiler.passes.scales import ScaleSearch, importance, input_range, refine_scales, search_scales
 from nmcompiler.passes.sensitivity import gradients, sensitivities
@@ -217,7 +217,7 @@ class Quantise:
         observed = np.abs(coarse).max(axis=(0, 1, 2)).astype(np.float64)
         numbers, acc, b = fit_hidden(state, layer, branches, bias, coarse, found.scale, observed, levels)
         if tuner and not np.allclose(numbers.scale, found.scale):  # the chip's formats asked for others
-            more = tuner.shift(numbers.scale, found.shift) - found.shift
+            more = tuner.shift(numbers.scale, found.shift, found.lead) - found.shift
             bias, coarse = shifted(state, bias, coarse, more)
             numbers, acc, b = fit_hidden(
                 state, layer, branches, bias, coarse, numbers.scale, observed, levels
@@ -227,7 +227,14 @@ class Quantise:
         reached = np.floor(acc / theta.astype(np.float32))
         q = np.clip(reached, -levels if signed else 0, levels)
         population = population_of(
-            layer, "hidden", levels=levels, signed=signed, scale=numbers.scale, bias=b, theta=theta
+            layer,
+            "hidden",
+            levels=levels,
+            signed=signed,
+            scale=numbers.scale,
+            bias=b,
+            theta=theta,
+            lead=whole_lead(found.lead, numbers.unit, state.formats.membrane),
         )
         add_population(state, population, numbers.branches)
         values = Values(

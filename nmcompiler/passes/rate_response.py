@@ -10,15 +10,17 @@ import numpy as np
 from nmcompiler.codings.rate import Rate
 from nmcompiler.evaluate.linear import apply, windows_at
 from nmcompiler.evaluate.rate import input_train, send
-from nmcompiler.evaluate.rate_events import Origin, send_by_event
+from nmcompiler.evaluate.rate_events import Origin
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape, with_weight
 from nmcompiler.ir.network import Network, Population, PopulationGraph
 from nmcompiler.ir.schedule import Slot
 from nmcompiler.ir.spiking import NeuronParameters
 from nmcompiler.passes.max_tree import Values
-from nmcompiler.passes.rate_arrivals import event_rows, event_sums
+from nmcompiler.passes.rate_arrivals import event_rows, events_at
 from nmcompiler.passes.rate_search import Steps
+from nmcompiler.passes.rate_walk import walked
 from nmcompiler.passes.refit import Positions
+from nmcompiler.passes.split_signed import read_halves
 from nmcompiler.target.model import Target
 
 __all__ = ["RateOptions", "RateResponse"]
@@ -134,8 +136,7 @@ class RateResponse:
         held = np.broadcast_to(bias, shape)[at.y, at.x].astype(np.float32)
         if dynamics.compares == "event":
             trains = [(kernel, self.train(values)) for kernel, values in edges]
-            sums = event_sums(trains, at, shape)
-            return Steps(sums, held, signed, False, self.options.settle, dynamics)
+            return Steps(events_at(trains, at, shape), held, signed, False, self.options.settle, dynamics)
         sums = np.zeros((self.options.steps, len(at.sample), shape[2]), np.float32)
         for kernel, values in edges:
             train = self.train(values)
@@ -182,8 +183,16 @@ class RateResponse:
         dynamics, settle = self.target.dynamics, self.options.settle
         if dynamics.compares == "step":
             return send(edges, population, neurons, settle, dynamics=dynamics)
-        sources = [Origin((kernel,), train) for kernel, train in edges]
-        return send_by_event(sources, population, neurons, dynamics, settle)
+        sources = [_origin(kernel, train) for kernel, train in edges]
+        return walked(sources, population, neurons, dynamics, settle)
+
+
+def _origin(kernel: Kernel, train: Array) -> Origin:
+    """Returns a source whose spikes carry no sign: values below zero come from an off half."""
+    if train.min(initial=0) >= 0:
+        return Origin((kernel,), train)
+    halves = np.concatenate([np.maximum(train, 0), np.maximum(-train, 0)], axis=-1)
+    return Origin(tuple(read_halves(kernel, train.shape[2:])), halves)
 
 
 def _rows(kernel: Kernel, source: Array, at: Positions, shape: Shape) -> Array:

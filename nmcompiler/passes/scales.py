@@ -42,11 +42,13 @@ class ScaleSearch:
         scale: Real value of one unit.
         silent: Which channels calibration never saw active.
         shift: What to add to the bias.
+        lead: What membranes start higher by than half a threshold, in the ``rate`` code.
     """
 
     scale: Array
     silent: Array
     shift: Array | float = 0.0
+    lead: Array | float = 0.0
 
 
 def search_scales(

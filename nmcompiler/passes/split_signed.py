@@ -12,7 +12,7 @@ from nmcompiler.ir.layers import OutputPort
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
 from nmcompiler.passes.base import EXACT, Context, Keeps, Note, PassResult
 
-__all__ = ["SplitSigned"]
+__all__ = ["SplitSigned", "read_halves"]
 
 _TIE = 2.0**-40  # share of a scale by which the off half of an input moves so that ties fall the same way
 
@@ -41,7 +41,7 @@ class SplitSigned:
             ends = graph.graph.node(edge.source).shape, graph.graph.node(edge.target).shape
             kernels = [edge.payload.kernel]
             if edge.source in split:
-                kernels = [k for kernel in kernels for k in _read_halves(kernel, ends[0])]
+                kernels = [k for kernel in kernels for k in read_halves(kernel, ends[0])]
             if edge.target in split:
                 kernels = [k for kernel in kernels for k in _write_halves(kernel, ends[1])]
             for kernel in kernels:
@@ -71,6 +71,7 @@ def _halves(p: Population) -> Population:
         p,
         shape=(h, w, 2 * c),
         bias=p.bias if is_input else np.concatenate([bias, off], axis=-1),
+        lead=p.lead if p.lead.shape[2] == 1 else np.concatenate([p.lead, p.lead], axis=-1),
         theta=p.theta if is_input else np.concatenate([theta, theta], axis=-1),
         signed=False,
         scale=np.concatenate([p.scale, -p.scale]),
@@ -83,7 +84,7 @@ def _spread(value: Array, channels: int) -> Array:
     return np.array(np.broadcast_to(value, (*value.shape[:2], channels)))
 
 
-def _read_halves(kernel: Kernel, source: Shape) -> list[Kernel]:
+def read_halves(kernel: Kernel, source: Shape) -> list[Kernel]:
     """Returns kernels on the doubled channels of the source."""
     h, w, c = source
     if isinstance(kernel, Dense):

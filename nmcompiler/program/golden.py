@@ -118,6 +118,7 @@ def _population_document(population: Population, arrays: _Arrays) -> dict[str, A
         "offset": arrays.add(population.offset),
         "op": population.op,
         "origin": list(population.origin),
+        **({"lead": arrays.add(population.lead)} if np.any(population.lead) else {}),
     }
 
 
@@ -260,6 +261,7 @@ class _Reader:
             offset=offset,
             op=str(entry["op"]),
             origin=tuple(str(o) for o in entry["origin"]),
+            lead=self._spread(entry["lead"], shape) if "lead" in entry else np.zeros((1, 1, 1), np.int64),
         )
 
     def _neurons(self, entry: Mapping[str, Any], shape: Shape) -> NeuronParameters:

@@ -12,12 +12,13 @@ from nmcompiler.codings.rate import Rate
 from nmcompiler.evaluate.float import run_float
 from nmcompiler.evaluate.integer import decode_outputs, encode_inputs
 from nmcompiler.evaluate.rate import run_rate
-from nmcompiler.ir.kernels import elementwise
-from nmcompiler.ir.network import Network, PopulationGraph
-from nmcompiler.passes import Context, QuantiseOptions, to_network
+from nmcompiler.ir.kernels import Dense, elementwise
+from nmcompiler.ir.layers import InputPort, OutputPort
+from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection, Role
+from nmcompiler.passes import Context, QuantiseOptions, SplitSigned, to_network
 from nmcompiler.passes.max_tree import Term, Values
 from nmcompiler.passes.rate_response import RateOptions, RateResponse
-from nmcompiler.target.model import Target
+from nmcompiler.target.model import Dynamics, Target
 from nmcompiler.testing.networks import random_network, random_samples
 from nmcompiler.testing.targets import tiny_target
 
@@ -45,6 +46,41 @@ def test_its_counts_are_those_of_the_network_layer_by_layer(seed: int, settle: i
         if population.role != "readout":
             found = response.counts(_values(network, population.name))
             assert np.array_equal(found, wanted[population.name]), population.name
+
+
+@given(seed=st.integers(0, 10_000), settle=st.integers(0, 2))
+@settings(max_examples=10, deadline=None)
+def test_negative_inputs_count_where_every_event_is_compared(seed: int, settle: int) -> None:
+    """The finished network has an off half for them, and none of its neurons sends a sign."""
+    target = tiny_target(signed_spikes=False, membrane_bits=32, dynamics=Dynamics(compares="event"))
+    network = _reading_signed_inputs(seed)
+    split = SplitSigned().run(network, Context(None, target)).graph
+    samples = {"x": np.random.default_rng(seed).uniform(-T, T, (4, 1, 1, 8))}
+    spiking = Rate(settle).convert(split, target, input_encoding="spikes", timesteps=T)
+    wanted = run_rate(spiking, samples).counts
+    response = RateResponse(network.graph, target, RateOptions(T, settle))
+    response.put_input("x", encode_inputs(network, samples)["x"])
+    assert response.trains["x"] is not None
+    assert (response.trains["x"] < 0).any()
+    assert np.array_equal(response.counts(_values(network, "h")), wanted["h"])
+
+
+def _reading_signed_inputs(seed: int) -> Network:
+    rng = np.random.default_rng([seed, 2])
+    graph = PopulationGraph()
+    sizes: tuple[tuple[str, Role, int], ...] = (("x", "input", 8), ("h", "hidden", 5), ("y", "readout", 3))
+    for name, role, n in sizes:
+        theta = rng.integers(3, 20, (1, 1, n)) if role == "hidden" else np.ones((1, 1, 1), np.int64)
+        lead = rng.integers(-9, 3, (1, 1, n)) if role == "hidden" else np.zeros((1, 1, 1), np.int64)
+        bias = np.zeros((1, 1, 1), np.int64) if role == "input" else rng.integers(-9, 9, (1, 1, n))
+        levels = 0 if role == "readout" else T
+        signed = role != "hidden"
+        made = (np.ones(n), np.zeros(n), "", ())
+        graph.add(Population(name, (1, 1, n), role, bias, theta, levels, signed, *made, lead=lead))
+    for source, target, shape in (("x", "h", (5, 8)), ("h", "y", (3, 5))):
+        graph.connect(source, target, Projection(Dense(rng.integers(-9, 10, shape))))
+    ports = InputPort("x", (1, 1, 8), "x", np.arange(8)), OutputPort("y", (1, 1, 3), "y", np.arange(3))
+    return Network("signed", graph, ports[:1], ports[1:])
 
 
 def test_values_of_several_terms_are_the_sum_of_their_trains() -> None:

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.passes.rate_search import RateTuner, Steps
+from nmcompiler.passes.rate_arrivals import Events
+from nmcompiler.passes.rate_search import RateTuner, Steps, whole_lead
+from nmcompiler.passes.scales import ScaleSearch
+from nmcompiler.target.model import USUAL, Dynamics
 
 
 def _tuner(
@@ -21,9 +24,10 @@ def _tuner(
     signed: bool = False,
     takes_back: bool = True,
     settle: int = 0,
+    dynamics: Dynamics = USUAL,
 ) -> RateTuner:
     held = np.full(sums.shape[1:], bias, np.float32)
-    steps = Steps(sums.astype(np.float32), held, signed, takes_back, settle)
+    steps = Steps(sums.astype(np.float32), held, signed, takes_back, settle, dynamics)
     return RateTuner(steps, wanted.astype(np.float32), np.ones((len(wanted), 1), np.float32))
 
 
@@ -125,3 +129,42 @@ def test_silent_channels_take_the_median_scale(value: float) -> None:
     assert found.scale.min() > 0
     if value:
         assert found.scale[1] == pytest.approx(np.median(found.scale[[0, 2]]))
+
+
+def _left(tuner: RateTuner, found: ScaleSearch, lead: Array | float) -> float:
+    """Returns the mean squared error with a lead, the bias being as good as it can be for it."""
+    shift = tuner.shift(found.scale, found.shift, lead)
+    scale = found.scale.astype(np.float32)
+    count = tuner.steps.counts(scale, shift.astype(np.float32), np.asarray(lead, np.float32))
+    return float(np.square(scale * count - tuner.wanted).mean())
+
+
+def test_a_lower_start_holds_back_spikes_that_come_before_what_inhibits_them() -> None:
+    rng = np.random.default_rng(6)
+    spikes = rng.binomial(1, 0.4, (300, 12, 20)).astype(np.int8)
+    # In every step the first half of the sources excites and the second inhibits.
+    weights = np.concatenate([rng.uniform(0.2, 1, (10, 4)), -rng.uniform(0.2, 1, (10, 4))]).astype(np.float32)
+    events = Events(spikes, weights, np.zeros((300, 12, 4), np.float32))
+    wanted = np.maximum(events.total, 0)
+    dynamics = Dynamics(compares="event")
+    steps = Steps(events, np.zeros((300, 4), np.float32), False, False, 0, dynamics)
+    tuner = RateTuner(steps, wanted, np.ones((300, 1), np.float32))
+    found = tuner.search()
+    assert (np.asarray(found.lead) < 0).all()
+    assert _left(tuner, found, np.asarray(found.lead)) < 0.8 * _left(tuner, found, 0.0)
+
+
+@pytest.mark.parametrize("floor", [None, 0])
+def test_membranes_that_are_set_to_zero_have_a_start_of_their_own_where_no_floor_takes_it(
+    floor: int | None,
+) -> None:
+    sums, wanted = _noisy(7)
+    found = _tuner(sums, wanted, takes_back=False, dynamics=Dynamics("zero", floor)).search()
+    assert np.any(found.lead) == (floor is None)
+    assert not np.any(_tuner(sums, wanted, takes_back=False).search().lead)
+
+
+def test_a_lead_is_a_whole_number_that_a_membrane_has_room_for() -> None:
+    found = whole_lead(np.array([-2.0, 0.26, -100.0]), np.array([3.0, 10.0, 5.0]), 127)
+    assert found.tolist() == [-6, 3, -63]
+    assert whole_lead(0.0, np.array([3.0, 10.0]), 127).tolist() == [0, 0]

@@ -1,19 +1,23 @@
 """``--target auto``: the smallest chip that holds a network.
 
 Chips are ordered by what somebody would have to buy. First come those that can be had at all
-(``Target.product``); then those of which fewer are needed; then those with less synapse memory on one chip,
-the part of a chip that networks fill; then the names. The first of this order that holds the network in one
-of its codes, the preferred ones first, is taken.
+(``Target.product``), since nobody can buy a model of a chip; then those that hold the network in an exact
+code, since what they compute is proved and what others lose is known only when it is measured; then those of
+which fewer are needed; then those with less synapse memory on one chip, the part of a chip that networks
+fill; then the names. The first of this order that holds the network in one of its codes, the preferred ones
+first, is taken.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nmcompiler.checker.proposals import Chip
 from nmcompiler.checker.trials import Outcome, Trials
+from nmcompiler.codings import coding
 from nmcompiler.compiler import Compilation, Inputs, compile_inputs
 from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel, UsageError
 from nmcompiler.ir.progress import Progress, silent
@@ -48,8 +52,10 @@ class Choice:
     def sentence(self) -> str:
         """What was taken and why."""
         count = "1 chip" if self.chips == 1 else f"{self.chips} chips"
+        exact = coding(self.coding).exact
+        fits = "fits in an exact code" if exact else "fits, in a code that approximates the network"
         return (
-            f"'{self.target}' in '{self.coding}' is the smallest that fits: {count}, "
+            f"'{self.target}' in '{self.coding}' is the smallest that {fits}: {count}, "
             f"synapse memory of a chip {_memory(self.synapse_bits)}"
         )
 
@@ -95,14 +101,14 @@ def compile_smallest(
     """
     passed: dict[str, str] = {}
     for fit in _fits(Trials(inputs.layers), code, options, passed, progress):
-        chip, coding = fit.chip[1], fit.outcome.coding
+        chip, taken = fit.chip[1], fit.outcome.coding
         try:
-            made = compile_inputs(inputs, chip.name, coding, options, progress)
+            made = compile_inputs(inputs, chip.name, taken, options, progress)
         except (DoesNotFit, UnsupportedModel) as error:  # real samples asked for more than random ones
             passed.setdefault(chip.name, str(error))
             continue
         smaller = tuple(passed.items())
-        choice = Choice(chip.name, coding, made.facts["chips"], chip.synapse_bits, smaller)
+        choice = Choice(chip.name, taken, made.facts["chips"], chip.synapse_bits, smaller)
         return replace(made, facts={**made.facts, "choice": choice.facts})
     raise _nowhere(inputs.layers.name, passed)
 
@@ -111,23 +117,33 @@ def _fits(
     trials: Trials, code: str | None, options: CompileOptions, passed: dict[str, str], progress: Progress
 ) -> Iterator[_Fit]:
     """Yields the chips that hold a network, the smallest first; ``passed`` gets the reasons of the others."""
-    for product in (True, False):
+    for product, exact in itertools.product((True, False), (True, False)):
         chips = [chip for chip in _candidates(code, options.backend) if chip[1].product is product]
         larger = []
         for k, chip in enumerate(chips):
             progress("looking for the smallest chip", k, len(chips))
-            outcome = _attempt(trials, chip, code, replace(options, chips=1))
+            codes = _codes(chip[1], code, exact=exact)
+            if not codes:
+                if exact and code is None:
+                    passed[chip[1].name] = (
+                        f"it has no exact code, and {_listed(chip[1].codings)} approximates"
+                    )
+                continue
+            outcome = _attempt(trials, chip, codes, replace(options, chips=1))
             if outcome.ok:
+                passed.pop(chip[1].name, None)
                 yield _Fit(chip, outcome)
             elif chip[1].max_chips > 1 and options.chips != 1:
-                larger.append(chip)
+                larger.append((chip, codes))
             else:
                 passed[chip[1].name] = outcome.broken[0].reason
-        joined = [_Fit(chip, _attempt(trials, chip, code, options)) for chip in larger]
+        joined = [_Fit(chip, _attempt(trials, chip, codes, options)) for chip, codes in larger]
         for fit in joined:
             if not fit.outcome.ok:
                 passed[fit.chip[1].name] = fit.outcome.broken[0].reason
-        yield from sorted((f for f in joined if f.outcome.ok), key=lambda f: f.outcome.chips or 0)
+        for fit in sorted((f for f in joined if f.outcome.ok), key=lambda f: f.outcome.chips or 0):
+            passed.pop(fit.chip[1].name, None)
+            yield fit
 
 
 def _candidates(code: str | None, backend_name: str | None) -> list[Chip]:
@@ -143,16 +159,23 @@ def _size(entry: tuple[str, Target]) -> tuple[float, str]:
     return entry[1].synapse_bits, entry[1].name
 
 
-def _attempt(trials: Trials, chip: Chip, code: str | None, options: CompileOptions) -> Outcome:
-    """Returns how the network fits a chip: in the first of its codes that holds it, else in the first."""
-    first: Outcome | None = None
-    for name in [code] if code is not None else chip[1].codings:
-        outcome = trials.attempt(*chip, name, options)
-        if outcome.ok:
-            return outcome
-        first = first or outcome
-    assert first is not None  # a chip declares at least one code
-    return first
+def _codes(chip: Target, code: str | None, *, exact: bool) -> tuple[str, ...]:
+    """Returns the codes of a chip that may be taken and are exact, or those that are not."""
+    return tuple(name for name in chip.codings if code in (None, name) and coding(name).exact is exact)
+
+
+def _listed(codes: tuple[str, ...]) -> str:
+    return " or ".join(f"'{name}'" for name in codes)
+
+
+def _attempt(trials: Trials, chip: Chip, codes: tuple[str, ...], options: CompileOptions) -> Outcome:
+    """Returns how the network fits a chip: in the first of some codes that holds it, else in the first."""
+    outcomes = []
+    for name in codes:
+        outcomes.append(trials.attempt(*chip, name, options))
+        if outcomes[-1].ok:
+            return outcomes[-1]
+    return outcomes[0]
 
 
 def _nowhere(model: str, passed: dict[str, str]) -> NmcError:

@@ -24,8 +24,9 @@ class Rate(Coding):
 
     On chips that reset to zero v ← 0 stands for v ← v − θ; what a membrane held beyond θ is then lost.
     Neurons of such chips, and of those that compare after every event, start at θ // 2 and the population's
-    lead, which calibration chooses. A signed neuron sends −1 while v < 0. Where spikes carry a sign, a neuron of an unsigned population may
-    take back a spike: it sends −1 while v < 0 and it has sent more than it took back (``signed`` = 2).
+    lead, which calibration chooses. A signed neuron sends −1 while v < 0. Where spikes carry a sign, a neuron
+    of an unsigned population may take back a spike: it sends −1 while v < 0 and it has sent more than it took
+    back (``signed`` = 2).
     A population of depth d is active in the steps d … d + T − 1, and skips are delayed by the depth
     difference: then the chip equals the same network executed layer by layer.
 

@@ -67,7 +67,10 @@ def test_the_chip_with_the_least_memory_that_holds_it_is_taken(inputs: Inputs, k
     assert taken["target"] == "fits"
     assert [over["target"] for over in taken["passed_over"]] == ["small"]
     assert "cores" in taken["passed_over"][0]["reason"]
-    assert "'fits' in 'phase' is the smallest that fits: 1 chip, synapse memory" in taken["reason"]
+    assert (
+        "'fits' in 'phase' is the smallest that fits in an exact code: 1 chip, synapse memory"
+        in taken["reason"]
+    )
 
 
 def test_one_chip_is_smaller_than_two(inputs: Inputs, known: Any) -> None:
@@ -89,9 +92,33 @@ def test_what_cannot_be_had_is_taken_only_where_nothing_else_fits(inputs: Inputs
     assert choice(inputs)["target"] == "model"
 
 
+def test_an_exact_code_comes_before_a_smaller_chip(inputs: Inputs, known: Any) -> None:
+    small = chip("small", NEEDED, codings=("rate",))
+    known(small, chip("large", 10 * NEEDED, codings=("rate", "phase")))
+    taken = choice(inputs)
+    assert (taken["target"], taken["coding"]) == ("large", "phase")
+    assert taken["passed_over"] == [
+        {"target": "small", "reason": "it has no exact code, and 'rate' approximates"}
+    ]
+    # Two chips in an exact code before one in rate; a chip that can be had before all others.
+    known(small, chip("joined", NEEDED - 1, max_chips=2, codings=("phase",)))
+    assert (choice(inputs)["target"], choice(inputs)["coding"]) == ("joined", "phase")
+    known(small, chip("model", NEEDED, product=False))
+    taken = choice(inputs)
+    assert (taken["target"], taken["coding"]) == ("small", "rate")
+    assert "is the smallest that fits, in a code that approximates the network: 1 chip" in taken["reason"]
+
+
+def test_where_no_exact_code_fits_the_others_are_taken(inputs: Inputs, known: Any) -> None:
+    known(chip("tiny", NEEDED // 4), chip("small", NEEDED, codings=("rate",)))
+    taken = choice(inputs)
+    assert (taken["target"], taken["coding"]) == ("small", "rate")
+    assert [over["target"] for over in taken["passed_over"]] == ["tiny"]
+
+
 def test_the_code_asked_for_is_run_by_the_chip(inputs: Inputs, known: Any) -> None:
     known(chip("small", NEEDED, codings=("rate",)), chip("large", 10 * NEEDED, codings=("phase", "ttfs")))
-    assert choice(inputs)["target"] == "small"
+    assert choice(inputs, "rate")["target"] == "small"
     taken = choice(inputs, "ttfs")
     assert (taken["target"], taken["coding"], taken["passed_over"]) == ("large", "ttfs", [])
     with pytest.raises(UsageError, match="no target runs the coding 'graded'"):

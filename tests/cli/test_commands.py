@@ -62,7 +62,7 @@ def test_the_smallest_chip_is_taken_and_the_reasons_are_said(
     jsonschema.validate(facts, load_schema("compile"))
     assert facts["choice"]["target"] == facts["target"]
     said = " ".join(nmc(*asked, "--coding", "ttfs").out.split())
-    assert "in 'ttfs' is the smallest that fits: 1 chip, synapse memory of a chip" in said
+    assert "in 'ttfs' is the smallest that fits in an exact code: 1 chip, synapse memory of a chip" in said
     assert nmc(*asked, "--coding", "ttf").code == 2
     assert nmc("targets", "auto").code == 2
 

@@ -141,18 +141,21 @@ class DoesNotFit(NmcError):
         used: How much the smallest possible piece of the layer needs.
         limit: How much there is.
         hint: What would help.
+        words: What the sentence calls the resource, where its name would not say enough.
     """
 
     exit_code = 1
 
-    def __init__(self, *, layer: str, resource: str, used: int, limit: int, target: str, hint: str) -> None:
+    def __init__(
+        self, *, layer: str, resource: str, used: int, limit: int, target: str, hint: str, words: str = ""
+    ) -> None:
         self.layer = layer
         self.resource = resource
         self.used = used
         self.limit = limit
-        super().__init__(
-            f"layer '{layer}' needs {used} {resource} where {target} has {limit}", hint=hint, node=layer
-        )
+        self.words = words
+        found = f"layer '{layer}' needs {used} {words or resource} where {target} has {limit}"
+        super().__init__(found, hint=hint, node=layer)
 
 
 class NotVerified(NmcError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,25 +79,39 @@ def too_few_cores(spiking: Spiking, target: Target, chips: int) -> LayerLimit | 
     return _shortage(layer.name, *cores, target, chips)
 
 
-def _short_of(target: Target, chips: int, amounts: Mapping[str, int]) -> tuple[int, str] | None:
-    """Returns the cores needed at the least and the resource that needs them, where there are fewer."""
-    worst: tuple[int, str] | None = None
+def _short_of(target: Target, chips: int, amounts: Mapping[str, int]) -> tuple[int, str, str] | None:
+    """Returns the cores needed at least, the resource that needs them, and what unequal cores hold of it."""
+    available = target.cores_per_chip * chips
+    worst: tuple[int, str, str] | None = None
     for resource, amount in amounts.items():
         limits = [(getattr(kind.limits, resource), kind.count * chips) for kind in target.core_types]
-        if any(limit is None for limit, _ in limits) or amount <= sum(n * limit for limit, n in limits):
+        together = sum(n * (limit or 0) for limit, n in limits)
+        if any(limit is None for limit, _ in limits) or amount <= together:
             continue
-        cores = -(-amount // max(1, *(limit for limit, _ in limits)))
-        worst = max(worst or (0, ""), (cores, resource))
+        # So many there would be if all that are missing were of the largest kind.
+        cores = available + -(-(amount - together) // max(1, *(limit for limit, _ in limits)))
+        worst = max(worst or (0, "", ""), (cores, resource, _unequal(limits, amount, together)))
     return worst
 
 
-def _shortage(layer: str, cores: int, resource: str, target: Target, chips: int) -> LayerLimit:
+def _shortage(
+    layer: str, cores: int, resource: str, unequal: str, target: Target, chips: int
+) -> LayerLimit:
     available = target.cores_per_chip * chips
     reason = (
         f"layer '{layer}' and the rest need at least {cores} cores, for their {resource} alone, "
-        f"where {target.name} with {chips} chip{'s' if chips > 1 else ''} has {available}"
+        f"where {target.name} with {chips} chip{'s' if chips > 1 else ''} has {available}{unequal}"
     )
     return LayerLimit(layer, "cores", cores, available, reason)
+
+
+def _unequal(limits: Sequence[tuple[int, int]], amount: int, together: int) -> str:
+    """Returns what cores of different kinds hold of a resource, as a clause; empty where they are alike."""
+    sizes = sorted({limit for limit, _ in limits})
+    if len(sizes) == 1:
+        return ""
+    kinds = ", ".join(f"{sum(n for limit, n in limits if limit == size)} with {size:,}" for size in sizes)
+    return f" ({kinds}: {together:,} together, and {amount:,} are needed)"
 
 
 def _exceeded(used: Mapping[str, int], limits: Limits) -> dict[str, tuple[int, int]]:

@@ -215,6 +215,7 @@ class Trials:
                 limit=made.limit,
                 target=chip.name,
                 hint=made.hint,
+                words=made.words,
             )
         return made.network
 

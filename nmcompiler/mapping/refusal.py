@@ -118,8 +118,9 @@ def out_of_large_cores(layer: str, limit: int, chips: int, target: Target) -> Do
         used=limit + 1,
         limit=limit,
         target=_with_chips(target, chips),
-        hint=f"these are the cores large enough for its pieces, and later layers take them; {more}, or a "
-        "target with larger or more cores",
+        hint=f"other layers take the cores large enough for its pieces; {more}, or a target with larger or "
+        "more cores",
+        words="cores of the kinds that can hold it",
     )
 
 

@@ -13,6 +13,9 @@ from nmcompiler.target.model import Target
 
 __all__ = ["Branch", "Formats", "magnitudes"]
 
+# An off half starts up to one higher than −b, and chips that fire on v > θ start one higher.
+_KEPT = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Branch:
@@ -92,8 +95,7 @@ class Formats:
         return cls(
             weight=max((1 << bits - 1) - 1, 1),
             theta=max(((1 << target.threshold.bits) - 1) >> headroom_bits, 1),
-            # An off half starts up to one higher than −b, and chips that fire on v > θ start one higher.
-            membrane=max((target.membrane_max >> headroom_bits) - 2, 1),
+            membrane=max((target.membrane_max >> headroom_bits) - _KEPT, 1),
             mantissa=mantissa if mantissa is None else mantissa >> headroom_bits,
             exponent=0 if target.bias is None else target.bias.exponent_max,
             per_population=target.threshold.per == "population",
@@ -103,6 +105,11 @@ class Formats:
             biased=target.bias is not None,
             one_event=target.dynamics.forgets_events,
         )
+
+    @property
+    def kept(self) -> int:
+        """Values of a membrane that its start may take, and that sums must leave."""
+        return _KEPT
 
     @property
     def bias(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,7 +95,7 @@ def fit_population(
     while True:
         if theta.min() < 1:
             worst = int(np.argmin(room))
-            need = int((farthest + scale)[worst] / scale[worst])
+            need = float((farthest + scale)[worst] / scale[worst])
             raise _too_small(name, need, formats)
         theta = formats.held_theta(theta)
         made = Integers(_rounded(branches, theta / scale, shape, formats), theta, scale)
@@ -134,7 +135,7 @@ def fit_coded(
     factor = np.floor(np.minimum(most, formats.grain))
     if factor.min() < 1:
         what, limit, need = max(rooms, key=lambda room: float((room[2] / room[1]).max()))
-        raise _too_small(name, int(need.max()), formats, what, limit)
+        raise _too_small(name, float(need.max()), formats, what, limit)
     theta = np.maximum(np.round(factor * scale / quantum), 1).astype(np.int64)
     unit = factor / quantum
     return Integers(_rounded(branches, unit, shape, replace(formats, weight=_ANY)), theta, theta / unit)
@@ -156,7 +157,7 @@ def fit_coded_readout(
     held = formats.hold(integer, np.round(bias * unit), theta * np.ones(shape[2], np.int64), shape)
     if not held or theta > formats.theta:
         _, reach, offset = magnitudes(branches, bias, shape)
-        raise _too_small(name, int((reach + offset).max() * unit) + theta, formats)
+        raise _too_small(name, float((reach + offset).max() * unit) + theta, formats)
     return integer, 1 / unit
 
 
@@ -223,7 +224,7 @@ def fit_readout(
             return integer, 1 / float(unit)
         unit *= 63 / 64
         if unit * (peak.max() or offset.max()) < 0.5:  # constants have a bias alone
-            raise _too_small(name, int(farthest.max() * unit), formats)
+            raise _too_small(name, float(farthest.max() * unit), formats)
 
 
 def readout_theta(step: float | None, scale: float, formats: Formats) -> int:
@@ -259,13 +260,26 @@ def _whole(weight: Array, largest: int) -> Array:
 
 
 def _too_small(
-    name: str, need: int, formats: Formats, what: str = "state_bits", limit: int | None = None
+    name: str, need: float, formats: Formats, what: str = "state_bits", limit: int | None = None
 ) -> DoesNotFit:
+    """Returns the error for a number that is larger than what a chip holds.
+
+    Args:
+        name: The layer.
+        need: The magnitude that is needed.
+        formats: What the chip holds.
+        what: What is too small; bits of a membrane where it is left out.
+        limit: The largest magnitude, where it is not that of a membrane.
+    """
+    most, kept = (formats.membrane, formats.kept) if limit is None else (limit, 0)
+    held = (most + kept).bit_length() + 1
     return DoesNotFit(
         layer=name,
         resource=what,
-        used=need.bit_length() + 1,
-        limit=(formats.membrane if limit is None else limit).bit_length() + 1,
+        # Some formats hold not every number of their bits: what they do not hold takes one bit more.
+        used=max((math.ceil(need) + kept).bit_length() + 1, held + 1),
+        limit=held,
         target=formats.name,
         hint="use fewer levels, fewer weight bits, or a chip with larger membranes or biases",
+        words="bits of a membrane (its sign included)" if what == "state_bits" else what,
     )

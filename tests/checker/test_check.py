@@ -18,7 +18,7 @@ from nmcompiler.mapping.mapper import map_network
 from nmcompiler.plan import CompileOptions
 from nmcompiler.registry import backend
 from nmcompiler.report.schema import load_schema
-from nmcompiler.target import BiasFormat, ThresholdFormat
+from nmcompiler.target import BiasFormat, CoreType, Limits, ThresholdFormat
 from nmcompiler.testing import tiny_target
 
 from ..frontend.models import model, node, weights
@@ -197,6 +197,23 @@ def test_a_hopeless_shortage_of_cores_is_told_without_mapping(check, monkeypatch
     assert obstacle["resource"] == "cores"
     assert obstacle["used"] == 22
     assert obstacle["limit"] == 4
+    assert obstacle["reason"].endswith("where tiny with 1 chip has 4")
+
+
+def test_a_shortage_of_unequal_cores_says_what_each_kind_holds(check):
+    kinds = (CoreType(3, Limits(neurons=2)), CoreType(1, Limits(neurons=12)))
+    row = only(check(two_layers(hidden=40), replace(tiny_target(rows=2, columns=2), core_types=kinds)))
+    (obstacle,) = row["codings"][0]["obstacles"]
+    # 44 neurons, of which 18 fit: three more of the largest kind would do.
+    assert (obstacle["resource"], obstacle["used"], obstacle["limit"]) == ("cores", 7, 4)
+    assert obstacle["reason"].endswith("has 4 (3 with 2, 1 with 12: 18 together, and 44 are needed)")
+
+
+def test_a_layer_without_a_core_that_is_large_enough_says_so(check):
+    kinds = (CoreType(3, Limits(neurons=24, fan_in=12)), CoreType(1, Limits(neurons=24, fan_in=40)))
+    row = only(check(two_layers(hidden=40), replace(tiny_target(rows=2, columns=2), core_types=kinds)))
+    (obstacle,) = row["codings"][0]["obstacles"]
+    assert "needs 2 cores of the kinds that can hold it where tiny with 1 chip has 1" in obstacle["reason"]
 
 
 # --- what would make it fit -----------------------------------------------------------------------------

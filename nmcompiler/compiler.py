@@ -226,13 +226,16 @@ def run_program(
 
     With ``stream`` the samples are consecutive frames of one stream, and neurons send only what changes.
     ``reference`` holds what onnxruntime answers to the samples, where that is known already. With ``layers``
-    every layer is compared with floating point on the first samples.
+    every layer is compared with floating point on the first samples. ``chip_seed`` draws what chips of one
+    kind differ in, or the order of events where nobody controls it.
 
     Raises:
         InputFileError: A label is no class of the first output.
         UsageError: The chip has no mismatch that ``chip_seed`` could draw, or it or the code runs no streams.
     """
     _check_labels(program, samples)
+    if chip_seed is not None and program.dynamics.ties is not None:
+        program, chip_seed = program.with_ties(chip_seed), None
     backend = backend_of(program.target.backend)
     with blame(backend, "simulator"):
         simulator = backend.simulator(program, chip_seed=chip_seed)

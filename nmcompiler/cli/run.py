@@ -35,7 +35,12 @@ __all__ = ["available_cores", "command", "verdict", "write_outputs"]
 @click.option("--stream", is_flag=True, help="Samples are frames of one stream: neurons send only changes.")
 @click.option("--ladder", is_flag=True, help="Also compare each layer with floating point, on 64 samples.")
 @click.option("--energy", is_flag=True, help="Also print the receipt of time and energy, with its sources.")
-@click.option("--chip-seed", type=SEED, metavar="S", help="Draws the mismatch of a mixed-signal chip.")
+@click.option(
+    "--chip-seed",
+    type=SEED,
+    metavar="S",
+    help="Draws the mismatch of a mixed-signal chip, or the order of events where none is sure.",
+)
 @click.option("--output", type=OUTPUT, metavar="FILE.npz", help="Write the chip's outputs y.")
 @json_option
 def command(

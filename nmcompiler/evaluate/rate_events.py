@@ -2,7 +2,7 @@
 
 A neuron takes the spikes of a step one after another: sources in the order of the network, the neurons of a
 source in flat order (row, column, channel), several spikes of one neuron in a row. What it does depends on
-that order, so it is part of the rule; a chip that takes events in another order is another chip.
+that order, so it is part of the rule; on a chip where nobody controls it, a seed draws one for all sources.
 
 A train is ``(T, N, h, w, c)``: how many spikes each neuron sends in each step, which may be more than one.
 """
@@ -20,27 +20,61 @@ from nmcompiler.ir.network import Population, PopulationGraph
 from nmcompiler.ir.spiking import NeuronParameters
 from nmcompiler.target.model import Dynamics
 
-__all__ = ["Origin", "hold_by_event", "origins", "send_by_event", "synapses"]
+__all__ = ["Origin", "hold_by_event", "origins", "send_by_event", "synapses", "turns"]
 
 _AT_A_TIME = 256  # source neurons whose synapses are listed together
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """A source of a population: the kernels through which it is read, and its train ``(T, N, h, w, c)``."""
+    """A source of a population.
+
+    Attributes:
+        kernels: Those through which it is read.
+        train: ``(T, N, h, w, c)``.
+        number: Its place among the populations of the network.
+    """
 
     kernels: tuple[Kernel, ...]
     train: Array
+    number: int = 0
+
+    @property
+    def size(self) -> int:
+        """Neurons of the source."""
+        return int(np.prod(self.train.shape[2:]))
 
 
 def origins(graph: PopulationGraph, name: str, trains: Mapping[str, Array]) -> list[Origin]:
     """Returns the sources of a population in the order of the network."""
     edges = graph.in_edges(name)
-    sources = sorted({e.source for e in edges}, key=graph.names().index)
+    numbers = {name: number for number, name in enumerate(graph.names())}
+    sources = sorted({e.source for e in edges}, key=lambda name: numbers[name])
     return [
-        Origin(tuple(e.payload.kernel for e in edges if e.source == source), trains[source])
-        for source in sources
+        Origin(tuple(e.payload.kernel for e in edges if e.source == s), trains[s], numbers[s])
+        for s in sources
     ]
+
+
+def turns(sources: Iterable[Origin], ties: int | None) -> Array:
+    """Returns in which order the neurons of all sources, put together, have their turn in a step.
+
+    Without a seed that is their own order. With one, source i of population p comes at the place of the
+    number that SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014)
+    makes of ``seed + (p·2^32 + i + 1)·0x9E3779B97F4A7C15``.
+    """
+    numbers = [(s.number << 32) + i + 1 for s in sources for i in range(s.size)]
+    if ties is None:
+        return np.arange(len(numbers))
+    return np.array(sorted(range(len(numbers)), key=lambda k: _mixed(ties, numbers[k])), np.int64)
+
+
+def _mixed(seed: int, number: int) -> int:
+    most = (1 << 64) - 1
+    z = (seed + number * 0x9E3779B97F4A7C15) & most
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & most
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & most
+    return z ^ (z >> 31)
 
 
 def send_by_event(
@@ -87,11 +121,11 @@ class _Walk:
         )
         self.v = np.repeat(start[None], self.samples, axis=0).astype(np.int64)
         self.dynamics = dynamics
-        self.synapses = [
-            [(targets, weights << neurons.shift) for targets, weights in synapses(s, population.shape)]
-            for s in sources
-        ]
-        self.trains = [s.train.reshape(self.length, self.samples, -1) for s in sources]
+        reached = [column for s in sources for column in synapses(s, population.shape)]
+        order = turns(sources, dynamics.ties)
+        self.synapses = [(reached[k][0], reached[k][1] << neurons.shift) for k in order]
+        trains = [s.train.reshape(self.length, self.samples, -1) for s in sources]
+        self.train = np.concatenate(trains, axis=2)[:, :, order]
 
     def steps(self, wait: int, *, fires: bool) -> Iterator[Array]:
         """Yields the spikes ``(N, n)`` int32 of each step in which the population is active."""
@@ -102,12 +136,11 @@ class _Walk:
             if active:
                 self._add(slice(None), every, self.current, sent, fires=fires)
             if t < self.length:
-                for train, synapses in zip(self.trains, self.synapses, strict=True):
-                    for neuron in np.flatnonzero(train[t].any(axis=0)):
-                        spikes, (targets, weights) = train[t][:, neuron], synapses[neuron]
-                        for k in range(int(spikes.max())):
-                            rows = np.flatnonzero(spikes > k)[:, None]
-                            self._add(rows, targets, weights, sent, fires=fires and active)
+                for neuron in np.flatnonzero(self.train[t].any(axis=0)):
+                    spikes, (targets, weights) = self.train[t][:, neuron], self.synapses[neuron]
+                    for k in range(int(spikes.max())):
+                        rows = np.flatnonzero(spikes > k)[:, None]
+                        self._add(rows, targets, weights, sent, fires=fires and active)
             if active:
                 yield sent
 

@@ -79,13 +79,16 @@ def event_rows(kernels: Sequence[Kernel], sources: Sequence[Shape], shape: Shape
     return max(_LEAST_ROWS, _MOST_VALUES // (steps * (events + 4 * shape[2])))
 
 
-def events_at(edges: Sequence[tuple[Kernel, Array]], at: Positions, shape: Shape) -> Events:
+def events_at(
+    edges: Sequence[tuple[Kernel, Array]], at: Positions, shape: Shape, ties: int | None = None
+) -> Events:
     """Returns what some positions of a layer are sent.
 
     Args:
         edges: Kernels with real weights and the trains ``(T, N, h, w, c)`` of what they read.
         at: The positions.
         shape: ``(height, width, channels)`` of the layer's sums.
+        ties: A seed, where sources come in no order that anybody controls: they are shuffled.
     """
     steps, rows = len(edges[0][1]), len(at.sample)
     spikes = [np.zeros((rows, steps, 0), np.int8)]
@@ -104,7 +107,11 @@ def events_at(edges: Sequence[tuple[Kernel, Array]], at: Positions, shape: Shape
                 merged[:, t] += at.of(apply(kernel, step.astype(np.float32), shape))
     most = np.iinfo(np.int8).max
     held = [np.clip(part, -most, most).astype(np.int8) for part in spikes]
-    return Events(np.concatenate(held, axis=2), np.concatenate(weights).astype(np.float32), merged)
+    sent, added = np.concatenate(held, axis=2), np.concatenate(weights).astype(np.float32)
+    if ties is not None:
+        order = np.random.default_rng(ties).permutation(len(added))
+        sent, added = np.ascontiguousarray(sent[:, :, order]), added[order]
+    return Events(sent, added, merged)
 
 
 def _events(kernel: Kernel, source: Shape) -> int:

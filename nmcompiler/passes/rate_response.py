@@ -136,7 +136,14 @@ class RateResponse:
         held = np.broadcast_to(bias, shape)[at.y, at.x].astype(np.float32)
         if dynamics.compares == "event":
             trains = [(kernel, self.train(values)) for kernel, values in edges]
-            return Steps(events_at(trains, at, shape), held, signed, False, self.options.settle, dynamics)
+            return Steps(
+                events_at(trains, at, shape, dynamics.ties),
+                held,
+                signed,
+                False,
+                self.options.settle,
+                dynamics,
+            )
         sums = np.zeros((self.options.steps, len(at.sample), shape[2]), np.float32)
         for kernel, values in edges:
             train = self.train(values)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nmcompiler.codings.rate import Rate
-from nmcompiler.evaluate.rate_events import Origin, synapses
+from nmcompiler.evaluate.rate_events import Origin, synapses, turns
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import NeuronParameters
@@ -29,8 +29,10 @@ def walked(
     """Returns what ``send_by_event`` does, ``(T, N, h, w, c)`` int32, in the chip's own kernel."""
     steps, samples = sources[0].train.shape[:2]
     tile = population.size
-    reached = [column for source in sources for column in synapses(source, population.shape)]
-    sizes = [int(np.prod(source.train.shape[2:])) for source in sources]
+    order = turns(sources, dynamics.ties)
+    columns = [column for source in sources for column in synapses(source, population.shape)]
+    reached = [columns[k] for k in order]
+    sizes = [source.size for source in sources]
     offsets = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
     starts = np.cumsum([0, *(len(targets) for targets, _ in reached)])
     targets, weights = (np.concatenate([column[i] for column in reached]).astype(np.int64) for i in (0, 1))
@@ -44,9 +46,9 @@ def walked(
         starts,
         targets,
         weights << neurons.shift,
-        offsets,
-        np.repeat(sizes, sizes),
-        np.concatenate([np.arange(size) for size in sizes]),
+        offsets[order],
+        np.repeat(sizes, sizes)[order],
+        np.concatenate([np.arange(size) for size in sizes])[order],
         np.zeros(len(offsets), np.int64),
     )
     floor = -_FARTHEST if dynamics.floor is None else dynamics.floor

@@ -31,7 +31,7 @@ from nmcompiler.target import target_from_document, target_to_document
 __all__ = ["FORMAT", "VERSION", "load", "save"]
 
 FORMAT = "nmcompiler.program"
-VERSION = 2
+VERSION = 3
 _MANIFEST = "manifest.json"
 _NAMES = "names/names.json"
 _SOURCE = "source/model.onnx"
@@ -130,7 +130,7 @@ def _members(program: Program, include_source: bool) -> Iterator[tuple[str, byte
 def _manifest(program: Program) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "version": VERSION if dynamics_document(program.dynamics) else 1,
+        "version": _version(program),
         "coding": program.coding,
         "fires_when": program.fires_when,
         "membrane_bits": program.membrane_bits,
@@ -154,6 +154,13 @@ def _manifest(program: Program) -> dict[str, Any]:
         "target": target_to_document(program.target),
         "report": dict(program.report),
     }
+
+
+def _version(program: Program) -> int:
+    """Returns the oldest version whose readers know how the program's neurons compute."""
+    if program.dynamics.ties is not None:
+        return 3
+    return 2 if dynamics_document(program.dynamics) else 1
 
 
 def _check_version(manifest: Mapping[str, Any], path: Path) -> None:

@@ -14,7 +14,13 @@ def dynamics_document(dynamics: Dynamics) -> dict[str, Any]:
     """Returns the keys; none where neurons subtract θ, have no floor and compare once a step."""
     if dynamics == USUAL:
         return {}
-    return {"reset": dynamics.reset, "membrane_floor": dynamics.floor, "compares": dynamics.compares}
+    ties = {} if dynamics.ties is None else {"ties": dynamics.ties}
+    return {
+        "reset": dynamics.reset,
+        "membrane_floor": dynamics.floor,
+        "compares": dynamics.compares,
+        **ties,
+    }
 
 
 def dynamics_from(document: Mapping[str, Any]) -> Dynamics:
@@ -32,4 +38,7 @@ def dynamics_from(document: Mapping[str, Any]) -> Dynamics:
         raise ValueError(f"membrane_floor {floor!r}")
     if compares not in ("step", "event"):
         raise ValueError(f"compares {compares!r}")
-    return Dynamics(reset, floor, compares)
+    ties = document.get("ties")
+    if ties is not None and (type(ties) is not int or not 0 <= ties < 2**63 or compares != "event"):
+        raise ValueError(f"ties {ties!r}")
+    return Dynamics(reset, floor, compares, ties)

@@ -221,6 +221,12 @@ class Program:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     dynamics: Dynamics = USUAL
 
+    def with_ties(self, seed: int) -> Program:
+        """Returns the program with another order of events that come in the same step."""
+        dynamics = replace(self.dynamics, ties=seed)
+        golden = None if self.golden is None else replace(self.golden, dynamics=dynamics)
+        return replace(self, dynamics=dynamics, golden=golden)
+
     @property
     def output_levels(self) -> int | None:
         """Largest value of the outputs; None where they are read from membranes."""

@@ -197,6 +197,7 @@ def _clock(program: Program, spiking: Spiking) -> Iterator[str]:
         "reset": (program.dynamics.reset, spiking.dynamics.reset),
         "membrane_floor": (program.dynamics.floor, spiking.dynamics.floor),
         "compares": (program.dynamics.compares, spiking.dynamics.compares),
+        "ties": (program.dynamics.ties, spiking.dynamics.ties),
     }
     for name, (found, expected) in pairs.items():
         if found != expected:

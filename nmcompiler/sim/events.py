@@ -1,8 +1,9 @@
 """The synapses of a block by event, for chips that compare a membrane after every event.
 
 An event is one spike on one route. The events that arrive in a step are taken in the order of their sources:
-by population, then by position (row, column, channel), then by the order of the routes. That order does not
-depend on how the network was cut and placed.
+by population, then by position (row, column, channel), then by the order of the routes. Where nobody controls
+that order, a number that a seed draws for each source comes first. Neither depends on how the network was cut
+and placed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nmcompiler.sim import kernels
-from nmcompiler.sim.result import Int64Array
+from nmcompiler.sim.result import Array, Int64Array
 
 if TYPE_CHECKING:
     from nmcompiler.sim.load import Loaded
@@ -59,15 +60,34 @@ def event_table(loaded: Loaded, block: int) -> EventTable:
     gid0, sizes = loaded.gid0.astype(np.int64), loaded.sizes.astype(np.int64)
     positions = np.concatenate([b.positions for b in loaded.blocks])
     population = np.array([b.population for b in loaded.blocks], np.int64)[source]
-    keys = (links[link, kernels.ROUTE], positions[gid0[source] + local], population)
+    position = positions[gid0[source] + local]
+    ties = loaded.program.dynamics.ties
+    drawn = np.zeros(len(link), np.uint64) if ties is None else _drawn(ties, population, position)
+    keys = (
+        links[link, kernels.ROUTE].astype(np.uint64),
+        *(k.astype(np.uint64) for k in (position, population)),
+        drawn,
+    )
     order = np.lexsort(keys)
     link, axon, source, local = link[order], axon[order], source[order], local[order]
-    changes = [np.diff(key[order], prepend=-1) != 0 for key in keys]
-    new = np.logical_or.reduce(changes) if len(order) else np.zeros(0, np.bool_)
+    new = np.zeros(len(order), np.bool_)
+    new[:1] = True
+    for key in keys:
+        new[1:] |= np.diff(key[order]) != 0
     event, target, weight = _summed(np.cumsum(new) - 1, *_synapses(loaded, links[link], axon))
     starts = np.searchsorted(event, np.arange(np.count_nonzero(new) + 1)).astype(np.int64)
     source, local, delay = source[new], local[new], links[link, kernels.DELAY][new]
     return EventTable(starts, target, weight, gid0[source], sizes[source], local, delay)
+
+
+def _drawn(seed: int, population: Int64Array, position: Int64Array) -> Array:
+    """Returns uint64 numbers by which sources are sorted: SplitMix64 (Steele, Lea and Flood, 2014)."""
+    number = population.astype(np.uint64) * np.uint64(2**32) + position.astype(np.uint64) + np.uint64(1)
+    z = np.uint64(seed) + number * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Array = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def _synapses(

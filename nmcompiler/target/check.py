@@ -141,6 +141,12 @@ def _agreements(target: Target) -> Iterator[Complaint]:
             '"step"',
         ),
         (
+            target.event_ties == "source" or target.compares == "event",
+            "event_ties",
+            'is "seeded" where membranes are compared once a step',
+            'only beside compares = "event"',
+        ),
+        (
             target.crossbar is None or target.axons_per_source == 1,
             "axons_per_source",
             f"is {target.axons_per_source} beside crossbar, where types say it",

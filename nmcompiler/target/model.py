@@ -130,12 +130,15 @@ class Dynamics:
         floor: Smallest membrane: it is lifted to it after every accumulation. None where only its bits
             limit it.
         compares: When a membrane is compared with θ: once a step, when all that arrives in it was added,
-            or after every event, in the order of the axons.
+            or after every event.
+        ties: Where every event is compared and nobody controls the order of those that come in the same
+            step, the seed that draws it; None where they come in the order of their sources.
     """
 
     reset: Literal["subtract", "zero"] = "subtract"
     floor: int | None = None
     compares: Literal["step", "event"] = "step"
+    ties: int | None = None
 
     @property
     def forgets_events(self) -> bool:
@@ -180,6 +183,8 @@ class Target:
         reset: What a spike does to the membrane; see ``Dynamics``.
         membrane_floor: Smallest membrane, where the chip lifts it to that after every accumulation.
         compares: When membranes are compared with their thresholds: once a step, or after every event.
+        event_ties: What orders the events of one step, where each is compared: their ``source``, or nothing
+            that anybody controls, so that every run draws an order (``seeded``).
         signed_spikes: Whether a spike carries a sign.
         graded_payload_bits: Bits of the value that an event can carry, its sign included; None where events
             are unit spikes.
@@ -219,6 +224,7 @@ class Target:
     reset: Literal["subtract", "zero"] = "subtract"
     membrane_floor: int | None = None
     compares: Literal["step", "event"] = "step"
+    event_ties: Literal["source", "seeded"] = "source"
     signed_spikes: bool = False
     graded_payload_bits: int | None = None
     input_encodings: tuple[InputEncoding, ...] = ("spikes",)
@@ -264,7 +270,8 @@ class Target:
     @property
     def dynamics(self) -> Dynamics:
         """What its neurons do with their membranes."""
-        return Dynamics(self.reset, self.membrane_floor, self.compares)
+        ties = 0 if self.event_ties == "seeded" else None
+        return Dynamics(self.reset, self.membrane_floor, self.compares, ties)
 
     @property
     def membrane_max(self) -> int:

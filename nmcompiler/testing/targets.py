@@ -101,6 +101,7 @@ def tiny_target(
         reset=dynamics.reset,
         membrane_floor=dynamics.floor,
         compares=dynamics.compares,
+        event_ties="source" if dynamics.ties is None else "seeded",
         signed_spikes=signed_spikes,
         graded_payload_bits=graded_payload_bits,
         input_encodings=input_encodings,

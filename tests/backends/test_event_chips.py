@@ -75,6 +75,10 @@ def test_exact_codes_are_refused_in_one_sentence(chip):
         (("membrane_floor = 0", "membrane_floor = 255"), "membrane_floor' is 255"),
         (("axons_per_source = 2", "axons_per_source = 0"), "axons_per_source' is 0"),
         (('compares = "event"', 'compares = "events"'), "did you mean 'event'"),
+        (
+            ('compares = "event"', 'event_ties = "seeded"'),
+            "where membranes are compared once a step",
+        ),
     ],
 )
 def test_a_wrong_description_of_such_a_chip_says_what_is_wrong(change, found):

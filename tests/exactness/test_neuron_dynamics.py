@@ -31,6 +31,12 @@ dynamics = st.builds(
     reset=st.sampled_from(["subtract", "zero"]),
     floor=st.sampled_from([None, 0, -3]),
     compares=st.sampled_from(["step", "event"]),
+) | st.builds(
+    Dynamics,
+    reset=st.sampled_from(["subtract", "zero"]),
+    floor=st.sampled_from([None, 0]),
+    compares=st.just("event"),
+    ties=st.integers(0, 2**63 - 1),
 )
 
 
@@ -120,6 +126,19 @@ def test_the_order_of_events_makes_a_difference():
     assert any(not np.array_equal(a, b) for a, b in zip(before, store.values, strict=True))
 
 
+def test_a_seed_draws_the_order_of_events_and_the_judge_takes_the_same():
+    program, spiking = placed(11, Dynamics(compares="event", ties=0))
+    samples = random_samples(spiking.network, 11, 8)
+    found = []
+    for ties in (0, 1, 1, 2**63 - 1):
+        other = program.with_ties(ties)
+        assert other.golden is None or other.golden.dynamics.ties == ties
+        result = assert_equal_to_the_reference(other, replace(spiking, dynamics=other.dynamics), samples)
+        found.append(result.values)
+    same = [all(np.array_equal(a, b) for a, b in zip(found[1], x, strict=True)) for x in found]
+    assert same == [False, True, True, False]
+
+
 def in_reverse(table):
     lengths = np.diff(table.starts)[::-1]
     order = np.arange(len(table.delay))[::-1]
@@ -169,6 +188,7 @@ def test_what_the_floor_lifts_is_no_saturation():
         (Dynamics(reset="zero"), "reset"),
         (Dynamics(floor=0), "membrane_floor"),
         (Dynamics(compares="event"), "compares"),
+        (Dynamics(compares="event", ties=1), "ties"),
     ],
 )
 def test_lift_sees_neurons_of_another_chip(changed, name):

@@ -18,6 +18,21 @@ def places(program: OracleProgram) -> list[tuple[int, int, int, int]]:
     return found
 
 
+def turns(program: OracleProgram, ties: int) -> list[int]:
+    """The number of every neuron by which the seed `ties` orders events."""
+    found: list[int] = []
+    for population, y, x, c in places(program):
+        blocks = program.population(population)
+        width = max(block.x0 + block.width for block in blocks)
+        channels = max(block.c0 + block.channels for block in blocks)
+        i = (y * width + x) * channels + c
+        z = (ties + ((population << 32) + i + 1) * 0x9E3779B97F4A7C15) % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        found.append(z ^ z >> 31)
+    return found
+
+
 def step(state: State, t: int) -> dict[int, int]:
     """Integrate and fire all blocks in step t; returns neuron → spikes that it sends."""
     program = state.program
@@ -29,7 +44,9 @@ def step(state: State, t: int) -> dict[int, int]:
             if not block.is_input and block.active(t):
                 _add(state, block, i, t, program.current[block.param0 + i % block.param_n], sent)
     at = places(program)
-    for gid, route in sorted(state.on_routes.pop(t, []), key=lambda event: (at[event[0]], event[1])):
+    drawn = [0] * len(at) if program.ties is None else turns(program, program.ties)
+    arrived = state.on_routes.pop(t, [])
+    for gid, route in sorted(arrived, key=lambda event: (drawn[event[0]], at[event[0]], event[1])):
         _, synapses = program.wiring.targets[gid][route]
         weight: dict[int, int] = defaultdict(int)
         for target, w in synapses:

@@ -15,7 +15,7 @@ from .wiring import Wiring, wire
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = "nmcompiler.program"
-VERSION = 2
+VERSION = 3
 # coding → how its inputs may enter.
 CODINGS = {
     "phase": ("spikes",),
@@ -83,6 +83,7 @@ class OracleProgram:
     to_zero: bool  # `reset` = `zero`
     floor: int | None  # `membrane_floor` + above
     by_event: bool  # `compares` = `event`
+    ties: int | None  # the seed that orders events of one step
     window_starts: frozenset[int]
     total_steps: int
     mesh_columns: int | None
@@ -141,6 +142,7 @@ def read(path: str | Path) -> OracleProgram:
         to_zero=manifest.get("reset") == "zero",
         floor=None if floor is None else floor + (1 if manifest["fires_when"] == "gt" else 0),
         by_event=manifest.get("compares") == "event",
+        ties=manifest.get("ties"),
         window_starts=frozenset(manifest["window_starts"]),
         total_steps=manifest["total_steps"],
         mesh_columns=mesh_columns,
@@ -174,6 +176,9 @@ def _check_neurons(manifest: dict[str, Any]) -> None:
     usual = (reset, compares, manifest.get("membrane_floor")) == ("subtract", "step", None)
     require(usual or manifest["coding"] == "rate", f"{manifest['coding']} with other neurons")
     require(usual or manifest["version"] >= 2, "version 1 with other neurons")
+    ties = manifest.get("ties")
+    require(ties is None or compares == "event", "ties where nothing is compared by event")
+    require(ties is None or manifest["version"] >= 3, f"version {manifest['version']} with ties")
 
 
 def _needed(name: str) -> bool:

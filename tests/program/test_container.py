@@ -144,7 +144,9 @@ def test_a_folder_that_does_not_exist_cannot_be_written(program: Program, tmp_pa
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"version": 3}, "newer version"),
+        ({"version": 4}, "newer version"),
+        ({"compares": "event", "ties": -1}, "wrong entry"),
+        ({"ties": 1}, "wrong entry"),
         ({"reset": "half"}, "wrong entry"),
         ({"compares": "never"}, "wrong entry"),
         ({"membrane_floor": 0.5}, "wrong entry"),

@@ -76,7 +76,7 @@ def test_exact_codes_are_refused_in_one_sentence(chip):
         (("axons_per_source = 2", "axons_per_source = 0"), "axons_per_source' is 0"),
         (('compares = "event"', 'compares = "events"'), "did you mean 'event'"),
         (
-            ('compares = "event"', 'event_ties = "seeded"'),
+            ('compares = "event"\nevent_ties = "source"', 'event_ties = "seeded"'),
             "where membranes are compared once a step",
         ),
     ],

@@ -94,9 +94,7 @@ def _short_of(target: Target, chips: int, amounts: Mapping[str, int]) -> tuple[i
     return worst
 
 
-def _shortage(
-    layer: str, cores: int, resource: str, unequal: str, target: Target, chips: int
-) -> LayerLimit:
+def _shortage(layer: str, cores: int, resource: str, unequal: str, target: Target, chips: int) -> LayerLimit:
     available = target.cores_per_chip * chips
     reason = (
         f"layer '{layer}' and the rest need at least {cores} cores, for their {resource} alone, "

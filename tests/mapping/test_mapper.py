@@ -100,7 +100,7 @@ def test_a_layer_that_finds_no_large_core_is_named():
         builder.add(name, (1, 1, 40), "readout").dense("x", name)
     assert len(fully(builder, chip(kinds=kinds, rows=2, columns=2)).cores) == 1
     kinds = (CoreType(1, Limits(fan_in=99, neurons=40)), CoreType(3, Limits(fan_in=5)))
-    with pytest.raises(DoesNotFit, match="layer 'a' needs 2 cores where tiny with 1 chip has 1"):
+    with pytest.raises(DoesNotFit, match="layer 'a' needs 2 cores of the kinds that can hold it where tiny"):
         fully(builder, chip(kinds=kinds, rows=2, columns=2))
     assert fully(builder, chip(kinds=kinds, rows=2, columns=2, chips=2)).chips == 2
 

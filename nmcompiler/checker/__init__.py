@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nmcompiler.checker.advice import advisories
+from nmcompiler.checker.outcomes import Broken, Outcome
 from nmcompiler.checker.proposals import Chip, Proposal, proposals
-from nmcompiler.checker.trials import Broken, Outcome, Trials
+from nmcompiler.checker.trials import Trials
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.frontend.input_shapes import with_input_shapes
 from nmcompiler.frontend.reader import read_model_bytes, read_source

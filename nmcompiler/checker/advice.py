@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nmcompiler.checker.intervals import Interval, intervals
+from nmcompiler.checker.outcomes import Quantised, Simplified
 from nmcompiler.checker.stand_ins import StandIns
-from nmcompiler.checker.trials import Quantised, Simplified
 from nmcompiler.errors import NmcError
 from nmcompiler.evaluate.threads import one_blas_thread
 from nmcompiler.ir.graph import Graph

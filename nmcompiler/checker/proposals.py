@@ -8,7 +8,8 @@ from itertools import islice
 
 from nmcompiler.backend import Backend
 from nmcompiler.checker.narrow import narrowed
-from nmcompiler.checker.trials import Broken, Outcome, Trials
+from nmcompiler.checker.outcomes import Broken, Outcome
+from nmcompiler.checker.trials import Trials
 from nmcompiler.codings import coding
 from nmcompiler.errors import UnsupportedModel
 from nmcompiler.ir.kernels import Kernel

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nmcompiler.checker.outcomes import Outcome
 from nmcompiler.checker.proposals import Chip
-from nmcompiler.checker.trials import Outcome, Trials
+from nmcompiler.checker.trials import Trials
 from nmcompiler.codings import coding
 from nmcompiler.compiler import Compilation, Inputs, compile_inputs
 from nmcompiler.errors import DoesNotFit, NmcError, UnsupportedModel, UsageError

@@ -42,7 +42,8 @@ def layer_limits(spiking: Spiking, target: Target) -> tuple[LayerLimit, ...]:
         kinds = [_exceeded(used, kind.limits) for kind in target.core_types]
         nearest = min(kinds, key=lambda over: max((u / max(n, 1) for u, n in over.values()), default=0.0))
         for resource, (amount, limit) in nearest.items():
-            reason = f"layer '{needs.name}' needs {amount} {resource} where {target.name} has {limit}"
+            what = target.words(resource)
+            reason = f"layer '{needs.name}' needs {amount} {what} where {target.name} has {limit}"
             found.append(LayerLimit(needs.name, resource, amount, limit, reason))
     return tuple(found)
 
@@ -57,7 +58,8 @@ def too_many_neurons(model: Model, target: Target, chips: int) -> LayerLimit | N
         for layer in model.graph
         if not layer.is_input and layer.max_pool is None  # a pool may need no population of its own
     }
-    cores = _short_of(target, chips, {"neurons": sum(sizes.values())})
+    compartments = sum(sizes.values()) * target.compartments_per_neuron
+    cores = _short_of(target, chips, {"neurons": compartments})
     return (
         None if cores is None else _shortage(max(sizes, key=lambda name: sizes[name]), *cores, target, chips)
     )
@@ -96,8 +98,9 @@ def _short_of(target: Target, chips: int, amounts: Mapping[str, int]) -> tuple[i
 
 def _shortage(layer: str, cores: int, resource: str, unequal: str, target: Target, chips: int) -> LayerLimit:
     available = target.cores_per_chip * chips
+    what = target.words(resource)
     reason = (
-        f"layer '{layer}' and the rest need at least {cores} cores, for their {resource} alone, "
+        f"layer '{layer}' and the rest need at least {cores} cores, for their {what} alone, "
         f"where {target.name} with {chips} chip{'s' if chips > 1 else ''} has {available}{unequal}"
     )
     return LayerLimit(layer, "cores", cores, available, reason)
@@ -121,8 +124,8 @@ def _of_one_neuron(needs: PopulationNeeds, target: Target) -> dict[str, int]:
     """Returns what the most demanding neuron of a population needs, by resource."""
     fan_in = int(needs.fan_in.max(initial=0))
     used = {
-        "neurons": 1,
-        "state_bits": target.membrane_bits,
+        "neurons": target.compartments_per_neuron,
+        "state_bits": target.compartments_per_neuron * target.membrane_bits,
         "fan_in": fan_in,
         "thresholds": min(needs.distinct_thresholds, 1),
     }

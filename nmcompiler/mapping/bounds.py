@@ -18,9 +18,9 @@ __all__ = ["lower_bound", "unavoidable"]
 def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
     """Returns, by resource, what all cores of any partition use together at the least.
 
-    Every neuron lies somewhere; every source that is read occupies an axon of some core, and every neuron
-    that is read an output axon; every projection is stored at least once, as its kernel where that may be
-    shared; every θ is needed on some core.
+    Every neuron lies somewhere, with all its compartments; every source that is read occupies an axon of
+    some core, and every neuron that is read an output axon; every projection is stored at least once, as its
+    kernel where that may be shared; every θ is needed on some core.
     """
     read: dict[AxonKey, Array] = {}
     thetas: set[int] = set()
@@ -31,9 +31,10 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
             read[key] = mask | read[key] if key in read else mask
         thetas |= population.thetas(whole)
     neurons = sum(p.population.size for p in needs.populations.values()) + _copies(needs, read)
+    compartments = neurons * needs.target.compartments_per_neuron
     return {
-        "neurons": neurons,
-        "state_bits": neurons * needs.target.membrane_bits,
+        "neurons": compartments,
+        "state_bits": compartments * needs.target.membrane_bits,
         "synapse_bits": sum(_stored(p) for p in needs.populations.values()),
         "input_axons": needs.target.axons_per_source
         * sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),

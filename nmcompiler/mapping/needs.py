@@ -1,7 +1,7 @@
 """What a box of a population costs on a core, in every resource of the vocabulary.
 
-- ``neurons``: neurons of the box, with their copies where one reaches few axons. ``state_bits``: neurons of
-  the box × membrane bits.
+- ``neurons``: neurons of the box, with their copies where one reaches few axons, × the compartments that
+  each takes. ``state_bits``: these compartments × membrane bits.
 - ``input_axons``: distinct source neurons (or source pixels, where the channel travels along) that the box
   reads. Spikes that travel for different times need axons of their own, and so have, in a crossbar, those
   that reach it on axons of different types. A source may take several (``axons_per_source``).
@@ -101,10 +101,6 @@ class PopulationNeeds:
         y, x, c = (np.diff(bounds) for bounds in cuts)
         product: Array = y[:, None, None] * x[None, :, None] * c
         return product
-
-    def state_bits(self, cuts: Cuts) -> Array:
-        """Returns the bits of neuron state of each box of a grid."""
-        return self.neurons(cuts) * self.target.membrane_bits
 
     def stored(self, wire: Wire, cuts: Cuts) -> tuple[Array, Array | None]:
         """Returns the bits of one projection for each box of a grid: a weight a synapse, and the kernel once.

@@ -14,9 +14,10 @@ __all__ = ["does_not_fit", "out_of_cores", "out_of_large_cores"]
 
 _HELP: Mapping[str, str] = {
     "neurons": (
-        "one of its neurons is built {used} times, once for every axon that it must reach: use fewer weight "
+        "one of its neurons is built {built} times, once for every axon that it must reach: use fewer weight "
         "bits or smaller consumers, so that they take fewer axons on fewer cores"
     ),
+    "compartments": "choose a target whose cores hold the {used} compartments of one neuron",
     "input_axons": (
         "that is what its smallest piece, one neuron, reads: use a smaller kernel, more groups, or a target "
         "with at least {used} input axons a core"
@@ -29,7 +30,7 @@ _HELP: Mapping[str, str] = {
         "that is what one of its neurons stores: use fewer weight bits ({bits} now), a smaller kernel, or a "
         "target with at least {used} synapse bits a core"
     ),
-    "state_bits": "choose a target whose cores hold the {used} bits of one membrane",
+    "state_bits": "choose a target whose cores hold the {used} bits of the state of one neuron",
     "thresholds": "choose a target whose cores hold a threshold",
     "fan_in": (
         "that many inputs has one of its neurons: use a smaller kernel, more groups, or a target with a "
@@ -61,9 +62,17 @@ def does_not_fit(needs: PopulationNeeds, outputs: Outputs, target: Target) -> Do
     assert best is not None  # a population that fits on some core type is never refused
     _, resource, used, limit = best
     sharing = "" if target.weight_sharing else " or a target that shares the weights of convolutions"
-    hint = _HELP[resource].format(used=used, bits=target.weight_bits, sharing=sharing)
+    built = used // target.compartments_per_neuron
+    help_on = "compartments" if resource == "neurons" and built == 1 else resource
+    hint = _HELP[help_on].format(used=used, built=built, bits=target.weight_bits, sharing=sharing)
     return DoesNotFit(
-        layer=needs.name, resource=resource, used=used, limit=limit, target=target.name, hint=hint
+        layer=needs.name,
+        resource=resource,
+        used=used,
+        limit=limit,
+        target=target.name,
+        hint=hint,
+        words=target.words(resource),
     )
 
 

@@ -47,14 +47,15 @@ class Outputs:
 
 def grid_needs(needs: PopulationNeeds, outputs: Outputs) -> Mapping[str, Callable[[Cuts], Array]]:
     """Returns, by resource, what each box of a grid costs; the cheapest to compute first."""
+    target = needs.target
 
-    def neurons(cuts: Cuts) -> Array:
+    def compartments(cuts: Cuts) -> Array:
         built = outputs.neurons(cuts)
-        return needs.neurons(cuts) if built is None else built
+        return (needs.neurons(cuts) if built is None else built) * target.compartments_per_neuron
 
     return {
-        "neurons": neurons,
-        "state_bits": needs.state_bits,
+        "neurons": compartments,
+        "state_bits": lambda cuts: compartments(cuts) * target.membrane_bits,
         "synapse_bits": needs.synapse_bits,
         "output_axons": outputs.output_axons,
         "input_axons": needs.input_axons,

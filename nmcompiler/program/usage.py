@@ -244,7 +244,7 @@ def core_usage(program: Program, facts: BlockFacts | None = None) -> CoreUsage:
     core, n = program.column("core"), program.column("n")
     placed = core >= 0
     used = {name: np.zeros(len(cores), np.int64) for name in RESOURCES}
-    np.add.at(used["neurons"], core[placed], n[placed])
+    np.add.at(used["neurons"], core[placed], n[placed] * target.compartments_per_neuron)
     used["state_bits"] = used["neurons"] * target.membrane_bits
     np.maximum.at(used["fan_in"], core[placed], facts.fan_in[placed])
     np.add.at(used["synapse_bits"], core[placed], synapse_memory(program)[placed])

@@ -79,7 +79,7 @@ class SpikingCounts:
         synops: Operations for events that stand for 1.
         multiplied: Operations for events that carry a value.
         spikes: Events of neurons on the chip.
-        updates: Neuron updates.
+        updates: Neuron updates; a neuron of several compartments has one for each.
         density: Share of values that are not zero, each counted as often as it is read; None if unknown.
     """
 
@@ -169,7 +169,7 @@ def ann_of_run(
         synops=float(synops[~carries].sum()) / samples,
         multiplied=float(synops[carries].sum()) / samples,
         spikes=float(spikes[np.repeat(placed, n)].sum()) / samples,
-        updates=float(n[placed].sum()) * program.total_steps,
+        updates=float(n[placed].sum()) * program.target.compartments_per_neuron * program.total_steps,
         density=None if nonzero is None else float(nonzero @ reached) / max(1, int(reached.sum()) * samples),
     )
     bits = program.target.weight_bits
@@ -203,7 +203,7 @@ def ann_facts(
         weight_bits: Bits of a weight.
         levels: L of hidden values, which are the ANN's activations too.
         input_levels: L of the inputs.
-        state_bits: Bits of a neuron's registers, all of which an update reads and writes.
+        state_bits: Bits of the registers that an update reads and writes: all those of a compartment.
         core_weight_bytes: Weights of the fullest core, which decide the memory that is priced.
     """
     rows = list(layers)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nmcompiler.report.format import DASH, RESOURCE_LABELS, counted, number, resource
+from nmcompiler.report.format import DASH, counted, number, resource, resource_labels
 from nmcompiler.report.text import heading, pairs, table
 from nmcompiler.target import FIGURES, Figure, Target, target_to_document, unit_of
 
@@ -133,6 +133,8 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
         "an input axon is",
         f"one {chip['axon_unit']}" if each == 1 else f"one of {each} of a {chip['axon_unit']}",
     )
+    if chip["compartments_per_neuron"] > 1:
+        yield "a neuron takes", f"{chip['compartments_per_neuron']} compartments of a core"
     if "populations_per_core" in chip:
         yield "a core holds", f"neurons of {chip['populations_per_core']} populations at most"
     if chip["kernel_memory"] == "power_of_two":
@@ -175,12 +177,13 @@ def _bias(bias: Facts) -> str:
 
 
 def _limits(target: Facts) -> Iterator[RenderableType]:
+    labels = resource_labels(target["description"]["compartments_per_neuron"])
     for kind in target["core_types"]:
         yield ""
         yield heading(f"Limits of a core ({number(kind['count'])} cores of this kind)")
         made = table("resource", ">limit")
         for name, limit in kind["limits"].items():
-            made.add_row(RESOURCE_LABELS.get(name, name), "none" if limit is None else resource(name, limit))
+            made.add_row(labels.get(name, name), "none" if limit is None else resource(name, limit))
         yield made
 
 

@@ -40,9 +40,9 @@ class LayerEvents:
         spikes: Events that its neurons send; 0 for inputs, whose events the host makes.
         hops_east_west: Mesh links along rows that its events cross.
         hops_north_south: Mesh links along columns.
-        active_updates: Neuron updates in steps in which the neuron sends.
-        inactive_updates: All other neuron updates: every neuron is updated in every step.
-        membrane_starts: Membranes set to their start, once a sample each.
+        active_updates: Updates of compartments in steps in which their neuron sends.
+        inactive_updates: All other updates: every compartment of every neuron is updated in every step.
+        membrane_starts: Membranes set to their start, once a sample each; every compartment has one.
     """
 
     name: str
@@ -123,6 +123,7 @@ def layer_events(program: Program, work: Workload, samples: int, names: Sequence
         names: Names of the populations by number.
     """
     population, n, kind = (program.column(k) for k in ("population", "n", "kind"))
+    each = program.target.compartments_per_neuron
     found = []
     for number, name in enumerate(names):
         mine = population == number
@@ -130,7 +131,7 @@ def layer_events(program: Program, work: Workload, samples: int, names: Sequence
         if (kind[mine] == BlockKind.INPUT).all():
             found.append(LayerEvents(name, hops_east_west=along, hops_north_south=across))
             continue
-        neurons = int(n[mine].sum()) * samples
+        compartments = int(n[mine].sum()) * each * samples
         spikes = round(float(work.block_spikes[mine].sum()))
         found.append(
             LayerEvents(
@@ -139,9 +140,9 @@ def layer_events(program: Program, work: Workload, samples: int, names: Sequence
                 spikes=spikes,
                 hops_east_west=along,
                 hops_north_south=across,
-                active_updates=spikes,
-                inactive_updates=neurons * program.total_steps - spikes,
-                membrane_starts=neurons,
+                active_updates=each * spikes,
+                inactive_updates=compartments * program.total_steps - each * spikes,
+                membrane_starts=compartments,
             )
         )
     return found

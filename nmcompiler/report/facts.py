@@ -65,6 +65,7 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
             "available": report.pop("cores_available", program.target.cores_per_chip),
         },
         "neurons": int(program.column("n")[placed].sum()),
+        "compartments_per_neuron": program.target.compartments_per_neuron,
         "synapses": int(facts.synapses.sum()),
         "placement": report.pop("placement", None),
         "layers": layers,

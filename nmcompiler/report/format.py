@@ -18,6 +18,7 @@ __all__ = [
     "number",
     "percent",
     "resource",
+    "resource_labels",
     "seconds",
     "used_of",
 ]
@@ -34,6 +35,11 @@ RESOURCE_LABELS: Mapping[str, str] = {
     "fan_in": "fan-in",
     "destinations": "destinations",
 }
+
+
+def resource_labels(compartments_per_neuron: int = 1) -> Mapping[str, str]:
+    """Returns what the resources of a core are called where a neuron takes so many compartments."""
+    return RESOURCE_LABELS if compartments_per_neuron == 1 else {**RESOURCE_LABELS, "neurons": "compartments"}
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -11,12 +11,12 @@ from rich.text import Text
 from nmcompiler.program.layout import Program
 from nmcompiler.report.format import (
     DASH,
-    RESOURCE_LABELS,
     core_fill,
     decibels,
     kibibytes,
     number,
     resource,
+    resource_labels,
 )
 from nmcompiler.report.mesh import layers_of_cores, mesh_svg
 from nmcompiler.report.text import summary
@@ -148,10 +148,11 @@ def _cores(program: Program, facts: Facts) -> str:
     """Returns a table of cores, the fullest first, with a bar for every limited resource."""
     fill, layers = core_fill(facts["limits"]), layers_of_cores(program, facts)
     used = {(e["core"], e["resource"]): e for e in facts["limits"]}
-    names = [name for name in RESOURCE_LABELS if any(e["resource"] == name for e in facts["limits"])]
+    labels = resource_labels(facts["compartments_per_neuron"])
+    names = [name for name in labels if any(e["resource"] == name for e in facts["limits"])]
     order = sorted(fill, key=lambda core: (-max(fill[core].values(), default=0.0), core))
     return _table(
-        ("core", "layers", *(RESOURCE_LABELS[name] for name in names)),
+        ("core", "layers", *(labels[name] for name in names)),
         (
             (str(core), ", ".join(layers.get(core, ())), *(_bar(used.get((core, name))) for name in names))
             for core in order

@@ -9,11 +9,12 @@ and a projection what a linear layer or a convolution is there; inputs of the ho
 
     ⌈(Σ_cores stored weights · weight bits
       + Σ_blocks parameters · (θ bits + bias bits)
-      + neurons · registers · membrane bits) / 8⌉
+      + neurons · compartments · registers · membrane bits) / 8⌉
 
 in the chip's formats and not in floats of 32 bits. A kernel counts on every core that stores it, once.
 Thresholds and biases count in the shortest form: one, one a channel, or one a neuron; a read-out without
-levels has no threshold. A neuron has the registers of its code: a membrane and, in some codes, a dendrite.
+levels has no threshold. A neuron has the registers of its code: a membrane and, in some codes, a dendrite, in
+each of the compartments that it takes on the chip.
 
 **connection_sparsity.** ``weights that are 0 / weights``, rounded to 4 decimals. Each weight of a kernel
 counts once, however many synapses or cores it serves; of a program without its golden network, each stored
@@ -76,7 +77,7 @@ def _footprint_bits(program: Program) -> int:
     bits = int(synapse_memory(program).sum())
     bits += int(entries[placed].sum()) * bias_bits
     bits += int(entries[placed & (levels > 0)].sum()) * target.threshold.bits
-    registers = coding(program.coding).registers
+    registers = coding(program.coding).registers * target.compartments_per_neuron
     return bits + int(n[placed].sum()) * registers * target.membrane_bits
 
 

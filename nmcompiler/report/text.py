@@ -5,7 +5,7 @@ Every function takes the object that ``--json`` prints, so that text and JSON ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from rich.text import Text
 from nmcompiler.report.cost_lines import cost_lines, step_line
 from nmcompiler.report.format import (
     DASH,
-    RESOURCE_LABELS,
     core_fill,
     counted,
     decibels,
@@ -25,6 +24,7 @@ from nmcompiler.report.format import (
     number,
     percent,
     resource,
+    resource_labels,
     seconds,
     used_of,
 )
@@ -179,7 +179,7 @@ def summary(facts: Facts) -> Iterator[tuple[str, str | Text]]:
         + f"; {number(cores['available'])} available",
     )
     yield "neurons", f"{number(facts['neurons'])}, synapses {number(facts['synapses'])}"
-    yield "fullest core", _fullest(facts["limits"])
+    yield "fullest core", _fullest(facts)
     if facts["placement"]:
         yield "placement", _placement(facts["placement"])
     total = (facts.get("schedule") or {}).get("total_steps")
@@ -205,15 +205,15 @@ def _host(facts: Facts) -> str:
     return f"{percent(facts['host_macs_share'])} of the MACs" + (f"; {', '.join(ops)}" if ops else "")
 
 
-def _fullest(limits: Sequence[Facts]) -> str:
-    limited = [entry for entry in limits if entry["limit"]]
+def _fullest(facts: Facts) -> str:
+    limited = [entry for entry in facts["limits"] if entry["limit"]]
     if not limited:
         return "no resource is limited"
     worst = max(limited, key=lambda e: e["used"] / e["limit"])
-    name = worst["resource"]
+    name, labels = worst["resource"], resource_labels(facts["compartments_per_neuron"])
     return (
         f"core {worst['core']}: {resource(name, worst['used'])} of {resource(name, worst['limit'])} "
-        f"{RESOURCE_LABELS.get(name, name)} ({percent(worst['used'] / worst['limit'], 0)})"
+        f"{labels.get(name, name)} ({percent(worst['used'] / worst['limit'], 0)})"
     )
 
 
@@ -259,13 +259,14 @@ def _schedule(facts: Facts) -> Group:
 
 def _resources(facts: Facts) -> Table:
     made = table("resource", ">mean", ">fullest", ">limit", ">used", "core")
+    labels = resource_labels(facts["compartments_per_neuron"])
     by_name: dict[str, list[Facts]] = {}
     for entry in facts["limits"]:
         by_name.setdefault(entry["resource"], []).append(entry)
     for name, entries in by_name.items():
         worst = max(entries, key=lambda e: (used_of(e["used"], e["limit"]) or 0.0, e["used"]))
         made.add_row(
-            RESOURCE_LABELS.get(name, name),
+            labels.get(name, name),
             resource(name, sum(e["used"] for e in entries) / len(entries)),
             resource(name, worst["used"]),
             "none" if worst["limit"] is None else resource(name, worst["limit"]),
@@ -280,8 +281,9 @@ def _cores(facts: Facts, every: bool) -> Iterator[RenderableType]:
     fill = core_fill(facts["limits"])
     order = sorted(fill, key=lambda core: (-max(fill[core].values(), default=0.0), core))
     shown = order if every else order[:_FULLEST]
-    names = [name for name in RESOURCE_LABELS if any(name in shares for shares in fill.values())]
-    made = table("core", *(f">{_SHORT_LABELS[name]}" for name in names))
+    names = [name for name in _SHORT_LABELS if any(name in shares for shares in fill.values())]
+    short = {**_SHORT_LABELS, "neurons": "comp."} if facts["compartments_per_neuron"] > 1 else _SHORT_LABELS
+    made = table("core", *(f">{short[name]}" for name in names))
     for core in shown:
         made.add_row(str(core), *(percent(fill[core].get(name), 0) for name in names))
     yield heading("Cores, fullest first (used of limit)")

@@ -198,14 +198,16 @@ def _busiest(what: str, counts: Array, each: float | None) -> Part:
 
 
 def _updates(target: Target, neurons: Array, spikes: Array) -> Part:
-    """Every neuron of a core is updated in every step: actively where it spikes."""
+    """Every compartment of a core is updated in every step: actively where its neuron spikes."""
+    compartments = neurons * target.compartments_per_neuron
+    active = spikes * target.compartments_per_neuron
     prices = [_ns(target, f"time_per_neuron_update_{kind}_ns") for kind in ("active", "inactive")]
     if prices == [None, None]:
-        core = int(np.argmax(neurons))
-        return Part("neuron updates", f"core {core}", float(neurons[core]), None)
-    times = spikes * (prices[0] or 0.0) + (neurons - spikes) * (prices[1] or 0.0)
+        core = int(np.argmax(compartments))
+        return Part("neuron updates", f"core {core}", float(compartments[core]), None)
+    times = active * (prices[0] or 0.0) + (compartments - active) * (prices[1] or 0.0)
     core = int(np.argmax(times))
-    return Part("neuron updates", f"core {core}", float(neurons[core]), float(times[core]))
+    return Part("neuron updates", f"core {core}", float(compartments[core]), float(times[core]))
 
 
 def _link(target: Target, links: Array) -> Part:

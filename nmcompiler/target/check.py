@@ -18,6 +18,7 @@ _MOST_CORES = 1_000_000
 _MOST_CHIPS = 1_000_000
 _MOST_LEVELS = 65535
 _MOST_AXONS = 64  # of one source
+_MOST_COMPARTMENTS = 64  # of one neuron
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def _numbers(target: Target) -> Iterator[Complaint]:
         ("axon_fan_out", target.axon_fan_out, 1, _MOST_LEVELS),
         ("delay_max", target.delay_max, 1, _MOST_LEVELS),
         ("axons_per_source", target.axons_per_source, 1, _MOST_AXONS),
+        ("compartments_per_neuron", target.compartments_per_neuron, 1, _MOST_COMPARTMENTS),
         ("populations_per_core", target.populations_per_core, 1, _MOST_CORES),
         ("membrane_floor", target.membrane_floor, -(target.membrane_max // 2), target.membrane_max // 2),
     )
@@ -105,9 +107,21 @@ def _cores(target: Target) -> Iterator[Complaint]:
             if limit is not None and limit < 1:
                 key = f"core_types[{i}].limits.{field.name}"
                 yield Complaint(key, f"is {limit}", "1 or more; left out where the chip sets no limit")
+        yield from _compartments(i, kind.limits.neurons, target.compartments_per_neuron)
     if target.cores_per_chip > _MOST_CORES:
         yield Complaint(
             "core_types", f"has {target.cores_per_chip:,} cores", f"at most {_MOST_CORES:,} together"
+        )
+
+
+def _compartments(number: int, limit: int | None, each: int) -> Iterator[Complaint]:
+    """Yields the limit of a core on which not even one neuron has room."""
+    if limit is not None and 1 <= limit < each:
+        yield Complaint(
+            f"core_types[{number}].limits.neurons",
+            f"is {limit} where a neuron takes {each} compartments",
+            f"{each} or more",
+            "with compartments_per_neuron it counts compartments, not neurons",
         )
 
 

@@ -36,7 +36,8 @@ class Limits:
     """What one core holds; None where the chip sets no limit.
 
     Attributes:
-        neurons: Neurons of a core.
+        neurons: Neurons of a core; where a neuron takes several compartments, the compartments
+            (see ``Target.compartments_per_neuron``).
         input_axons: Distinct sources whose spikes a core can receive (see ``Target.axon_unit``).
         output_axons: (neuron, destination core) pairs.
         synapse_bits: Bits of synapse memory.
@@ -173,6 +174,9 @@ class Target:
         axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
         axons_per_source: Input axons that one source takes: two where a weight of either sign is a pair of
             rows, each with one sign.
+        compartments_per_neuron: Compartments of a core that one neuron takes, each with a membrane of its own
+            that is updated in every step: two where a second one holds what a reset must subtract. The limit
+            ``neurons`` of a core counts compartments.
         populations_per_core: Populations of which a core can hold neurons, where that is limited.
         kernel_memory: How much synapse memory a kernel takes: its weights (``weights``), or for every source
             channel that it reads a power of two of them (``power_of_two``).
@@ -218,6 +222,7 @@ class Target:
     bias: BiasFormat | None = None
     axon_unit: Literal["neuron", "pixel"] = "neuron"
     axons_per_source: int = 1
+    compartments_per_neuron: int = 1
     populations_per_core: int | None = None
     kernel_memory: Literal["weights", "power_of_two"] = "weights"
     fires_when: Literal["ge", "gt"] = "ge"
@@ -250,8 +255,9 @@ class Target:
 
     @property
     def neurons(self) -> int | None:
-        """Neurons of one chip; None where its cores state no number."""
-        stated = [t.limits.neurons and t.count * t.limits.neurons for t in self.core_types]
+        """Neurons of one chip, each whole on one core; None where its cores state no number."""
+        each = self.compartments_per_neuron
+        stated = [t.limits.neurons and t.count * (t.limits.neurons // each) for t in self.core_types]
         known = [n for n in stated if n is not None]
         return sum(known) if len(known) == len(stated) else None
 
@@ -277,6 +283,10 @@ class Target:
     def membrane_max(self) -> int:
         """Largest membrane; the smallest is ``−membrane_max − 1``."""
         return int(2 ** (self.membrane_bits - 1)) - 1
+
+    def words(self, resource: str) -> str:
+        """Returns what a limit of a core counts: ``neurons`` may be compartments."""
+        return "compartments" if resource == "neurons" and self.compartments_per_neuron > 1 else resource
 
     def core_type(self, position: int) -> int:
         """Returns the index of the core type at a position of a chip, counted row by row."""

@@ -251,7 +251,8 @@ class BackendConformance:
     def test_a_network_that_is_too_large_is_refused_with_numbers(self, chip: str, code: str) -> None:
         """On a chip of one core for a single neuron."""
         target = self.target(chip)
-        one = replace(target, core_types=(CoreType(1, Limits(neurons=1)),), mesh=Mesh(1, 1), max_chips=1)
+        single = CoreType(1, Limits(neurons=target.compartments_per_neuron))
+        one = replace(target, core_types=(single,), mesh=Mesh(1, 1), max_chips=1)
         case = self.cases(chip, code)[0]
         import pytest
 

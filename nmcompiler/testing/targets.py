@@ -44,6 +44,7 @@ def tiny_target(
     fires_when: str = "ge",
     dynamics: Dynamics = USUAL,
     axons_per_source: int = 1,
+    compartments_per_neuron: int = 1,
     input_encodings: tuple[InputEncoding, ...] = ("spikes", "current", "graded"),
     readout: tuple[Readout, ...] = ("membrane", "spikes"),
     crossbar: Crossbar | None = None,
@@ -52,7 +53,7 @@ def tiny_target(
     """Returns a chip whose small cores force a network onto many of them.
 
     Args:
-        neurons: Limit of a core; likewise the other names of ``nmcompiler.target.Limits``.
+        neurons: Limit of a core, in compartments; likewise the other names of ``nmcompiler.target.Limits``.
         input_axons: Limit of a core.
         output_axons: Limit of a core.
         synapse_bits: Limit of a core.
@@ -74,6 +75,7 @@ def tiny_target(
         graded_payload_bits: Bits of the value of an event; None for unit spikes.
         fires_when: ``ge`` or ``gt``.
         axons_per_source: Input axons that one source takes.
+        compartments_per_neuron: Compartments that one neuron takes.
         dynamics: How neurons reset, how low they go and when they compare.
         input_encodings: How samples can enter.
         readout: What outputs can be read from, the preferred way first.
@@ -98,6 +100,7 @@ def tiny_target(
         membrane_bits=membrane_bits,
         fires_when="gt" if fires_when == "gt" else "ge",
         axons_per_source=axons_per_source,
+        compartments_per_neuron=compartments_per_neuron,
         reset=dynamics.reset,
         membrane_floor=dynamics.floor,
         compares=dynamics.compares,

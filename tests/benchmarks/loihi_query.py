@@ -6,9 +6,13 @@ all of them, and nearly all neuron updates are inactive. Table 2 gives 1.33 mJ o
 cores.
 
 The program here has some of these neurons, each with one synapse to every input, and runs on the simulator
-with the figures of ``loihi1``. Nothing of the network depends on how many neurons there are, so the dynamic
-energy is scaled by their number. What is read are counters of the run, priced by its receipt; no count is
-put in by hand.
+with the figures of ``loihi1-hard-reset``. Nothing of the network depends on how many neurons there are, so
+the dynamic energy is scaled by their number. What is read are counters of the run, priced by its receipt; no
+count is put in by hand.
+
+Why that chip: a neuron of the experiment is one compartment (76,800 patterns are 76,800 compartments, each
+updated in each of the 60 steps), and it needs no reset by subtraction. ``loihi1`` subtracts with a second
+compartment a neuron, so there the same query has twice the updates; its prices are the same.
 """
 
 from __future__ import annotations
@@ -83,7 +87,7 @@ def query(neurons: int, input_spikes: int) -> Query:
     calibration[::2] *= np.arange(input_spikes) % 2  # not all equal
     made = nmcompiler.compile(
         patterns(neurons, input_spikes),
-        "loihi1",
+        "loihi1-hard-reset",
         "rate",
         {"x": calibration},
         nmcompiler.CompileOptions(timesteps=steps, include_source=False),

@@ -106,6 +106,22 @@ def test_a_network_with_far_too_many_neurons_is_refused_before_it_is_quantised()
     assert trials.quantised == ()
 
 
+def test_a_neuron_of_several_compartments_needs_as_much_more_room():
+    chip = tiny_target(neurons=2, rows=2, columns=5, compartments_per_neuron=2)
+    trials = Trials(read_model_bytes(two_layers(), "net"))
+    (broken,) = trials.attempt(backend(chip.backend), chip, "phase", CompileOptions()).broken
+    assert (broken.layer, broken.used, broken.limit) == ("fc1", 12 + 4, 10)
+    assert "for their compartments alone" in broken.reason
+
+
+def test_limits_of_one_neuron_count_its_compartments(check):
+    chip = tiny_target(neurons=None, state_bits=50, compartments_per_neuron=3)
+    reasons = {o["reason"] for code in only(check(two_layers(), chip))["codings"] for o in code["obstacles"]}
+    assert "layer 'fc1' needs 72 state_bits where tiny has 50" in reasons
+    fits = only(check(two_layers(), replace(chip, compartments_per_neuron=2)))
+    assert fits["ok"]
+
+
 def test_forgetting_networks_to_save_memory_changes_no_answer(check, monkeypatch):
     chip = tiny_target(codings=("phase", "rate"))
     kept = check(two_layers(), chip)

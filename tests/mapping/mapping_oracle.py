@@ -224,6 +224,7 @@ class Count:
 
     def used(self, core):
         own = [key for key, c in self.owner.items() if c == core]
+        compartments = [(*key, k) for key in own for k in range(self.target.compartments_per_neuron)]
         thetas = set()
         for name, position in own:
             population = self.spiking.network.graph.node(name)
@@ -231,11 +232,11 @@ class Count:
                 theta = np.broadcast_to(self.spiking.neurons[name].theta, population.shape)
                 thetas.add(int(theta[position]))
         return {
-            "neurons": len(own),
+            "neurons": len(compartments),
             "input_axons": len(self.axons[core]) * self.target.axons_per_source,
             "output_axons": sum(len(self.reached[key]) for key in own),
             "synapse_bits": self.synapse_bits(core),
-            "state_bits": len(own) * self.target.membrane_bits,
+            "state_bits": sum(self.target.membrane_bits for _ in compartments),
             "thresholds": len(thetas),
             "fan_in": max((self.fan_in[key] for key in own), default=0),
             "destinations": max((len(self.reached[key]) for key in own), default=0),

@@ -44,10 +44,10 @@ def check_refusal(refusal, limit):
     assert refusal.used > refusal.limit == getattr(limit, refusal.resource)
 
 
-@given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]))
+@given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
-def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit, sharing, unit):
-    target = chip(limit, sharing=sharing, axon_unit=unit)
+def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit, sharing, unit, each):
+    target = replace(chip(limit, sharing=sharing, axon_unit=unit), compartments_per_neuron=each)
     spiking = builder.spiking()
     try:
         mapped = map_network(spiking, target, builder.traffic(), FEW)
@@ -66,6 +66,30 @@ def test_every_limit_holds_and_usage_is_exact_on_random_networks(builder, limit,
     assert 1 <= mapped.lower_bound <= len(mapped.cores)
     assert mapped.placement_bound <= mapped.unicast_cost * (1 + 1e-9) + 1e-9
     assert mapped.cost <= mapped.unicast_cost * (1 + 1e-9) + 1e-9
+
+
+@given(networks(), st.integers(3, 20), st.integers(2, 4), st.data())
+@settings(max_examples=25, deadline=None)
+def test_cores_with_room_for_all_compartments_of_as_many_neurons_hold_the_same(builder, neurons, each, data):
+    """What is left of a core when no whole neuron has room in it is of no use."""
+    left = data.draw(st.integers(0, each - 1))
+    single = fully(builder, chip(Limits(neurons=neurons)))
+    several = fully(
+        builder, replace(chip(Limits(neurons=neurons * each + left)), compartments_per_neuron=each)
+    )
+    assert [core.pieces for core in several.cores] == [core.pieces for core in single.cores]
+    assert several.lower_bound <= single.lower_bound
+    if not left:
+        assert several.lower_bound == single.lower_bound
+    for core in several.cores:
+        (usage,) = (u for u in core.usage if u.resource == "neurons")
+        assert usage.used == each * sum(p.box.size for p in core.pieces) <= usage.limit
+
+
+def test_a_core_that_holds_no_whole_neuron_is_refused_by_its_compartments():
+    target = replace(chip(Limits(neurons=2)), compartments_per_neuron=3)
+    with pytest.raises(DoesNotFit, match=r"needs 3 compartments where tiny has 2.*the 3 compartments of one"):
+        fully(lenet(), target)
 
 
 @given(networks(populations=4), st.integers(1, 2))

@@ -11,6 +11,8 @@ from mapping_oracle import Builder, Count, chip, kernels, networks, shapes, syna
 from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.reach import cut, grid_box, reach, segment_sums
+from nmcompiler.mapping.search import Outputs, grid_needs
+from nmcompiler.target.model import RESOURCES
 
 
 @st.composite
@@ -56,20 +58,47 @@ def test_sources_of_long_lists_are_sorted_where_marking_takes_too_much_memory(mo
     assert np.array_equal(marked, [found.sources(cuts, pixels=pixels) for pixels in (False, True)])
 
 
+def alone(needs):
+    """Needs by resource where nobody reads the population."""
+    return grid_needs(needs, Outputs(np.zeros(needs.shape, np.int64)))
+
+
 @given(
-    networks(populations=3), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(1, 3), st.data()
+    networks(populations=3),
+    st.booleans(),
+    st.sampled_from(["neuron", "pixel"]),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.data(),
 )
 @settings(max_examples=60, deadline=None)
-def test_needs_of_a_box_equal_what_it_uses_alone_on_a_core(builder, sharing, unit, each, data):
+def test_needs_of_a_box_equal_what_it_uses_alone_on_a_core(builder, sharing, unit, each, compartments, data):
     spiking = builder.spiking()
-    target = replace(chip(sharing=sharing, axon_unit=unit), axons_per_source=each)
+    target = replace(
+        chip(sharing=sharing, axon_unit=unit), axons_per_source=each, compartments_per_neuron=compartments
+    )
     needs = data.draw(st.sampled_from(list(network_needs(spiking, target).populations.values())))
     parts = tuple(data.draw(st.integers(1, n)) for n in needs.shape)
     cuts = cut(needs.shape, parts)
     index = tuple(data.draw(st.integers(0, n - 1)) for n in parts)
     used = Count(spiking, target, [(0, needs.name, grid_box(cuts, index))]).used(0)
     for resource in ("neurons", "state_bits", "input_axons", "synapse_bits", "thresholds"):
-        assert getattr(needs, resource)(cuts)[index] == used[resource], resource
+        assert alone(needs)[resource](cuts)[index] == used[resource], resource
+
+
+@given(networks(populations=3), st.integers(2, 5), st.data())
+@settings(max_examples=30, deadline=None)
+def test_compartments_multiply_neurons_and_their_state_and_nothing_else(builder, each, data):
+    one, several = (
+        network_needs(builder.spiking(), replace(chip(), compartments_per_neuron=k)).populations
+        for k in (1, each)
+    )
+    name = data.draw(st.sampled_from(list(one)))
+    cuts = cut(one[name].shape, tuple(data.draw(st.integers(1, n)) for n in one[name].shape))
+    for resource in RESOURCES:
+        factor = each if resource in ("neurons", "state_bits") else 1
+        found, single = (alone(needs[name])[resource](cuts) for needs in (several, one))
+        assert np.array_equal(found, factor * single), resource
 
 
 def test_a_kernel_is_stored_once_only_where_that_is_less():

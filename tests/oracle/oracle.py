@@ -26,7 +26,7 @@ from .block import Block, require
 from .codes import CODES, Counters, Event, State, start
 from .program_file import Array, InputPort, OracleProgram, read
 
-__all__ = ["Counters", "Event", "OracleProgram", "OracleResult", "main", "read", "run"]
+__all__ = ["Counters", "Event", "OracleProgram", "OracleResult", "main", "read", "run", "updates"]
 
 
 @dataclass
@@ -40,6 +40,21 @@ class OracleResult:
     counters: Counters  # summed over the samples
     per_sample: list[Counters]
     events: list[list[Event]]  # per sample (step, number of the neuron, value), in the order of sending
+
+
+def updates(program: OracleProgram, events: list[Event]) -> tuple[int, int]:
+    """The updates of compartments in one sample: those whose neuron sends in that step, and all others."""
+    active = inactive = 0
+    for t in range(program.total_steps):
+        sending = {gid for step, gid, _ in events if step == t}
+        for block in program.blocks:
+            for i in range(0 if block.is_input else block.n):
+                for _ in range(program.compartments):
+                    if block.gid0 + i in sending:
+                        active += 1
+                    else:
+                        inactive += 1
+    return active, inactive
 
 
 def run(program: OracleProgram, samples: dict[str, Array], stream: bool = False) -> OracleResult:

@@ -87,6 +87,7 @@ class OracleProgram:
     window_starts: frozenset[int]
     total_steps: int
     mesh_columns: int | None
+    compartments: int  # `compartments_per_neuron` of the target
     largest_change: int  # that an event can carry; 0 where none carries a sign or a value
     cores: list[list[int]]
     blocks: list[Block]
@@ -146,6 +147,7 @@ def read(path: str | Path) -> OracleProgram:
         window_starts=frozenset(manifest["window_starts"]),
         total_steps=manifest["total_steps"],
         mesh_columns=mesh_columns,
+        compartments=manifest["target"].get("compartments_per_neuron", 1),
         largest_change=_largest_change(manifest["target"]),
         cores=tables["cores"],
         blocks=blocks,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmcompiler.backend import BackendBase
 from nmcompiler.errors import InputFileError
 from nmcompiler.program.container import load, save
 from nmcompiler.program.layout import CROSSBAR_ARRAYS, BlockKind
@@ -14,7 +15,7 @@ from nmcompiler.program.lift import check_lift
 from nmcompiler.program.structure import fault
 from nmcompiler.program.usage import block_facts, core_usage
 from nmcompiler.sim import Simulator
-from nmcompiler.target import Crossbar
+from nmcompiler.target import Crossbar, Limits
 from nmcompiler.testing import suited_network, tiny_target
 from nmcompiler.testing.chain import placed_program
 
@@ -46,6 +47,37 @@ def test_copies_are_neurons_of_their_core():
     used = core_usage(program).used["neurons"]
     assert used.sum() == program.column("n")[program.column("core") >= 0].sum()
     assert used.sum() == program.boxed[program.column("core") >= 0].sum() + len(program.table("copies"))
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_copies_take_compartments_and_state_as_other_neurons_do(each):
+    """The mapper may count more copies than the program then needs, but never fewer."""
+
+    class Keeping(BackendBase):
+        def map(self, spiking, target, traffic, options):
+            self.cores = super().map(spiking, target, traffic, options)
+            return self.cores
+
+    kind = replace(CHIP.core_types[0], limits=Limits(neurons=60 * each, input_axons=160))
+    chip, keeping = replace(CHIP, core_types=(kind,), compartments_per_neuron=each), Keeping()
+    program, _ = placed_program(suited_network(2, chip), chip, "phase", backend=keeping, seed=2)
+    assert len(program.table("copies")) > 0
+    usage = core_usage(program)
+    used = usage.used
+    claimed = {
+        resource: np.array(
+            [u.used for core in keeping.cores.cores for u in core.usage if u.resource == resource]
+        )
+        for resource in ("neurons", "state_bits")
+    }
+    for amounts in (used, claimed):
+        assert not (amounts["neurons"] % each).any()
+        assert np.array_equal(amounts["state_bits"], amounts["neurons"] * chip.membrane_bits)
+    assert (used["neurons"] <= claimed["neurons"]).all()
+    assert claimed["neurons"].max() <= 60 * each
+    assert usage.broken() == []
+    placed = program.column("core") >= 0
+    assert used["neurons"].sum() == each * program.column("n")[placed].sum()
 
 
 def test_a_saved_program_has_the_tables_and_runs_as_before(tmp_path):

@@ -51,7 +51,13 @@ def placed(seed, code="phase", **changes):
             return self.cores
 
     backend = Keeping()
-    target = tiny_target(neurons=10 + 3 * (seed % 7), max_chips=8, axons_per_source=1 + seed % 2, **changes)
+    target = tiny_target(
+        neurons=10 + 3 * (seed % 7),
+        max_chips=8,
+        axons_per_source=1 + seed % 2,
+        compartments_per_neuron=1 + seed % 3,
+        **changes,
+    )
     pixel = replace(target, axon_unit="pixel") if seed % 3 == 0 else target
     steps = 255 if code == "rate" else None
     network = random_network(seed, levels=7 if code == "rate" else None)
@@ -69,8 +75,10 @@ def counted(program):
         if b["core"] < 0:
             continue
         mine = used[b["core"]]
-        mine["neurons"] += b["n"]
-        mine["state_bits"] += b["n"] * target.membrane_bits
+        for _ in range(b["n"]):
+            for _ in range(target.compartments_per_neuron):
+                mine["neurons"] += 1
+                mine["state_bits"] += target.membrane_bits
         inputs = defaultdict(int)
         for _, neuron, _ in synapses_of(program, b):
             inputs[neuron] += 1

@@ -43,6 +43,7 @@ def program_facts() -> dict[str, Any]:
         "chips": 1,
         "cores": {"used": 2, "lower_bound": 2, "available": 128},
         "neurons": 522,
+        "compartments_per_neuron": 1,
         "synapses": 17_920,
         "placement": {"cost": 120.5, "unicast_cost": 130.0, "lower_bound": 100.0, "max_link_load": 60.0},
         "layers": [

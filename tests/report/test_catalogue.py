@@ -40,6 +40,18 @@ def test_a_figure_comes_with_its_unit_source_evidence_and_kind() -> None:
     assert "• a note" in said
 
 
+def test_a_chip_whose_neurons_take_several_compartments_says_so() -> None:
+    chip = tiny_target(neurons=25, compartments_per_neuron=2)
+    facts = targets_facts({"tiny": ("digital", chip)})
+    said = words(target_text(facts["targets"][0]))
+    assert "a neuron takes 2 compartments of a core" in said
+    assert "compartments 25" in said
+    assert facts["targets"][0]["neurons"] == 256 * 12
+    assert "compartments" not in words(
+        target_text(targets_facts({"tiny": ("digital", tiny_target())})["targets"][0])
+    )
+
+
 def test_a_chip_without_figures_says_so() -> None:
     said = words(target_text(targets_facts({"tiny": ("digital", tiny_target())})["targets"][0]))
     assert "Published figures none" in said

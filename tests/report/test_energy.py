@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import groupby
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from nmcompiler.compiler import run_program
 from nmcompiler.frontend.data import Samples
+from nmcompiler.program.container import save
 from nmcompiler.report.energy import LayerEvents, energy_facts, layer_events
 from nmcompiler.report.facts import population_names
 from nmcompiler.report.timing import time_facts
@@ -20,6 +22,7 @@ from nmcompiler.sim import Simulator
 from nmcompiler.target import Figure
 from nmcompiler.testing import random_samples
 from nmcompiler.testing.programs import random_program
+from tests.oracle import oracle
 from tests.sim.handmade import program as handmade
 
 PRICES = {
@@ -274,6 +277,40 @@ def test_what_run_reports_is_the_receipt_of_its_own_counters(code):
     updates = events["active updates"] + events["inactive updates"]
     assert updates == neurons * program.total_steps * 5
     assert found["latency_us"] == found["time"]["latency_us"] == pytest.approx(2.0 * program.total_steps)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+@pytest.mark.parametrize("code", ["phase", "rate"])
+def test_the_receipt_counts_an_update_for_every_compartment(tmp_path, code, each):
+    """Against the independent simulator, compartment by compartment of the program file."""
+    made = random_program(4, code)
+    target = replace(made.target, compartments_per_neuron=each)
+    program = priced(replace(made, target=target), **PRICES, energy_per_membrane_start_pj=10.0)
+    x = random_samples(program.golden.network, 4, 2)
+    save(program, tmp_path / "p.nmc")
+    read = oracle.read(tmp_path / "p.nmc")
+    walked = [oracle.updates(read, events) for events in oracle.run(read, x).events]
+    active, inactive = map(sum, zip(*walked, strict=True))
+    found, result = run(program, x)
+    events = Counter()
+    for row in found["receipt"]:
+        events[row["event"]] += row["count"]
+    assert (events["active updates"], events["inactive updates"]) == (active, inactive)
+    placed = np.repeat(program.column("core") >= 0, program.column("n"))
+    assert events["spikes"] * each == active
+    assert events["membrane starts"] == each * int(placed.sum()) * result.samples
+
+
+def test_only_what_is_updated_or_started_grows_with_the_compartments():
+    made = random_program(3, "phase")
+    x = random_samples(made.golden.network, 3, 2)
+    rows = []
+    for each in (1, 2):
+        program = replace(made, target=replace(made.target, compartments_per_neuron=each))
+        found, _ = run(priced(program, step_us=1.0, **PRICES, **STATIC), x)
+        rows.append({(row["layer"], row["event"]): row["fj"] for row in found["receipt"]})
+    single, double = rows
+    assert double == {key: fj * (2 if "updates" in key[1] else 1) for key, fj in single.items()}
 
 
 def test_synops_belong_to_the_layer_whose_synapses_they_are():

@@ -90,6 +90,18 @@ def test_the_facts_are_those_of_the_network(made):
     assert facts["certificate"]["proved"] == facts["certificate"]["blocks"]
 
 
+def test_neurons_stay_neurons_where_each_takes_several_compartments(made):
+    network = random_network(4, levels=7)
+    program, _ = placed_program(network, tiny_target(neurons=24, compartments_per_neuron=2), "phase")
+    facts, single = program_facts(program), program_facts(made[0])
+    assert (facts["compartments_per_neuron"], single["compartments_per_neuron"]) == (2, 1)
+    assert [facts[key] for key in ("neurons", "synapses")] == [single[key] for key in ("neurons", "synapses")]
+    assert [layer["neurons"] for layer in facts["layers"]] == [layer["neurons"] for layer in single["layers"]]
+    held = sum(entry["used"] for entry in facts["limits"] if entry["resource"] == "neurons")
+    assert held == 2 * facts["neurons"]
+    assert facts["cores"]["used"] == single["cores"]["used"]
+
+
 def test_what_cannot_be_counted_comes_from_the_compilation(made):
     facts = program_facts(made[0])
     for key in ("model", "levels", "weight_bits", "placement", "seed", "versions", "warnings"):

@@ -57,6 +57,11 @@ def test_names_from_a_model_are_text_and_no_markup(program: Program, program_fac
     assert "&lt;img" in page
 
 
+def test_compartments_are_named_where_a_neuron_takes_several(program: Program, program_facts: Facts) -> None:
+    assert "<th>compartments</th>" not in render_html(program, program_facts)
+    assert "<th>compartments</th>" in render_html(program, {**program_facts, "compartments_per_neuron": 2})
+
+
 def test_bars_show_used_of_limit(program: Program, program_facts: Facts) -> None:
     page = render_html(program, program_facts)
     assert 'title="512 of 1,024"><i style="width:50%">' in page

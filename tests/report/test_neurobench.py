@@ -61,6 +61,15 @@ def test_every_figure_is_what_a_hand_counts():
     }
 
 
+def test_every_compartment_of_a_neuron_has_its_registers():
+    made = program()
+    several = replace(made, target=replace(made.target, compartments_per_neuron=3))
+    one, three = (neurobench(p, SENT, 2) for p in (made, several))
+    assert three.pop("footprint_bytes") == -(-(12 * 5 + 3 * 11 + 5 * 11 + 3 * 5 * 2 * 20) // 8)
+    assert one.pop("footprint_bytes") > 0
+    assert one == three
+
+
 def test_codes_without_a_dendrite_keep_one_register_a_neuron():
     bits = 12 * 5 + 3 * 11 + 5 * 11
     for code, registers in (("phase", 2), ("ttfs", 2), ("rate-sync", 1)):

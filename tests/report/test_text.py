@@ -58,6 +58,16 @@ def test_the_fullest_core_is_that_with_the_largest_share_of_a_limit(program_fact
     assert "core 0: 512 of 1,024 neurons (50 %)" in words(compile_text(program_facts))
 
 
+def test_where_a_neuron_takes_several_compartments_those_are_counted_on_cores(program_facts: Facts) -> None:
+    assert "compartments" not in words(inspect_text(program_facts))
+    program_facts["compartments_per_neuron"] = 2
+    said = words(inspect_text(program_facts))
+    assert "neurons 522, synapses" in said
+    assert "core 0: 512 of 1,024 compartments (50 %)" in said
+    assert "compartments 261 512 1,024 50 % 0" in said
+    assert "core comp." in said
+
+
 def test_a_failed_static_check_is_shouted(program_facts: Facts) -> None:
     program_facts["static_check"] = {
         "ok": False,

@@ -74,6 +74,20 @@ def test_every_part_is_what_a_hand_counts():
     assert not found["is_lower_bound"]
 
 
+@pytest.mark.parametrize("prices", [TIMES, {}])
+def test_every_compartment_of_a_neuron_is_updated_in_every_step(prices):
+    made = handmade("phase")
+    several = replace(made, target=replace(made.target, compartments_per_neuron=3))
+    one, three = (facts(priced(program, **prices), [2, 1, 1, 0, 0]) for program in (made, several))
+    for name in ("synops", "spikes sent", "link"):
+        assert part(three, name)["ns"] == part(one, name)["ns"]
+    updates = part(one, "neuron updates"), part(three, "neuron updates")
+    assert updates[0]["count"] == 2
+    assert updates[1]["count"] == 6
+    if prices:
+        assert updates[1]["ns"] == pytest.approx(3 * updates[0]["ns"])
+
+
 def test_parts_that_lead_in_different_steps_share_the_sample():
     """Without slow updates the link is longest while inputs fire, and the barrier at the end."""
     times = {**TIMES, "time_per_neuron_update_active_ns": 0.01, "time_per_neuron_update_inactive_ns": 0.01}

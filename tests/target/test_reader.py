@@ -66,7 +66,7 @@ def test_a_chip_survives_writing_and_reading(chip):
         ),
         ("rows = 8", "rows = 2", r"line \d+: 'mesh' has 32 places for 128 cores"),
         (
-            "neurons = 512",
+            "neurons = 1024",
             "neurons = 0",
             r"line \d+: 'core_types\[0\].limits.neurons' is 0; allowed: 1 or more",
         ),

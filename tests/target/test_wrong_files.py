@@ -124,6 +124,24 @@ WRONG = {
         25,
         "'core_types[0].limits.fan_in' is 0; allowed: 1 or more",
     ),
+    "no compartments": (
+        "weight_bits = 8",
+        "weight_bits = 8\ncompartments_per_neuron = 0",
+        11,
+        "'compartments_per_neuron' is 0; allowed: 1 to 64",
+    ),
+    "half a compartment": (
+        "weight_bits = 8",
+        "weight_bits = 8\ncompartments_per_neuron = 1.5",
+        11,
+        "'compartments_per_neuron' is 1.5; allowed: a whole number",
+    ),
+    "compartments of another name": (
+        "weight_bits = 8",
+        "weight_bits = 8\ncompartment_per_neuron = 2",
+        11,
+        "did you mean 'compartments_per_neuron'",
+    ),
     "too few places": ("rows = 2", "rows = 1", 19, "'mesh' has 2 places for 4 cores"),
     "negative bits": (
         "mantissa_bits = 12",
@@ -213,6 +231,21 @@ def test_the_same_key_in_two_tables_is_found_in_the_right_one() -> None:
     second = TEXT.rindex('kind = "marginal"')
     said = error(TEXT[:second] + 'kind = "mean"\n')
     assert said.startswith("mine.toml, line 41: 'figures.static_power_per_chip_mw.kind' is 'mean'")
+
+
+def test_a_core_without_room_for_all_compartments_of_a_neuron_is_named() -> None:
+    text = TEXT.replace("weight_bits = 8", "weight_bits = 8\ncompartments_per_neuron = 3")
+    assert target_from_toml(text, "mine.toml").neurons == 4 * 21
+    said = error(text.replace("neurons = 64, synapse", "neurons = 2, synapse"))
+    assert said.startswith("mine.toml, line 30: 'core_types[1].limits.neurons' is 2 where a neuron takes 3")
+    assert "allowed: 3 or more; with compartments_per_neuron it counts compartments, not neurons" in said
+
+
+def test_compartments_are_written_and_read() -> None:
+    target = tiny_target(compartments_per_neuron=2)
+    assert "\ncompartments_per_neuron = 2\n" in target_to_toml(target)
+    assert target_from_toml(target_to_toml(target), "again") == target
+    assert target_from_toml(TEXT, "mine.toml").compartments_per_neuron == 1
 
 
 def test_a_chip_without_a_bias_can_be_written_and_read() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 __all__ = [
     "DASH",
-    "RESOURCE_LABELS",
     "core_fill",
     "counted",
     "decibels",
@@ -25,7 +24,7 @@ __all__ = [
 
 DASH = "–"
 
-RESOURCE_LABELS: Mapping[str, str] = {
+_LABELS: Mapping[str, str] = {
     "neurons": "neurons",
     "input_axons": "input axons",
     "output_axons": "output axons",
@@ -36,10 +35,24 @@ RESOURCE_LABELS: Mapping[str, str] = {
     "destinations": "destinations",
 }
 
+_SHORT_LABELS = {
+    "neurons": "neur.",
+    "input_axons": "in.ax.",
+    "output_axons": "out.ax.",
+    "synapse_bits": "syn.",
+    "state_bits": "state",
+    "thresholds": "thr.",
+    "fan_in": "fan-in",
+    "destinations": "dest.",
+}
 
-def resource_labels(compartments_per_neuron: int = 1) -> Mapping[str, str]:
+
+def resource_labels(compartments_per_neuron: int = 1, *, short: bool = False) -> Mapping[str, str]:
     """Returns what the resources of a core are called where a neuron takes so many compartments."""
-    return RESOURCE_LABELS if compartments_per_neuron == 1 else {**RESOURCE_LABELS, "neurons": "compartments"}
+    labels = _SHORT_LABELS if short else _LABELS
+    if compartments_per_neuron == 1:
+        return labels
+    return {**labels, "neurons": "comp." if short else "compartments"}
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -45,16 +45,6 @@ __all__ = [
 Facts = Mapping[str, Any]
 
 _FULLEST = 8
-_SHORT_LABELS = {
-    "neurons": "neur.",
-    "input_axons": "in.ax.",
-    "output_axons": "out.ax.",
-    "synapse_bits": "syn.",
-    "state_bits": "state",
-    "thresholds": "thr.",
-    "fan_in": "fan-in",
-    "destinations": "dest.",
-}
 
 
 def compile_text(facts: Facts) -> Group:
@@ -281,9 +271,9 @@ def _cores(facts: Facts, every: bool) -> Iterator[RenderableType]:
     fill = core_fill(facts["limits"])
     order = sorted(fill, key=lambda core: (-max(fill[core].values(), default=0.0), core))
     shown = order if every else order[:_FULLEST]
-    names = [name for name in _SHORT_LABELS if any(name in shares for shares in fill.values())]
-    short = {**_SHORT_LABELS, "neurons": "comp."} if facts["compartments_per_neuron"] > 1 else _SHORT_LABELS
-    made = table("core", *(f">{short[name]}" for name in names))
+    labels = resource_labels(facts["compartments_per_neuron"], short=True)
+    names = [name for name in labels if any(name in shares for shares in fill.values())]
+    made = table("core", *(f">{labels[name]}" for name in names))
     for core in shown:
         made.add_row(str(core), *(percent(fill[core].get(name), 0) for name in names))
     yield heading("Cores, fullest first (used of limit)")

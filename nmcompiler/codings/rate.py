@@ -7,6 +7,7 @@ import numpy as np
 from nmcompiler.codings.base import Coding, IntArray, depths
 from nmcompiler.ir.bounds import accumulator_bound
 from nmcompiler.ir.network import Network, Population
+from nmcompiler.ir.relays import is_relay
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.ir.spiking import NeuronParameters
 from nmcompiler.ir.typed import held_types
@@ -64,7 +65,7 @@ class Rate(Coding):
         start: dict[str, int] = {}
         for p in network.graph:
             arrival[p.name] = 1 + max((start[s] for s in network.graph.predecessors(p.name)), default=-1)
-            start[p.name] = arrival[p.name] + (self.settle if p.fires else 0)
+            start[p.name] = arrival[p.name] + self._waits(network, p)
         depth = depths(network)
         slots = {
             p.name: Slot(depth[p.name], start[p.name], timesteps, p.levels, p.signed) for p in network.graph
@@ -84,7 +85,7 @@ class Rate(Coding):
         """
         population = network.graph.node(name)
         fires = population.fires
-        waited = self.settle if fires else 0
+        waited = self._waits(network, population)
         steps = slot.steps + waited
         shift = self._fraction_bits(network, population, steps, target)
         theta = population.theta << shift
@@ -92,6 +93,10 @@ class Rate(Coding):
         start = theta // 2 + (population.lead << shift) + waited * current if fires else np.zeros_like(theta)
         signed = 1 if population.signed else 2 if fires and target.signed_spikes else 0
         return NeuronParameters(theta, start, current, shift, signed)
+
+    def _waits(self, network: Network, population: Population) -> int:
+        """Returns the steps that a population integrates first; a relay sends on at once what arrives."""
+        return self.settle if population.fires and not is_relay(network, population.name) else 0
 
     def _fraction_bits(self, network: Network, population: Population, steps: int, target: Target) -> int:
         if target.bias is None:

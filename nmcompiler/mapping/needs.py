@@ -147,12 +147,16 @@ class PopulationNeeds:
     def input_axons(self, cuts: Cuts) -> Array:
         """Returns the number of input axons of each box of a grid, alone on a core."""
         parts = tuple(len(bounds) - 1 for bounds in cuts)
-        pixels = self.target.axon_unit == "pixel"
         total = np.zeros(parts, np.int64)
-        for wires in self.by_key.values():
-            reaches = [wire.reach for wire in wires]
-            total += union_sources(reaches, wires[0].source_shape, cuts, pixels=pixels)
+        for key in self.by_key:
+            total += self.axons(key, cuts)
         return total * self.target.axons_per_source
+
+    def axons(self, key: AxonKey, cuts: Cuts) -> Array:
+        """Returns the axons of one key that each box of a grid reads, alone on a core."""
+        wires = self.by_key[key]
+        pixels = self.target.axon_unit == "pixel"
+        return union_sources([w.reach for w in wires], wires[0].source_shape, cuts, pixels=pixels)
 
     def read(self, key: AxonKey, box: Box) -> Array:
         """Returns the source neurons that a box reads with one delay, as a bool mask of the source."""

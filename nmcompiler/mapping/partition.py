@@ -23,7 +23,7 @@ from nmcompiler.mapping.refusal import does_not_fit
 from nmcompiler.mapping.search import Outputs, candidates, grid_needs, search
 from nmcompiler.target.model import Limits, Target
 
-__all__ = ["OutOfCores", "Partition", "partition"]
+__all__ = ["OutOfCores", "Partition", "TooSpread", "partition"]
 
 # A piece is tried on this many of the cores with room for it, the latest first: beyond them a fit is rare,
 # and those share its sources and consumers.
@@ -46,7 +46,7 @@ class OutOfCores(Exception):
         self.pieces = pieces
 
 
-class _TooSpread(Exception):
+class TooSpread(Exception):
     """The consumers of a neuron lie on too many cores.
 
     Args:
@@ -115,6 +115,7 @@ class Partition:
 
         Raises:
             DoesNotFit: A single neuron breaks a limit on every kind of core.
+            TooSpread: The consumers of a neuron lie on too many cores.
             OutOfCores: No core is left.
         """
         outputs = Outputs(self.destinations(needs.name, needs.shape), self.built(needs.name, needs.shape))
@@ -124,6 +125,11 @@ class Partition:
             index = self._place(piece)
             for key in needs.by_key:
                 self._readers.setdefault(key[0], {}).setdefault(index, []).append((needs, key, piece.box))
+
+    def leave_out(self, name: str, source: str) -> None:
+        """Lets whoever reads a population, of which nothing was placed, read another of the same shape."""
+        for index, boxes in self._readers.pop(name, {}).items():
+            self._readers.setdefault(source, {}).setdefault(index, []).extend(boxes)
 
     def _cuts(self, needs: PopulationNeeds, outputs: Outputs) -> Cuts:
         """Returns the grid with the fewest boxes for which enough cores are left."""
@@ -141,7 +147,7 @@ class Partition:
         refusal = does_not_fit(needs, outputs, self.target)
         if refusal.resource in ("destinations", "output_axons"):
             consumers = self.needs.spiking.network.graph.successors(needs.name)
-            raise _TooSpread(refusal, {name: self.grids[name][2] for name in consumers})
+            raise TooSpread(refusal, {name: self.grids[name][2] for name in consumers})
         raise refusal
 
     def _room(self, needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> float:
@@ -269,7 +275,7 @@ def partition(needs: NetworkNeeds, chips: int | None, progress: Progress = silen
     while True:
         try:
             return _attempt(needs, chips, channel_parts, progress)
-        except _TooSpread as spread:
+        except TooSpread as spread:
             name, parts = spread.most_cut(channel_parts)
             channel_parts[name] = parts - 1
 

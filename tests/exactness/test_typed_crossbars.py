@@ -10,13 +10,17 @@ import pytest
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.evaluate.rate import run_rate
+from nmcompiler.ir.graph import Graph
+from nmcompiler.ir.kernels import Dense
+from nmcompiler.ir.layers import InputPort, OutputPort
+from nmcompiler.ir.network import Network, Population, Projection
 from nmcompiler.program.layout import BlockKind
 from nmcompiler.program.lift import check_lift
 from nmcompiler.program.structure import fault
 from nmcompiler.program.usage import core_usage, fan_out
 from nmcompiler.report.workload import by_neuron, workload
 from nmcompiler.sim import Record, Simulator
-from nmcompiler.target import Crossbar
+from nmcompiler.target import CoreType, Crossbar, Limits
 from nmcompiler.testing import (
     CROSSBAR_MUTATIONS,
     MUTATIONS,
@@ -105,6 +109,36 @@ def test_the_oracle_runs_crossbars_from_the_format_alone(tmp_path, code):
         compare(program, random_samples(spiking.network, seed, 2), tmp_path / "p.nmc")
         held += 1
     assert held >= 2
+
+
+@pytest.mark.parametrize("code", [*WINDOWED, "rate"])
+def test_programs_with_relays_are_the_network_and_the_oracle_agrees(tmp_path, code):
+    """Eight neurons that are read on more axons than a core has neurons."""
+    target = replace(tiny(0), core_types=(CoreType(200, Limits(neurons=16, input_axons=32)),), axon_fan_out=1)
+    weights = np.random.default_rng(0).integers(-8, 8, (90, 8))
+    weights[:, 0], weights[:, 1] = -8, 7  # axons of all four types
+    one, graph = np.ones((1, 1, 1), np.int64), Graph()
+    for name, n, role, theta in (("x", 8, "input", 1), ("s", 8, "hidden", 2), ("y", 90, "readout", 30)):
+        graph.add(Population(name, (1, 1, n), role, 0 * one, theta * one, 7, False, np.ones(n), np.zeros(n)))
+    graph.connect("x", "s", Projection(Dense(np.eye(8, dtype=np.int64)[::-1] + np.eye(8, dtype=np.int64))))
+    graph.connect("s", "y", Projection(Dense(weights)))
+    ports = (InputPort("x", (8,), "x", np.arange(8)),), (OutputPort("y", (90,), "y", np.arange(90)),)
+    program, spiking = placed_program(
+        Network("wide", graph, *ports), target, code, timesteps=7 if code == "rate" else None
+    )
+    assert len(spiking.network.graph) > 3
+    assert check_lift(program, spiking).ok
+    assert core_usage(program).broken() == []
+    samples = random_samples(spiking.network, 0, 4)
+    compare(program, samples, tmp_path / "p.nmc")
+    if code == "rate":
+        counts = Simulator(program).run(samples, record=Record(values=True)).values
+        golden = run_rate(spiking, samples).counts
+        for number, name in enumerate(spiking.network.graph.names()):
+            assert np.array_equal(counts[number], golden[name].reshape(4, -1))
+    else:
+        wrong, _ = mismatches(program, spiking, samples)
+        assert [wrong[k] for k in ("outputs", "activations", "membranes")] == [0, 0, 0]
 
 
 def test_operations_are_counted_where_bits_are_set():

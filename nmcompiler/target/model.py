@@ -169,7 +169,7 @@ class Target:
         crossbar: How synapses are stored where a core holds bits and typed weights; None where every synapse
             has a weight of its own.
         axon_fan_out: Axons that the spikes of a neuron reach; a neuron that must reach more is built several
-            times. None where nothing limits it.
+            times, or read through a relay that is. None where nothing limits it.
         delay_max: Most steps that a spike can travel; None where nothing limits it.
         axon_unit: Whether an input axon is one source neuron, or a pixel whose channel travels along.
         axons_per_source: Input axons that one source takes: two where a weight of either sign is a pair of

@@ -238,3 +238,40 @@ def test_a_neuron_that_many_cores_read_is_built_for_each_axon():
     assert per_neuron.max() > 4 >= per_neuron.min()
     assert core_usage(program).broken() == []
     chip_is_the_network_layer_by_layer(made, x)
+
+
+def residual(blocks, width=40):
+    """Blocks of two layers whose sum with their input goes on: what is read twice is built most often."""
+    gain = np.float32(np.sqrt(2 / width))
+    constants = {"w": gain * weights(width, width), "o": weights(width, 10, seed=99)}
+    nodes = [node("MatMul", ["x", "w"], "a"), node("Relu", ["a"], "r0")]
+    for i in range(blocks):
+        constants[f"u{i}"] = gain * weights(width, width, seed=2 * i + 1)
+        constants[f"v{i}"] = gain / np.float32(8**0.5) * weights(width, width, seed=2 * i + 2)
+        nodes += [
+            node("MatMul", [f"r{i}", f"u{i}"], f"h{i}"),
+            node("Relu", [f"h{i}"], f"g{i}"),
+            node("MatMul", [f"g{i}", f"v{i}"], f"k{i}"),
+            node("Add", [f"k{i}", f"r{i}"], f"s{i}"),
+            node("Relu", [f"s{i}"], f"r{i + 1}"),
+        ]
+    nodes.append(node("MatMul", [f"r{blocks}", "o"], "y"))
+    return model(nodes, [width], constants)
+
+
+@pytest.mark.parametrize("settle", [0, 2])
+def test_residual_blocks_are_read_through_relays_that_the_report_names(settle):
+    x = samples(40, count=24)
+    made = compiled(residual(2), x, timesteps=8, settle=settle)
+    rows = {row["name"]: row for row in made.facts["layers"]}
+    relays = [row for row in rows.values() if row["op"] == "Relay"]
+    assert relays
+    for relay in relays:
+        source = rows[relay["name"].removesuffix(".relay")]
+        assert relay["onnx_nodes"] == source["onnx_nodes"]
+        assert relay["fan_in"] == 1
+        assert relay["fire_start"] == source["fire_start"] + 1
+    assert any("relay" in note for note in made.facts["notes"])
+    assert made.facts["static_check"]["ok"]
+    assert core_usage(made.program).broken() == []
+    chip_is_the_network_layer_by_layer(made, x)

@@ -35,8 +35,8 @@ class Rate(Coding):
     unevenly then even out before they are answered, which matters most where no spike can be taken back: a
     neuron that fires in error never makes up for it (Hao et al., "Reducing ANN-SNN conversion error through
     residual membrane potential", 2023, wait likewise). Each layer takes k steps more; from k = T − 1 on it
-    fires with all its arrivals before it, as in ``rate-sync``. The currents of these steps stand in v₀. A relay
-    (``ir/relays.py``) waits for nothing: it sends on in every step what arrived.
+    fires with all its arrivals before it, as in ``rate-sync``. The currents of these steps stand in v₀. A
+    relay (``ir/relays.py``) waits for nothing: it sends on in every step what arrived.
     """
 
     name = "rate"

@@ -59,7 +59,7 @@ def command(
 ) -> int:
     """Run PROGRAM.nmc on the simulator of its chip, and compare it with the network it must be.
 
-    The exit code is 1 where the chip and the integer network differ.
+    The exit code is 1 where the chip and the integer network differ, unless --chip-seed draws one that does.
     """
     check_output(output, (program, data), option="--output")
     if output is not None and output.suffix != ".npz":
@@ -105,7 +105,9 @@ def available_cores() -> int:
 
 
 def verdict(facts: Mapping[str, Any]) -> int:
-    """Returns the exit code of a run, 1 with a warning where the chip is not its network."""
+    """Returns the exit code of a run, 1 with a warning where the chip should be its network and is not."""
+    if facts.get("variation"):
+        return 0
     wrong = {what: facts[f"mismatched_{what}"] or 0 for what in ("outputs", "activations", "membranes")}
     if not any(wrong.values()):
         return 0

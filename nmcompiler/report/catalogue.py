@@ -107,7 +107,12 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
         shared = (
             f"sums of {crossbar['axon_types']} typed weights of a neuron, {crossbar['weight_bits']} bits each"
         )
+    tiles = chip.get("conductance_tiles")
+    if tiles is not None:
+        shared = "pairs of conductances, one for each synapse"
     yield "weights", f"{chip['weight_bits']} bits, {shared}"
+    if tiles is not None:
+        yield "tiles of a core", _tiles(tiles)
     fan_out = chip.get("axon_fan_out")
     if fan_out is not None:
         yield "a neuron feeds", f"{number(fan_out)} axon{'s' if fan_out > 1 else ''}; copies feed the others"
@@ -169,6 +174,17 @@ def _layer_rules(rules: Facts) -> Iterator[tuple[str, str]]:
     lacking = [noun for key, noun in (("groups", "groups"), ("joins", "joins of layers")) if not rules[key]]
     if lacking:
         yield "not computed", ", ".join(lacking)
+
+
+_DEVICES = {"pcm": "phase-change memory", "rram": "resistive memory"}
+
+
+def _tiles(tiles: Facts) -> str:
+    return (
+        f"{tiles['tiles_per_core']} of {tiles['rows']} × {tiles['columns']}, {_DEVICES[tiles['device']]} "
+        f"read {tiles['read_after_s']:g} s after programming, by ADCs of {tiles['adc_bits']} bits "
+        f"({tiles['evidence']}: {tiles['source']})"
+    )
 
 
 def _bias(bias: Facts) -> str:

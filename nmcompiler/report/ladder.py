@@ -73,7 +73,7 @@ def ladder(facts: Facts, program: Program, simulator: Simulator, x: Mapping[str,
     Args:
         facts: Accuracies and agreements of the run.
         program: The program; without its golden network or its ONNX file there are no layers.
-        simulator: For codes that are not exact.
+        simulator: For codes that are not exact, and chips that vary.
         x: Samples ``(N, *shape)`` by input port.
     """
     few = few_samples(program, x)
@@ -87,7 +87,8 @@ def ladder(facts: Facts, program: Program, simulator: Simulator, x: Mapping[str,
         made["skipped"] = error.sentence()
         return made
     golden = run_integer(program.golden.network, few, record=True)
-    chip = None if coding(program.coding).exact else _on_chip(program, simulator, few)
+    same = coding(program.coding).exact and simulator.drawn is None
+    chip = None if same else _on_chip(program, simulator, few)
     layers = _Layers(float_values(model, few), {**golden.membranes, **golden.values}, golden.membranes, chip)
     made["layers"] = list(_rows(program.golden.network, layers))
     return made

@@ -50,15 +50,17 @@ class RunOutcome:
     outputs: Mapping[str, Array]
 
 
+_COMPARED = ("outputs", "activations", "membranes")
+
+
 @dataclass
 class _Tally:
     """Sums over the batches of a run."""
 
     outputs: list[tuple[Array, ...]] = field(default_factory=list)
     integer_outputs: list[tuple[Array, ...]] = field(default_factory=list)
-    mismatched: dict[str, int] = field(
-        default_factory=lambda: {"outputs": 0, "activations": 0, "membranes": 0}
-    )
+    mismatched: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COMPARED, 0))
+    compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COMPARED, 0))
     spikes: Array | None = None
     synops: Array | None = None
     nonzero: list[Array] | None = None
@@ -95,7 +97,7 @@ class _Tally:
             return
         for port, read in zip(program.outputs, result.outputs, strict=True):
             expected = golden.outputs[port.name].reshape(len(read), -1)
-            self.mismatched["outputs"] += int((port.read(read) != expected).sum())
+            self._count("outputs", port.read(read), expected)
         names = program.golden.network.graph.names()
         for number, name in enumerate(names):
             population = program.golden.network.graph.node(name)
@@ -103,10 +105,14 @@ class _Tally:
                 continue
             count = len(result.membranes[number])
             reached = golden.membranes[name].reshape(count, -1)
-            self.mismatched["membranes"] += int((result.membranes[number] != reached).sum())
+            self._count("membranes", result.membranes[number], reached)
             if population.fires:
                 values = golden.values[name].reshape(count, -1)
-                self.mismatched["activations"] += int((result.values[number] != values).sum())
+                self._count("activations", result.values[number], values)
+
+    def _count(self, what: str, found: Array, expected: Array) -> None:
+        self.mismatched[what] += int((found != expected).sum())
+        self.compared[what] += expected.size
 
 
 def run_facts(
@@ -127,7 +133,8 @@ def run_facts(
     ``reference`` holds what onnxruntime answers by output name, where it was asked already; with ``layers``
     the layers are compared with floating point on the first samples.
     Where the program carries its golden network and the code is exact, every output, activation and
-    membrane of every sample is compared with it.
+    membrane of every sample is compared with it; what differs is a fault, or on a chip whose devices vary
+    (``variation``) a deviation that was measured.
     """
     began = time.perf_counter()
     tally = _Tally()
@@ -147,6 +154,8 @@ def run_facts(
     outputs = _decode(program, tally.outputs)
     facts = _facts(program, samples, tally, outputs, exact, reference)
     facts["stream"] = stream
+    facts["variation"] = simulator.drawn
+    facts["ideal_devices"] = program.target.conductance_tiles is not None and simulator.drawn is None
     facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
     results = {
@@ -236,6 +245,7 @@ def _facts(
             "chip_float": _agreement(chip, reference),
         },
         **{f"mismatched_{what}": n if exact else None for what, n in tally.mismatched.items()},
+        "compared": dict(tally.compared) if exact else None,
         "spikes_per_neuron": float(tally.spikes[on_chip].sum()) / count / max(1, int(on_chip.sum())),
         "synops_per_sample": synops / count,
         "hops_per_sample": tally.hops / count,

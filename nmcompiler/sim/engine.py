@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +115,15 @@ class Simulator:
             jit_seconds=compile_seconds() - compiled,
             wall_seconds=time.perf_counter() - start,
         )
+
+    @property
+    def drawn(self) -> Mapping[str, Any] | None:
+        """What makes this chip another than its program, as JSON values by name.
+
+        None where every value is exactly the program's, as here. Where it is not None, deviations from the
+        integer network are what is measured, not a fault.
+        """
+        return None
 
     def start_stream(self) -> Stream:
         """Returns a stream before its first frame, or raises ``UsageError`` where there can be none."""

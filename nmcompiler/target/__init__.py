@@ -1,5 +1,6 @@
 """A chip as data."""
 
+from nmcompiler.target.conductance import ConductanceTiles
 from nmcompiler.target.figures import FIGURES, Evidence, Figure, unit_of
 from nmcompiler.target.layer_rules import ConvolutionRules, DenseRules, LayerRules, NetworkLimits
 from nmcompiler.target.model import (
@@ -18,6 +19,7 @@ from nmcompiler.target.writer import target_to_document, target_to_toml
 __all__ = [
     "FIGURES",
     "BiasFormat",
+    "ConductanceTiles",
     "ConvolutionRules",
     "CoreType",
     "Crossbar",

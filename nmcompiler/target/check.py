@@ -19,6 +19,7 @@ _MOST_CHIPS = 1_000_000
 _MOST_LEVELS = 65535
 _MOST_AXONS = 64  # of one source
 _MOST_COMPARTMENTS = 64  # of one neuron
+_MOST_ADC_BITS = 24  # codes beyond are no whole numbers in 32-bit floats
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def complaints(target: Target, codings: Collection[str] | None = None) -> Iterat
     yield from _names(target, codings)
     yield from _numbers(target)
     yield from _cores(target)
+    yield from _tiles(target)
     yield from _network(target)
     yield from _figures(target)
     yield from _agreements(target)
@@ -194,6 +196,39 @@ def _agreements(target: Target) -> Iterator[Complaint]:
     for holds, key, found, allowed in rules:
         if not holds:
             yield Complaint(key, found, allowed)
+
+
+def _tiles(target: Target) -> Iterator[Complaint]:
+    """Yields what is wrong with conductance tiles: their numbers, and cores that are no stack of them."""
+    tiles = target.conductance_tiles
+    if tiles is None:
+        return
+    for name, most in (("rows", _MOST_LEVELS), ("columns", _MOST_LEVELS), ("tiles_per_core", 4096)):
+        if not 1 <= getattr(tiles, name) <= most:
+            yield Complaint(f"conductance_tiles.{name}", f"is {getattr(tiles, name)}", f"1 to {most:,}")
+    if not 2 <= tiles.adc_bits <= _MOST_ADC_BITS:
+        yield Complaint("conductance_tiles.adc_bits", f"is {tiles.adc_bits}", f"2 to {_MOST_ADC_BITS}")
+    if tiles.adc_deviations is not None and tiles.adc_deviations <= 0:
+        found = f"is {tiles.adc_deviations:g}"
+        yield Complaint("conductance_tiles.adc_deviations", found, "above 0, or left out")
+    if tiles.read_after_s <= 0:
+        yield Complaint("conductance_tiles.read_after_s", f"is {tiles.read_after_s:g}", "above 0")
+    if not tiles.source.strip():
+        yield Complaint("conductance_tiles.source", "is empty", "where it was read")
+    if target.weight_sharing:
+        yield Complaint(
+            "weight_sharing", "is true beside conductance_tiles", "false: a device is one synapse"
+        )
+    if target.crossbar is not None:
+        yield Complaint("conductance_tiles", "stands beside crossbar", "one of the two")
+    for i, kind in enumerate(target.core_types):
+        stacked = {"input_axons": tiles.rows * tiles.tiles_per_core, "neurons": tiles.columns}
+        for name, most in stacked.items():
+            limit = getattr(kind.limits, name)
+            if limit is None or limit > most:
+                found = "is left out" if limit is None else f"is {limit}"
+                key = f"core_types[{i}].limits.{name}"
+                yield Complaint(key, found, f"1 to {most:,}, what the core's conductance_tiles have")
 
 
 def _network(target: Target) -> Iterator[Complaint]:

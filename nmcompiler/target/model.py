@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from nmcompiler.target.conductance import ConductanceTiles
 from nmcompiler.target.figures import Evidence, Figure, FigureKind
 from nmcompiler.target.layer_rules import LayerRules, NetworkLimits
 
@@ -13,6 +14,7 @@ __all__ = [
     "RESOURCES",
     "USUAL",
     "BiasFormat",
+    "ConductanceTiles",
     "CoreType",
     "Crossbar",
     "Dynamics",
@@ -168,6 +170,7 @@ class Target:
         weight_sharing: Whether a core stores the kernel of a convolution once.
         crossbar: How synapses are stored where a core holds bits and typed weights; None where every synapse
             has a weight of its own.
+        conductance_tiles: How a core multiplies in analog memories; None where it is digital.
         axon_fan_out: Axons that the spikes of a neuron reach; a neuron that must reach more is built several
             times, or read through a relay that is. None where nothing limits it.
         delay_max: Most steps that a spike can travel; None where nothing limits it.
@@ -217,6 +220,7 @@ class Target:
     membrane_bits: int
     weight_widths: tuple[int, ...] = ()
     crossbar: Crossbar | None = None
+    conductance_tiles: ConductanceTiles | None = None
     axon_fan_out: int | None = None
     delay_max: int | None = None
     bias: BiasFormat | None = None

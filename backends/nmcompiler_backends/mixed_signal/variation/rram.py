@@ -52,7 +52,8 @@ class RramProgramming:
                 allowed=f"{times} s",
                 hint="nothing is interpolated",
             )
-        sigma: FloatArray = np.polynomial.polynomial.polyval(x, known) / _FITTED_AT_US
+        powers = np.asarray(x)[..., None] ** np.arange(len(known))
+        sigma: FloatArray = powers @ np.array(known) / _FITTED_AT_US
         return sigma
 
     def programmed(self, x: FloatArray, time_s: float, normals: FloatArray) -> FloatArray:

@@ -1,0 +1,73 @@
+"""Chips that multiply in analog memories: digital programs, executed by devices that vary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import resources
+
+from nmcompiler.backend import BackendBase, Obstacle
+from nmcompiler.codings import Coding
+from nmcompiler.errors import TargetFileError
+from nmcompiler.ir.network import Network
+from nmcompiler.program.layout import Program
+from nmcompiler.sim import Simulator
+from nmcompiler.target import ConductanceTiles, Target, target_from_toml
+from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator, device_of
+from nmcompiler_backends.mixed_signal.variation import Chip
+
+__all__ = ["MixedSignalBackend"]
+
+
+class MixedSignalBackend(BackendBase):
+    """Compiles for crossbars; the program holds the intended integers, and a seed draws the chip."""
+
+    name = "mixed-signal"
+
+    def targets(self) -> Mapping[str, Target]:
+        """Returns the chips described in the folder ``chips``."""
+        return self._targets
+
+    @cached_property
+    def _targets(self) -> Mapping[str, Target]:
+        files = resources.files("nmcompiler_backends.mixed_signal.chips").iterdir()
+        read = (
+            target_from_toml(f.read_text(encoding="utf-8"), f.name) for f in files if f.name.endswith(".toml")
+        )
+        return {t.name: t for t in sorted(read, key=lambda t: t.name)}
+
+    def obstacles(self, network: Network, coding: Coding, target: Target) -> tuple[Obstacle, ...]:
+        """Returns everything that keeps the network from the chip.
+
+        Raises:
+            TargetFileError: The description has no tiles, or names a code of which they read no digits.
+        """
+        _tiles(target)
+        return super().obstacles(network, coding, target)
+
+    def simulator(self, program: Program, *, chip_seed: int | None = None) -> Simulator:
+        """Returns a simulator of the chip that the seed draws, without one of a chip that does not vary.
+
+        Raises:
+            TargetFileError: The description is none of a crossbar.
+        """
+        tiles = _tiles(program.target)
+        if chip_seed is None:
+            return CrossbarSimulator(program)
+        return CrossbarSimulator(
+            program, Chip(chip_seed), device_of(tiles.device), tiles.adc_bits, tiles.read_after_s
+        )
+
+
+def _tiles(target: Target) -> ConductanceTiles:
+    if target.conductance_tiles is None:
+        raise TargetFileError(
+            f"target '{target.name}' has no table 'conductance_tiles', which its backend needs",
+            hint="see docs/target-files.md",
+        )
+    if target.codings != ("phase",):
+        raise TargetFileError(
+            f"target '{target.name}' names the codes {', '.join(target.codings)}",
+            allowed="phase: tiles read binary digits",
+        )
+    return target.conductance_tiles

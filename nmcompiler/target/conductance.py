@@ -1,0 +1,43 @@
+"""Cores that multiply in analog memories: tiles of conductances, and how their currents are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nmcompiler.target.figures import Evidence
+
+__all__ = ["ConductanceTiles"]
+
+
+@dataclass(frozen=True)
+class ConductanceTiles:
+    """A core is a stack of tiles in which a weight is the difference of two conductances.
+
+    Input axons are rows, neurons are columns. A tile reads one binary digit of all its inputs at once; an
+    ADC turns the current of every column into a code; codes are scaled, shifted and added in digital, over
+    digits and over the tiles of the stack. Thresholds and biases are digital.
+
+    Attributes:
+        device: What the conductances are: phase-change or resistive memory.
+        rows: Inputs of one tile.
+        columns: Neurons of one tile.
+        tiles_per_core: Tiles whose codes a core adds up, each with inputs of its own.
+        adc_bits: Bits of a code, the sign included; codes are symmetric.
+        adc_deviations: The ADC of a layer's tile reaches as far as its most demanding column needs for
+            digits that are 0 or 1 with equal odds, its mean and so many standard deviations. Left out, it
+            reaches as far as any digits can bring.
+        read_after_s: Seconds between programming and the run.
+        source: Where tiles, ADC and device were read.
+        evidence: How far that is published.
+    """
+
+    device: Literal["pcm", "rram"]
+    rows: int
+    columns: int
+    tiles_per_core: int
+    adc_bits: int
+    read_after_s: float
+    source: str
+    evidence: Evidence
+    adc_deviations: float | None = None

@@ -24,6 +24,10 @@ class Device(Protocol):
         """What varies."""
         ...
 
+    def check(self, time_s: float) -> None:
+        """Raises ``UsageError`` where nothing is known of a time after programming."""
+        ...
+
     def conductances(self, x: FloatArray, time_s: float, normals: Normals) -> FloatArray:
         """Returns what is read, over the largest conductance, of devices programmed to x."""
         ...
@@ -87,9 +91,7 @@ def build(
     )
 
 
-def _off(
-    x: FloatArray, block: int, side: str, chip: Chip, device: Device, time_s: float
-) -> FloatArray:
+def _off(x: FloatArray, block: int, side: str, chip: Chip, device: Device, time_s: float) -> FloatArray:
     """Returns by what devices on one side of the pairs are off their targets, over g_max."""
 
     def normals(source: str) -> FloatArray:
@@ -103,14 +105,15 @@ def full_scale(tiles: BlockTiles, deviations: float | None) -> Floats:
 
     Of its columns, the most demanding decides. With ``deviations`` a column needs, for digits that are 0 or
     1 with equal odds and independent, ``|Σx| / 2`` and so many standard deviations ``sqrt(Σx²) / 2``, at
-    most what all its devices of one sign bring; without, always the latter. x = w / m.
+    most what any digits bring; without, always the latter: what all weights of one sign add up to, or where
+    digits have a sign, all weights. x = w / m.
     """
     x = tiles.weights / np.maximum(tiles.column_scale, 1)[tiles.tile]
     plus, minus, square = (np.zeros((tiles.tiles, tiles.weights.shape[1])) for _ in range(3))
     np.add.at(plus, tiles.tile, np.maximum(x, 0))
     np.add.at(minus, tiles.tile, np.maximum(-x, 0))
     np.add.at(square, tiles.tile, x * x)
-    needed = np.maximum(plus, minus)
+    needed = plus + minus if tiles.signed else np.maximum(plus, minus)
     if deviations is not None:
         needed = np.minimum(needed, np.abs(plus - minus) / 2 + deviations * np.sqrt(square) / 2)
     largest: Floats = needed.max(axis=1, initial=0)

@@ -40,7 +40,8 @@ class MixedSignalBackend(BackendBase):
         """Returns everything that keeps the network from the chip.
 
         Raises:
-            TargetFileError: The description has no tiles, or names a code of which they read no digits.
+            TargetFileError: The description is none of a crossbar.
+            UsageError: Nothing was published of its devices at the time of the run.
         """
         _tiles(target)
         return super().obstacles(network, coding, target)
@@ -50,6 +51,7 @@ class MixedSignalBackend(BackendBase):
 
         Raises:
             TargetFileError: The description is none of a crossbar.
+            UsageError: Nothing was published of its devices at the time of the run.
         """
         tiles = _tiles(program.target)
         if chip_seed is None:
@@ -60,6 +62,7 @@ class MixedSignalBackend(BackendBase):
 
 
 def _tiles(target: Target) -> ConductanceTiles:
+    """Returns the tiles of a target, having checked what its description must have for this backend."""
     if target.conductance_tiles is None:
         raise TargetFileError(
             f"target '{target.name}' has no table 'conductance_tiles', which its backend needs",
@@ -70,4 +73,5 @@ def _tiles(target: Target) -> ConductanceTiles:
             f"target '{target.name}' names the codes {', '.join(target.codings)}",
             allowed="phase: tiles read binary digits",
         )
+    device_of(target.conductance_tiles.device).check(target.conductance_tiles.read_after_s)
     return target.conductance_tiles

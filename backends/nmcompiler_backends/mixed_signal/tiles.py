@@ -33,6 +33,7 @@ class BlockTiles:
         tile: ``(R,)`` int64: the tile of each row, from 0.
         sources: ``(P,)`` int64: a neuron that drives a row.
         rows: ``(P,)`` int64: the row that it drives, rising.
+        signed: Whether any of them sends values below 0.
     """
 
     block: int
@@ -40,6 +41,7 @@ class BlockTiles:
     tile: Ints
     sources: Ints
     rows: Ints
+    signed: bool
 
     @property
     def tiles(self) -> int:
@@ -78,7 +80,9 @@ def cut_block(program: Program, block: int, tile_rows: int) -> BlockTiles:
     np.add.at(weights, (row[each], stretches.target[each] + step), held)
     tile = used // tile_rows
     sources, rows = _drivers(program, int(program.column("core")[block]), used)
-    return BlockTiles(block, weights, np.unique(tile, return_inverse=True)[1], sources, rows)
+    driving = np.searchsorted(program.column("gid0"), sources, side="right") - 1
+    signed = bool((program.column("signed")[driving] == 1).any())
+    return BlockTiles(block, weights, np.unique(tile, return_inverse=True)[1], sources, rows, signed)
 
 
 def _drivers(program: Program, core: int, axons: Ints) -> tuple[Ints, Ints]:

@@ -116,6 +116,11 @@ class PcmDevice:
         parts = {"programming": self.programming, "drift": self.drift, "read": self.read}
         return tuple(name for name, part in parts.items() if part is not None)
 
+    def check(self, time_s: float) -> None:
+        """Raises ``UsageError`` where nothing is known of a time after programming."""
+        if not time_s > 0:
+            raise UsageError(f"a reading {time_s:g} s after programming", allowed="a time above 0 s")
+
     def conductances(self, x: FloatArray, time_s: float, normals: Normals) -> FloatArray:
         """Returns what is read, over g_max, of devices that were programmed to x.
 
@@ -127,8 +132,7 @@ class PcmDevice:
         Raises:
             UsageError: The time is not positive.
         """
-        if not time_s > 0:
-            raise UsageError(f"a reading {time_s:g} s after programming", allowed="a time above 0 s")
+        self.check(time_s)
         g = x if self.programming is None else self.programming.programmed(x, normals("programming"))
         if self.drift is not None:
             g = g * self.drift.factors(x, time_s, normals("drift"))

@@ -44,6 +44,13 @@ class RramProgramming:
         Raises:
             UsageError: Nothing was published for that time.
         """
+        known = self.published(time_s)
+        powers = np.asarray(x)[..., None] ** np.arange(len(known))
+        sigma: FloatArray = powers @ np.array(known) / _FITTED_AT_US
+        return sigma
+
+    def published(self, time_s: float) -> tuple[float, ...]:
+        """Returns the coefficients of a time, or raises ``UsageError`` where there are none."""
         known = self.coefficients.get(float(time_s))
         if known is None:
             times = ", ".join(f"{t:g}" for t in sorted(self.coefficients))
@@ -52,9 +59,7 @@ class RramProgramming:
                 allowed=f"{times} s",
                 hint="nothing is interpolated",
             )
-        powers = np.asarray(x)[..., None] ** np.arange(len(known))
-        sigma: FloatArray = powers @ np.array(known) / _FITTED_AT_US
-        return sigma
+        return known
 
     def programmed(self, x: FloatArray, time_s: float, normals: FloatArray) -> FloatArray:
         """Returns the conductances, over g_max, at a time after programming."""
@@ -71,6 +76,11 @@ class RramDevice:
     def sources(self) -> tuple[str, ...]:
         """What varies."""
         return () if self.programming is None else ("programming",)
+
+    def check(self, time_s: float) -> None:
+        """Raises ``UsageError`` where nothing is known of a time after programming."""
+        if self.programming is not None:
+            self.programming.published(time_s)
 
     def conductances(self, x: FloatArray, time_s: float, normals: Normals) -> FloatArray:
         """Returns what is read, over g_max, of devices that were programmed to x; see ``PcmDevice``."""

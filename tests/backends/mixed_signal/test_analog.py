@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmcompiler_backends.mixed_signal.analog import build, full_scale
+from nmcompiler_backends.mixed_signal.tiles import BlockTiles
+from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
+
+from .chips import DAY, STILL
+
+
+def tiles_of(seed, signed=False):
+    """Random tiles; every row is driven by one neuron."""
+    rng = np.random.default_rng(seed)
+    rows, n, tiles = (int(k) for k in rng.integers([3, 1, 1], [20, 6, 4]))
+    weights = rng.integers(-127, 128, (rows, n)) * (rng.random((rows, n)) < 0.7)
+    weights[:, rng.random(n) < 0.1] = 0
+    tile = np.unique(np.sort(rng.integers(0, tiles, rows)), return_inverse=True)[1]
+    return BlockTiles(3, weights, tile, np.arange(rows), np.arange(rows), signed)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_without_variation_the_weights_are_the_programs_whole_numbers(seed):
+    tiles = tiles_of(seed)
+    for chip, device in ((None, None), (Chip(seed), STILL)):
+        made = build(tiles, chip, device, 8, 4.0, DAY)
+        assert made.weights.dtype == np.float32
+        assert np.array_equal(made.weights, tiles.weights)
+
+
+@pytest.mark.parametrize("device", [PcmDevice(), RramDevice()])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_weight_is_the_difference_of_two_devices_scaled_by_its_column(seed, device):
+    tiles, chip = tiles_of(seed), Chip(seed)
+    made = build(tiles, chip, device, 8, None, DAY)
+    scale = np.zeros(tiles.weights.shape)
+    for row, column in np.ndindex(*scale.shape):
+        scale[row, column] = np.abs(tiles.weights[tiles.tile == tiles.tile[row], column]).max()
+    held = {
+        side: device.conductances(
+            np.maximum(sign * tiles.weights, 0) / np.maximum(scale, 1),
+            DAY,
+            lambda source, side=side: chip.normals(f"block 3 {side}", source, scale.shape),
+        )
+        for side, sign in (("plus", 1), ("minus", -1))
+    }
+    expected = (held["plus"] - held["minus"]) * scale
+    np.testing.assert_allclose(made.weights, expected, rtol=1e-5, atol=1e-4)
+    assert np.abs(made.weights - tiles.weights).max() > 0.1
+
+
+def test_columns_without_weights_are_not_read():
+    tiles = BlockTiles(
+        0, np.zeros((4, 2), np.int64), np.zeros(4, np.int64), np.arange(4), np.arange(4), False
+    )
+    made = build(tiles, Chip(0), PcmDevice(), 8, 4.0, DAY)
+    assert not made.weights.any()
+    assert not made.codes_per.any()
+
+
+def test_large_sums_are_held_in_64_bits():
+    tiles = BlockTiles(0, np.full((600, 1), 2**15), np.zeros(600, np.int64), *[np.arange(600)] * 2, False)
+    assert build(tiles, None, None, None, None, DAY).weights.dtype == np.float64
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([None, 1.0, 4.0]))
+@settings(max_examples=40, deadline=None)
+def test_the_adc_reaches_as_far_as_the_most_demanding_column(seed, signed, deviations):
+    tiles = tiles_of(seed, signed)
+    expected = []
+    for t in range(tiles.tiles):
+        needs = []
+        for column in tiles.weights[tiles.tile == t].T:
+            x = column / max(np.abs(column).max(), 1)
+            most = np.abs(x).sum() if signed else max(x[x > 0].sum(), -x[x < 0].sum())
+            usual = np.inf if deviations is None else (abs(x.sum()) + deviations * np.sqrt(x @ x)) / 2
+            needs.append(min(most, usual))
+        expected.append(max(needs))
+    np.testing.assert_allclose(full_scale(tiles, deviations), expected)
+    if deviations is None:
+        made = build(tiles, None, None, 8, None, DAY)
+        worst = np.array([np.abs(tiles.weights[tiles.tile == t]).sum(axis=0) for t in range(tiles.tiles)])
+        if not signed:
+            worst = (
+                np.array(
+                    [
+                        np.maximum(w[tiles.tile == t], 0).sum(axis=0)
+                        for w in (tiles.weights, -tiles.weights)
+                        for t in range(tiles.tiles)
+                    ]
+                )
+                .reshape(2, tiles.tiles, -1)
+                .max(axis=0)
+            )
+        assert (worst * made.codes_per <= made.largest + 0.01).all()

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nmcompiler.errors import InputFileError, NotVerified, UsageError
+from nmcompiler.evaluate.integer import run_integer
+from nmcompiler.sim import Record
+from nmcompiler.testing import random_network, random_samples
+from nmcompiler.testing.chain import placed_program
+from nmcompiler.testing.programs import random_program
+from nmcompiler_backends.mixed_signal.backend import MixedSignalBackend
+from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator
+from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
+
+from ...exactness.checks import counters
+from .chips import DAY, chip, drawn, on_tiles, still
+
+EVERYTHING = Record(values=True, membranes=True)
+
+
+def differing(simulator, samples):
+    """Outputs, activations and membranes that are not the golden network's, and the run."""
+    spiking = simulator.program.golden
+    result = simulator.run(samples, record=EVERYTHING)
+    golden = run_integer(spiking.network, samples, record=True)
+    wrong = 0
+    for port, read in zip(simulator.program.outputs, result.outputs, strict=True):
+        wrong += int((port.read(read) != golden.outputs[port.name].reshape(len(read), -1)).sum())
+    for number, population in enumerate(spiking.network.graph):
+        if population.role == "input":
+            continue
+        found = result.membranes[number]
+        wrong += int((found != golden.membranes[population.name].reshape(found.shape)).sum())
+        if population.sends:
+            found = result.values[number]
+            wrong += int((found != golden.values[population.name].reshape(found.shape)).sum())
+    return wrong, result
+
+
+def placed(seed, target):
+    network = random_network(seed)
+    program, spiking = placed_program(network, target, "phase", backend=MixedSignalBackend(), seed=seed)
+    return replace(program, golden=spiking), random_samples(spiking.network, seed, 10)
+
+
+@pytest.mark.parametrize("seed", range(0, 24, 2))
+def test_without_variation_scattered_tiles_are_the_golden_network(seed):
+    """On random cores: signed spikes, chips that fire on v > θ, ADCs with resolution to spare."""
+    made = random_program(seed)
+    program = on_tiles(made, rows=5, adc_deviations=None)
+    samples = random_samples(made.golden.network, seed, 10)
+    for simulator in (CrossbarSimulator(program), still(program), still(program, None)):
+        wrong, result = differing(simulator, samples)
+        assert wrong == 0
+        assert result.saturations == 0
+
+
+def test_counters_are_those_of_the_digital_simulator():
+    made = random_program(4)
+    samples = random_samples(made.golden.network, 4, 10)
+    from nmcompiler.sim import Simulator
+
+    digital = Simulator(made).run(samples, record=replace(EVERYTHING, trains=True))
+    analog = CrossbarSimulator(on_tiles(made)).run(samples, record=replace(EVERYTHING, trains=True))
+    assert counters(analog) == counters(digital)
+    assert all(map(np.array_equal, analog.trains, digital.trains))
+    assert all(map(np.array_equal, analog.values, digital.values))
+
+
+def test_a_wrong_weight_is_seen():
+    made = random_program(2)
+    program = on_tiles(made)
+    weights = made.arrays["weights"].copy()
+    weights[np.argmax(np.abs(weights))] += 1
+    changed = program.with_arrays(weights=weights)
+    samples = random_samples(made.golden.network, 2, 40)
+    assert differing(CrossbarSimulator(program), samples)[0] == 0
+    assert differing(CrossbarSimulator(changed), samples)[0] > 0
+
+
+def test_a_seed_is_a_chip_bit_for_bit_for_any_threads_and_any_batch():
+    program, _ = placed(3, chip(rows=16, columns=16, tiles_per_core=16))
+    samples = random_samples(program.golden.network, 3, 70)
+    whole = drawn(program, 5).run(samples, record=EVERYTHING)
+    threaded = drawn(program, 5).run(samples, record=EVERYTHING, threads=4)
+    parts = [
+        drawn(program, 5).run({name: x[k::7] for name, x in samples.items()}, record=EVERYTHING)
+        for k in range(7)
+    ]
+    other = drawn(program, 6).run(samples, record=EVERYTHING)
+    for number, membranes in enumerate(whole.membranes):
+        assert np.array_equal(membranes, threaded.membranes[number])
+        for k, part in enumerate(parts):
+            assert np.array_equal(membranes[k::7], part.membranes[number])
+    assert counters(whole) == counters(threaded)
+    assert any((a != b).any() for a, b in zip(whole.membranes, other.membranes, strict=True))
+
+
+@pytest.mark.parametrize("part", ["programming", "drift", "read"])
+def test_each_source_of_variation_alone_changes_the_chip(part):
+    program, samples = placed(3, chip())
+    only = replace(PcmDevice(None, None, None), **{part: getattr(PcmDevice(), part)})
+    simulator = drawn(program, 1, only, None)
+    assert simulator.drawn["sources"] == [part]
+    assert differing(simulator, samples)[0] > 0
+
+
+def test_an_adc_of_few_bits_deviates_and_a_narrow_one_clips():
+    program, samples = placed(3, chip(adc_deviations=None))
+    assert differing(CrossbarSimulator(program, adc_bits=4), samples)[0] > 0
+    assert differing(CrossbarSimulator(program, adc_bits=4), samples)[1].saturations == 0
+    narrow = on_tiles(program, adc_deviations=0.05)
+    assert differing(CrossbarSimulator(narrow, adc_bits=12), samples)[1].saturations > 0
+
+
+def test_membranes_on_a_drifted_chip_shrink_by_the_mean_drift():
+    """Of one layer, before errors add up: its devices are mostly at ν = 0.049."""
+    program, _ = placed(3, chip())
+    samples = random_samples(program.golden.network, 3, 40)
+    first = next(k for k, p in enumerate(program.golden.network.graph) if p.role != "input")
+    v0 = program.golden.network.graph.node(program.golden.network.graph.names()[first]).v0
+    drift = replace(PcmDevice(None, None, None), drift=PcmDevice().drift)
+    before = CrossbarSimulator(program).run(samples, record=EVERYTHING).membranes[first]
+    after = drawn(program, 1, drift, None).run(samples, record=EVERYTHING).membranes[first]
+    start = np.broadcast_to(
+        v0, program.golden.network.graph.node(program.golden.network.graph.names()[first]).shape
+    ).reshape(-1)
+    a, b = (before - start).astype(float).ravel(), (after - start).astype(float).ravel()
+    assert (a @ b) / (a @ a) == pytest.approx((DAY / 20) ** -0.052, abs=0.04)
+
+
+def test_the_time_is_one_that_was_published():
+    program, samples = placed(3, chip())
+    with pytest.raises(UsageError, match="never published"):
+        drawn(program, 1, RramDevice(), read_after_s=3600.0).run(samples)
+
+
+def test_shared_weights_and_unproved_programs_are_refused():
+    shared = random_program(1)
+    samples = random_samples(shared.golden.network, 1, 2)
+    with pytest.raises(InputFileError, match="SHARED_CONV"):
+        CrossbarSimulator(on_tiles(shared)).run(samples)
+    late = random_program(2)
+    late = replace(on_tiles(late), window_starts=(0,) * len(late.window_starts))
+    with pytest.raises(NotVerified, match="certificate"):
+        CrossbarSimulator(late).run(random_samples(late.golden.network, 2, 2))
+
+
+def test_streams_are_refused():
+    program, samples = placed(3, chip())
+    with pytest.raises(UsageError, match="stream"):
+        CrossbarSimulator(program).run(samples, stream=True)
+
+
+def test_what_was_drawn_is_said():
+    program, _ = placed(3, chip())
+    assert CrossbarSimulator(program).drawn is None
+    assert CrossbarSimulator(program, Chip(9), PcmDevice(), 8, DAY).drawn == {
+        "chip_seed": 9,
+        "sources": ["programming", "drift", "read"],
+        "adc_bits": 8,
+        "read_after_s": DAY,
+    }

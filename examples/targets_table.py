@@ -6,7 +6,8 @@
 
 Each cell is one ``nmc compile`` and one ``nmc run`` in the first exact code of the chip that holds the
 network, else in its first approximate one: *exact* means that no output, activation or membrane of any sample
-differs from the integer network. Chips are taken from whatever backends are installed.
+differs from the integer network; on *ideal devices* nothing varies, as it would on a chip. Chips are taken
+from whatever backends are installed.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ def _compiled(
 
 
 def _verdict(code: str, facts: Mapping[str, Any]) -> str:
+    if facts["ideal_devices"]:
+        return f"ideal devices, {code}"
     wrong = [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
     if wrong[0] is None:
         return f"≈ {code}"

@@ -94,7 +94,7 @@ def test_a_target_file_names_its_backend(tmp_path):
 
 def test_names_are_known_without_importing_anything(installed):
     installed(Tiny, Failing)
-    assert set(registry.backend_names()) == {"digital", "failing", "tiny"}
+    assert set(registry.backend_names()) == {"digital", "mixed-signal", "failing", "tiny"}
 
 
 def test_another_backend_adds_its_targets(installed):

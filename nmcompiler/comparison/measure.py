@@ -45,6 +45,7 @@ _RUN = (
     "mismatched_outputs",
     "mismatched_activations",
     "mismatched_membranes",
+    "ideal_devices",
     "saturations",
     "wall_seconds",
 )

@@ -156,6 +156,8 @@ def _short(value: float) -> str:
 def _equal(row: Facts) -> str:
     if row["exact"] is None:
         return "≈"
+    if row["exact"] and row.get("ideal_devices"):
+        return "ideal"
     return "exact" if row["exact"] else "WRONG"
 
 
@@ -194,6 +196,8 @@ def _terms(facts: Facts, rows: Sequence[Facts]) -> Iterator[tuple[str, str | Tex
         "exact",
         "every output, activation and membrane is the integer network's; ≈ the code approximates it",
     )
+    if any(row.get("ideal_devices") for row in rows):
+        yield "ideal", "exact with devices and converters that do not vary; nmc run --chip-seed draws a chip"
     shown = [row["energy"] for row in rows if row["energy"]["total_uj"] is not None]
     shown += [row.get("time") for row in rows if row["latency_us"] is not None]
     if any(map(_is_bound, shown)):

@@ -115,7 +115,7 @@ def test_a_layer_with_more_inputs_than_a_core_has_rows_is_refused_with_numbers(d
     [
         (("rows = 256", "rows = 0"), "conductance_tiles.rows' is 0"),
         (("columns = 256", "columns = 128"), "core_types[0].limits.neurons' is 256"),
-        (("tiles_per_core = 4", "tiles_per_core = 2"), "core_types[0].limits.input_axons' is 1024"),
+        (("tiles_per_core = 16", "tiles_per_core = 2"), "core_types[0].limits.input_axons' is 4096"),
         (("adc_bits = 8", "adc_bits = 1"), "2 to 24"),
         (("adc_deviations = 4.0", "adc_deviations = 0.0"), "adc_deviations' is 0"),
         (("read_after_s = 86400.0", "read_after_s = -1.0"), "read_after_s' is -1"),

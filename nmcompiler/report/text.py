@@ -28,6 +28,7 @@ from nmcompiler.report.format import (
     seconds,
     used_of,
 )
+from nmcompiler.report.variation_lines import variation_lines
 
 __all__ = [
     "compile_text",
@@ -312,7 +313,7 @@ def _proof_of_run(facts: Facts) -> Iterator[tuple[str, str | Text]]:
     if facts.get("ideal_devices"):
         yield "chip", "ideal devices and converters; --chip-seed S draws one that varies"
     if facts.get("variation"):
-        yield from _varied(facts)
+        yield from variation_lines(facts)
         return
     wrong = [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
     if all(count is None for count in wrong):
@@ -329,26 +330,6 @@ def _proof_of_run(facts: Facts) -> Iterator[tuple[str, str | Text]]:
         yield "ties", f"in {number(facts['tied_answers'])} samples several outputs are the largest"
     yield "saturations", number(facts["saturations"])
     yield "step by step", f"{number(facts['literal_samples'])} of {number(facts['samples'])} samples"
-
-
-def _varied(facts: Facts) -> Iterator[tuple[str, str | Text]]:
-    """Yields what was measured on a chip that is not exactly its program."""
-    drawn, compared = facts["variation"], facts["compared"]
-    sources = ", ".join(drawn["sources"]) or "none"
-    yield (
-        "chip",
-        f"seed {drawn['chip_seed']}, {drawn['read_after_s']:g} s after programming; variation: {sources}; "
-        f"ADCs of {drawn['adc_bits']} bits; not compensated",
-    )
-    if compared:
-        shares = (
-            f"{what} {percent(facts[f'mismatched_{what}'] / max(count, 1))}"
-            for what, count in compared.items()
-        )
-        yield "deviates in", ", ".join(shares)
-    if facts["tied_answers"]:
-        yield "ties", f"in {number(facts['tied_answers'])} samples several outputs are the largest"
-    yield "ADC clipped", f"{number(facts['saturations'])} codes"
 
 
 def _activity(facts: Facts) -> Iterator[tuple[str, str | Text]]:

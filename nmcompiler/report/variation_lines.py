@@ -1,0 +1,32 @@
+"""Lines of a run on a chip whose devices vary: what was drawn, and how far it is from its network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nmcompiler.report.format import number, percent
+
+__all__ = ["variation_lines"]
+
+Facts = Mapping[str, Any]
+
+
+def variation_lines(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yields what was measured on a chip that is not exactly its program."""
+    drawn, compared = facts["variation"], facts["compared"]
+    sources = ", ".join(drawn["sources"]) or "none"
+    yield (
+        "chip",
+        f"seed {drawn['chip_seed']}, {drawn['read_after_s']:g} s after programming; variation: {sources}; "
+        f"ADCs of {drawn['adc_bits']} bits; not compensated",
+    )
+    if compared:
+        shares = (
+            f"{what} {percent(facts[f'mismatched_{what}'] / max(count, 1))}"
+            for what, count in compared.items()
+        )
+        yield "deviates in", ", ".join(shares)
+    if facts["tied_answers"]:
+        yield "ties", f"in {number(facts['tied_answers'])} samples several outputs are the largest"
+    yield "ADC clipped", f"{number(facts['saturations'])} codes"

@@ -1,8 +1,8 @@
 """Cuts a placed program into tiles: which weight stands where rows and columns cross.
 
 A block's neurons are the columns of its core, the core's input axons its rows; every ``rows`` axons are one
-tile of the stack. All crossings of the rows and columns that a block uses are devices, those without a
-synapse too: they hold weight 0.
+tile of the stack. A crossing without a synapse is a device that was never formed, and conducts nothing; one
+with a synapse of weight 0 is a pair of devices like any other.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class BlockTiles:
     Attributes:
         block: Row of ``blocks``.
         weights: ``(R, n)`` int64: the program's weights, rows in the order of their axons.
+        wired: ``(R, n)`` bool: where there is a synapse.
         tile: ``(R,)`` int64: the tile of each row, from 0.
         sources: ``(P,)`` int64: a neuron that drives a row.
         rows: ``(P,)`` int64: the row that it drives, rising.
@@ -38,6 +39,7 @@ class BlockTiles:
 
     block: int
     weights: Ints
+    wired: npt.NDArray[np.bool_]
     tile: Ints
     sources: Ints
     rows: Ints
@@ -77,12 +79,15 @@ def cut_block(program: Program, block: int, tile_rows: int) -> BlockTiles:
     step = np.arange(len(each)) - np.repeat(np.cumsum(stretches.length) - stretches.length, stretches.length)
     held = program.arrays["weights"][first + stretches.weight[each] + step].astype(np.int64)
     held <<= int(program.column("shift")[block])
+    wired = np.zeros(weights.shape, bool)
+    wired[row[each], stretches.target[each] + step] = True
     np.add.at(weights, (row[each], stretches.target[each] + step), held)
     tile = used // tile_rows
     sources, rows = _drivers(program, int(program.column("core")[block]), used)
     driving = np.searchsorted(program.column("gid0"), sources, side="right") - 1
     signed = bool((program.column("signed")[driving] == 1).any())
-    return BlockTiles(block, weights, np.unique(tile, return_inverse=True)[1], sources, rows, signed)
+    dense = np.unique(tile, return_inverse=True)[1]
+    return BlockTiles(block, weights, wired, dense, sources, rows, signed)
 
 
 def _drivers(program: Program, core: int, axons: Ints) -> tuple[Ints, Ints]:

@@ -45,7 +45,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(*chips: Target) -> None:
         table = {c.name: ("digital", c) for c in chips}
         monkeypatch.setattr(smallest, "targets", lambda names=None: table)
-        monkeypatch.setattr(registry, "_chips", lambda name: {c.name: c for c in chips})
+        made = {"digital": {c.name: c for c in chips}}
+        monkeypatch.setattr(registry, "_chips", lambda backend: made.get(backend, {}))
 
     return install
 

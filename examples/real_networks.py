@@ -1,10 +1,11 @@
 """Compiles trained networks of others for every chip that can run them, and prints a table.
 
-    python examples/real_networks.py FOLDER [--target loihi2] [--levels 255 15]
+    python examples/real_networks.py FOLDER [--target loihi1 loihi2] [--levels 255 15]
 
 FOLDER holds one folder per network with ``model.onnx`` and, where there are data, ``data.npz`` (``x``, and
-``y`` where labels are known). 256 samples drawn at random calibrate, without their labels; all samples are
-run. Without data, samples are drawn uniformly from 0 to 255 and only agreement is reported.
+``y`` where labels are known). 256 samples drawn at random, half of them where there are fewer than 512,
+calibrate without their labels and are not run; the others are. Without data, samples are drawn uniformly from
+0 to 255 and only agreement is reported.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from nmcompiler.frontend.reader import read_model
 from nmcompiler.registry import targets
 
 CALIBRATION = 256
+RANDOM_SAMPLES = 64
 HEADER = (
     "network",
     "chip",
@@ -41,21 +43,28 @@ HEADER = (
 )
 
 
-def samples_of(folder: Path, limit: int) -> Samples:
-    """Returns the network's samples, or random ones where the folder holds none."""
+def samples_of(folder: Path, limit: int) -> tuple[Mapping[str, Any], Samples]:
+    """Returns unlabelled samples that calibrate, and other samples of the network that are run.
+
+    Both are random numbers where the folder holds no data.
+    """
     ports = read_model(folder / "model.onnx").inputs
     if (folder / "data.npz").exists():
-        return read_samples(folder / "data.npz", ports).draw(limit, seed=0)
+        known = read_samples(folder / "data.npz", ports)
+        calibration, others = known.split(min(CALIBRATION, len(known) // 2), seed=0)
+        return calibration.x, others.draw(limit, seed=0)
     rng = np.random.default_rng(0)
-    return Samples({p.name: np.floor(rng.uniform(0, 256, (64, *p.shape))) for p in ports}, None)
+    count = CALIBRATION + RANDOM_SAMPLES
+    drawn = Samples({p.name: np.floor(rng.uniform(0, 256, (count, *p.shape))) for p in ports}, None)
+    calibration, others = drawn.split(CALIBRATION, seed=0)
+    return calibration.x, others.first(limit)
 
 
 def rows(
     folder: Path, chips: list[str], levels: list[int], limit: int, refused: list[str]
 ) -> Iterator[tuple[str, ...]]:
     """Yields the rows of one network, and adds the reasons of those that cannot run to ``refused``."""
-    samples = samples_of(folder, limit)
-    calibration = samples.draw(CALIBRATION, seed=0).x
+    calibration, samples = samples_of(folder, limit)
     for chip in chips:
         codes = targets()[chip][1].codings
         code = "phase" if "phase" in codes else codes[0]
@@ -112,13 +121,13 @@ def main() -> None:
     """Prints the table as Markdown, row by row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of folders with model.onnx")
-    parser.add_argument("--target", choices=sorted(targets()), help="only this chip")
+    parser.add_argument("--target", nargs="+", choices=sorted(targets()), help="only these chips")
     parser.add_argument(
         "--levels", type=int, nargs="+", default=[255, 15], help="levels of codes with windows"
     )
     parser.add_argument("--limit", type=int, default=2000, help="samples of each run")
     options = parser.parse_args()
-    chips = [options.target] if options.target else sorted(targets())
+    chips = options.target or sorted(targets())
     print("| " + " | ".join(HEADER) + " |")
     print("|" + "---|" * len(HEADER))
     refused: list[str] = []

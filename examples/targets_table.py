@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from real_networks import CALIBRATION, has_classes, output_error, samples_of
+from real_networks import has_classes, output_error, samples_of
 from results_table import NETWORKS
 
 import nmcompiler
@@ -55,8 +55,7 @@ def networks(root: Path, folder: Path | None, limit: int) -> Iterator[Network]:
     for title, name in DIGITS.items():
         yield _with_files(title, root / "examples/digits" / name / "model.onnx", None, limit)
     for path in sorted(folder.glob("*/model.onnx")) if folder else ():
-        samples = samples_of(path.parent, limit)
-        yield Network(path.parent.name, path, samples.draw(CALIBRATION, seed=0).x, samples)
+        yield Network(path.parent.name, path, *samples_of(path.parent, limit))
 
 
 def _with_files(title: str, model: Path, data: Path | None, limit: int) -> Network:

@@ -59,7 +59,14 @@ class Samples:
 
         The first samples of a file that is sorted by class stand for some of the classes only.
         """
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        return self.split(count, seed)[0]
+
+    def split(self, count: int, seed: int) -> tuple[Samples, Samples]:
+        """Returns ``count`` samples drawn at random and all others, both in the order of the file."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self._at(np.sort(order[:count])), self._at(np.sort(order[count:]))
+
+    def _at(self, chosen: Array) -> Samples:
         labels = None if self.y is None else self.y[chosen]
         return Samples({k: v[chosen] for k, v in self.x.items()}, labels)
 

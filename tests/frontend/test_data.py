@@ -63,6 +63,17 @@ def test_samples_are_drawn_from_the_whole_file_with_their_labels(path):
     assert np.array_equal(read.draw(999, seed=0).x["image"], read.x["image"])
 
 
+def test_a_split_puts_every_sample_on_one_side_the_drawn_ones_first(path):
+    y = np.arange(100) % 3
+    np.savez(path, x=np.arange(100.0)[:, None, None] * np.ones((1, 2, 3)), y=y)
+    read = read_samples(path, [Port("image", (2, 3))])
+    drawn, others = read.split(60, seed=0)
+    sides = [part.x["image"][:, 0, 0].astype(int).tolist() for part in (drawn, others)]
+    assert sides[0] == read.draw(60, seed=0).x["image"][:, 0, 0].astype(int).tolist()
+    assert sorted(sides[0] + sides[1]) == list(range(100))
+    assert np.array_equal(others.y, y[sides[1]])
+
+
 def test_a_compressed_archive_and_an_array_alone_are_read_too(path, tmp_path):
     np.savez_compressed(path, x=X)
     assert read_samples(path, PORTS).y is None

@@ -8,22 +8,17 @@ an ADC that resolves everything, v is that of the program.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from nmcompiler.errors import NotVerified, UsageError
-from nmcompiler.ir.progress import Progress, silent
-from nmcompiler.sim import Record, RunResult, Simulator, Stream, encode
-from nmcompiler.sim.counters import count
-from nmcompiler.sim.jit import compile_seconds, jit
+from nmcompiler.errors import NotVerified
+from nmcompiler.sim import Job, Simulator, TileRunner
+from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block
-from nmcompiler.sim.ports import as_samples
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal import kernels
@@ -32,8 +27,6 @@ from nmcompiler_backends.mixed_signal.tiles import cut_block
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
 
 __all__ = ["CrossbarSimulator", "device_of"]
-
-_TILE_SAMPLES = 25
 
 
 def device_of(kind: str) -> Device:
@@ -45,6 +38,8 @@ def device_of(kind: str) -> Device:
 @dataclass(frozen=True, eq=False)
 class CrossbarSimulator(Simulator):
     """Runs a program on one chip, some time after it was programmed.
+
+    ``saturations`` of a run counts codes that an ADC clipped; steps are never left out.
 
     Attributes:
         program: What is run.
@@ -71,58 +66,6 @@ class CrossbarSimulator(Simulator):
             "adc_bits": self.adc_bits,
             "read_after_s": self.read_after_s,
         }
-
-    def run(
-        self,
-        x: Mapping[str, Array] | Array,
-        *,
-        record: Record | None = None,
-        threads: int = 1,
-        progress: Progress = silent,
-        literal: bool = False,
-        check: bool = True,
-        stream: Stream | bool = False,
-    ) -> RunResult:
-        """Runs samples; the result does not depend on the number of threads.
-
-        Arguments as in ``Simulator.run``. Every digit of every sample is read, so that ``literal`` and
-        ``check`` change nothing; ``saturations`` counts codes that an ADC clipped.
-
-        Raises:
-            InputFileError: Where the samples do not suit the program, or the program is damaged.
-            NotVerified: Where the program's times and ranges are not proved.
-            UsageError: For a stream, or a number of threads below 1.
-        """
-        if threads < 1:
-            raise UsageError(f"a run with {threads} threads", allowed="1 or more")
-        if stream:
-            self.start_stream()
-        start, compiled = time.perf_counter(), compile_seconds()
-        encoded = encode(self.program, as_samples(self.program, x))
-        samples = len(encoded[0]) if encoded else 0
-        store = Store(self._loaded, samples, record or Record())
-        counters = list(self._tiles(encoded, store, samples, threads, progress))
-        total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
-        counted = count(self._loaded, total)
-        return RunResult(
-            outputs=store.outputs,
-            values=store.values,
-            membranes=store.membranes,
-            trains=store.trains,
-            spikes=counted.spikes,
-            spikes_per_neuron=total,
-            spikes_per_block=counted.spikes_per_block,
-            synops=int(counted.synops_per_block.sum()),
-            synops_per_block=counted.synops_per_block,
-            hops=int(counted.hops_per_block.sum()),
-            hops_per_block=counted.hops_per_block,
-            saturations=sum(c.saturations for c in counters),
-            samples=samples,
-            literal_samples=samples,
-            windowed=False,
-            jit_seconds=compile_seconds() - compiled,
-            wall_seconds=time.perf_counter() - start,
-        )
 
     @cached_property
     def analog(self) -> Mapping[int, AnalogTiles]:
@@ -152,20 +95,14 @@ class CrossbarSimulator(Simulator):
             if not block.is_input
         }
 
-    def _tiles(
-        self, encoded: Sequence[Int64Array], store: Store, samples: int, threads: int, progress: Progress
-    ) -> Iterator[TileCounters]:
-        """Runs all samples in small groups, and yields the counters of each in order."""
+    def _runner(self, job: Job) -> TileRunner:
+        """Reads every digit of every sample: ``literal`` and ``check`` change nothing."""
         analog = self.analog  # drawn here, once, not in the threads
-        rows = [slice(k, min(k + _TILE_SAMPLES, samples)) for k in range(0, samples, _TILE_SAMPLES)]
-        with ThreadPoolExecutor(threads, thread_name_prefix="crossbar") as pool:
-            jobs = [pool.submit(self._run_rows, analog, encoded, part, store) for part in rows]
-            try:
-                for part, job in zip(rows, jobs, strict=True):
-                    yield job.result()
-                    progress("running", part.stop, samples)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        return TileRunner(
+            lambda rows: self._run_rows(analog, job.encoded, rows, job.store),
+            windowed=False,
+            literal_samples=job.samples,
+        )
 
     def _run_rows(
         self, analog: Mapping[int, AnalogTiles], encoded: Sequence[Int64Array], rows: slice, store: Store

@@ -28,6 +28,8 @@ class ConductanceTiles:
             digits that are 0 or 1 with equal odds, its mean and so many standard deviations. Left out, it
             reaches as far as any digits can bring.
         read_after_s: Seconds between programming and the run.
+        digital_terms: Neurons that only add and subtract at most so many whole numbers (weights 1 and −1,
+            threshold 1, no bias, as in max pools) are computed by the digital periphery; 0 where none are.
         source: Where tiles, ADC and device were read.
         evidence: How far that is published.
     """
@@ -41,3 +43,4 @@ class ConductanceTiles:
     source: str
     evidence: Evidence
     adc_deviations: float | None = None
+    digital_terms: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +13,10 @@ from nmcompiler_backends.mixed_signal.variation import Chip, FloatArray, Normals
 
 __all__ = ["AnalogTiles", "Device", "build", "full_scale"]
 
-# Sums of whole numbers below it are exact in 32-bit floats.
-_EXACT = 2**24
+# Sums of whole numbers below 2^24 are exact in 32-bit floats, and in 64-bit ones below 2^53.
+_EXACT = {np.float32: 24, np.float64: 53}
+# Conductances are held in steps of at most this many bits after the point of a unit, and at least that many.
+_MOST_BITS, _LEAST_BITS = 20, 6
 # Three standard deviations of the widest published spread at the largest conductance, 2.7 of 40 µS.
 _HEADROOM = 1.2
 
@@ -37,14 +40,28 @@ class Device(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AnalogTiles:
-    """The tiles of one block as ``kernels.read_tiles`` takes them."""
+    """The tiles of one block on one chip; P driven rows, n columns, T tiles.
+
+    Attributes:
+        sources: ``(P,)`` int64: the neuron that drives each row.
+        starts: ``(T + 1,)`` int64: rows of tile t are ``starts[t]`` to ``starts[t + 1] − 1``.
+        weights: ``(P, n)`` float32 or float64, in units of the program's weights: multiples of a power of two
+            that any sum of the tile's rows holds exactly, in whatever order they are added.
+        unit: ``(T, n)`` float64: units of one code of the ADC with its range as designed.
+        largest: Largest code; 0 for an ADC that resolves everything.
+        digits: Binary digits of the largest value that drives a row.
+    """
 
     sources: Ints
     starts: Ints
     weights: Floats
-    per_code: Floats
-    codes_per: Floats
+    unit: Floats
     largest: int
+    digits: int
+
+    def tile(self, number: int) -> slice:
+        """Returns the rows of a tile."""
+        return slice(int(self.starts[number]), int(self.starts[number + 1]))
 
 
 def build(
@@ -70,7 +87,6 @@ def build(
         read_after_s: Seconds since programming.
     """
     scale = tiles.column_scale
-    exact = int(np.abs(tiles.weights).sum(axis=0).max(initial=0)) < _EXACT
     weights = tiles.weights.astype(np.float64)
     if chip is not None and device is not None and device.sources:
         largest = np.maximum(scale, 1)[tiles.tile]
@@ -82,15 +98,27 @@ def build(
     if adc_bits is not None:
         top = 2 ** (adc_bits - 1) - 1
         step = full_scale(tiles, adc_deviations)[:, None] / top * scale
-    kind = np.float32 if exact else np.float64
+    starts = np.searchsorted(tiles.tile[tiles.rows], np.arange(tiles.tiles + 1)).astype(np.int64)
     return AnalogTiles(
         sources=tiles.sources,
-        starts=np.searchsorted(tiles.tile[tiles.rows], np.arange(tiles.tiles + 1)).astype(np.int64),
-        weights=np.ascontiguousarray(weights[tiles.rows], kind),
-        per_code=step.astype(kind),
-        codes_per=np.divide(1.0, step, out=np.zeros_like(step), where=step > 0).astype(kind),
+        starts=starts,
+        weights=_stepped(weights[tiles.rows], starts),
+        unit=step,
         largest=top,
+        digits=tiles.levels.bit_length(),
     )
+
+
+def _stepped(weights: FloatArray, starts: Ints) -> Floats:
+    """Returns weights in steps so coarse that the sum of a tile is exact, and in the type that takes least.
+
+    Some 1/256 of a unit of 8-bit weights, far below what devices vary by; whole numbers stay what they are.
+    """
+    sums = [np.abs(weights[a:b]).sum(axis=0).max(initial=1.0) for a, b in pairwise(starts.tolist())]
+    whole = int(np.ceil(np.log2(max(sums, default=1.0)))) + 1
+    kind = next((k for k, held in _EXACT.items() if held - whole >= _LEAST_BITS), np.float64)
+    bits = min(_EXACT[kind] - whole, _MOST_BITS)
+    return np.ascontiguousarray(np.rint(weights * 2.0**bits) / 2.0**bits, kind)
 
 
 def _off(x: FloatArray, block: int, side: str, chip: Chip, device: Device, time_s: float) -> FloatArray:

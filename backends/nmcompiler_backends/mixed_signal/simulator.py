@@ -1,38 +1,52 @@
 """Runs a placed program on crossbars: digit by digit and tile by tile, by the devices of one chip.
 
 Layers follow one another as in the program's windows. Inputs of a layer are the binary digits that its
-sources send in the code ``phase``; every tile reads one digit at a time (``kernels.read_tiles``). Bias and
-threshold are digital: ``q = clip(floor(v / θ))`` of the membrane ``v = v0 + Σ``. Without variation and with
+sources send in the code ``phase``; every tile reads one digit at a time. Bias and threshold are digital:
+``q = clip(floor(v / θ))`` of the membrane ``v = v0 + gain·Σ + offset``. Without variation and trims, and with
 an ADC that resolves everything, v is that of the program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from nmcompiler.errors import NotVerified
-from nmcompiler.sim import Job, Simulator, TileRunner
+from nmcompiler.sim import Certificate, Job, Simulator, TileRunner
 from nmcompiler.sim.jit import jit
-from nmcompiler.sim.load import Block
+from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal import kernels
 from nmcompiler_backends.mixed_signal.analog import AnalogTiles, Device, build
-from nmcompiler_backends.mixed_signal.tiles import cut_block
+from nmcompiler_backends.mixed_signal.layout import Layout, layout_of
+from nmcompiler_backends.mixed_signal.tiles import Differences
+from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, CrossbarTrims, scaled, trim_ranges
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
 
-__all__ = ["CrossbarSimulator", "device_of"]
+__all__ = ["CrossbarSimulator", "Readings", "device_of"]
 
 
 def device_of(kind: str) -> Device:
     """Returns the model of the devices that a target names."""
     kinds: Mapping[str, Device] = {"pcm": PcmDevice(), "rram": RramDevice()}
     return kinds[kind]
+
+
+@dataclass
+class Readings:
+    """What the tiles of one block read, sample after sample.
+
+    Attributes:
+        sums: ``(S, T, n)`` int64, in whole units of the program's weights, over digits.
+        peaks: ``(T,)`` int64: largest magnitude of a code.
+    """
+
+    sums: Int64Array
+    peaks: Int64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +61,16 @@ class CrossbarSimulator(Simulator):
         device: The model of its devices; None likewise.
         adc_bits: Bits of an ADC's code; None for one that resolves everything and never clips.
         read_after_s: Seconds since programming.
+        trims: What was set on the chip; None for a chip that nobody trimmed.
+        held: Its tiles, where another simulator of the same chip has drawn them.
     """
 
     chip: Chip | None = None
     device: Device | None = None
     adc_bits: int | None = None
     read_after_s: float = 1.0
+    trims: CrossbarTrims | None = None
+    held: Mapping[int, AnalogTiles] | None = field(default=None, repr=False)
 
     @property
     def drawn(self) -> Mapping[str, Any] | None:
@@ -67,33 +85,43 @@ class CrossbarSimulator(Simulator):
             "read_after_s": self.read_after_s,
         }
 
+    @property
+    def certificate(self) -> Certificate:
+        """Which blocks cannot saturate."""
+        return self.layout.certificate
+
+    @property
+    def layout(self) -> Layout:
+        """What it shares with every chip that runs the program."""
+        return layout_of(self.program)
+
+    @property
+    def _loaded(self) -> Loaded:
+        return self.layout.loaded
+
     @cached_property
     def analog(self) -> Mapping[int, AnalogTiles]:
-        """The tiles of every block that is no input, by its row in ``blocks``, as this chip holds them.
+        """The tiles of every block on tiles, by its row in ``blocks``, as this chip holds them.
 
         Raises:
+            InputFileError: A block holds weights that tiles cannot.
             NotVerified: A membrane may leave its range, or a spike may come at a time that it does not weigh.
         """
-        if not self.certificate.windowed:
-            raise NotVerified(
-                "a digital sum may leave its range, or a digit arrive when it weighs something else",
-                asked="the crossbars of this program",
-                hint="compile it again; only programs whose certificate holds run on crossbars",
-            )
-        tiles = self.program.target.conductance_tiles
-        assert tiles is not None
+        if self.held is not None:
+            return self.held
+        conductances = self.program.target.conductance_tiles
+        assert conductances is not None
+        deviations = conductances.adc_deviations
         return {
-            block.index: build(
-                cut_block(self.program, block.index, tiles.rows),
-                self.chip,
-                self.device,
-                self.adc_bits,
-                tiles.adc_deviations,
-                self.read_after_s,
-            )
-            for block in self._loaded.blocks
-            if not block.is_input
+            index: build(tiles, self.chip, self.device, self.adc_bits, deviations, self.read_after_s)
+            for index, tiles in self.layout.tiles.items()
         }
+
+    @cached_property
+    def _codes(self) -> Mapping[str, Int64Array]:
+        if self.trims is not None:
+            return self.trims.codes
+        return CrossbarTrims.of(trim_ranges(self.layout.tile_count, self._loaded.neurons)).codes
 
     def _runner(self, job: Job) -> TileRunner:
         """Reads every digit of every sample: ``literal`` and ``check`` change nothing."""
@@ -111,21 +139,54 @@ class CrossbarSimulator(Simulator):
         values = np.zeros((rows.stop - rows.start, loaded.neurons), np.int32)
         inputs = input_values(loaded, encoded, rows)
         counts, clipped = np.zeros(loaded.neurons, np.int64), 0
-        digits = max(b.levels for b in loaded.blocks).bit_length()
         for block in loaded.blocks:
             mine = slice(block.gid0, block.gid0 + block.n)
             if block.is_input:
                 values[:, mine] = inputs[block.index]
             else:
-                v = np.tile(loaded.v0[mine] - loaded.above, (len(values), 1))
-                clipped += _read(analog[block.index], values, digits, v)
+                v, lost, _ = self.integrate(block, values, analog)
+                clipped += lost
                 store.put_membranes(block, rows, v)
                 if block.is_readout:
                     continue
-                values[:, mine] = np.clip(v // loaded.theta[mine], block.lowest, block.levels)
+                values[:, mine] = self.fire(block, v)
             self._sent(block, rows, values[:, mine], store)
             counts[mine] = np.bitwise_count(np.abs(values[:, mine])).sum(axis=0, dtype=np.int64)
         return TileCounters(counts, clipped)
+
+    def integrate(
+        self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]
+    ) -> tuple[Int64Array, int, Readings | None]:
+        """Returns the membranes ``(S, n)`` of a block, how many codes were clipped, and what its tiles read.
+
+        Args:
+            block: No input.
+            values: ``(S, M)`` int32: what every neuron sends; those of earlier windows are known.
+            analog: ``self.analog``.
+        """
+        mine = slice(block.gid0, block.gid0 + block.n)
+        v: Int64Array = np.tile(self._loaded.v0[mine] - self._loaded.above, (len(values), 1))
+        whole = self.layout.digital.get(block.index)
+        if whole is not None:
+            _add(whole, values, v)
+            return v, 0, None
+        first = self.layout.first_tile[block.index]
+        tiles = slice(first, first + self.layout.tiles[block.index].tiles)
+        clipped, readings = _read(
+            analog[block.index],
+            values,
+            block.n,
+            self._codes["adc-range"][tiles],
+            self._codes["tile-scale"][tiles],
+        )
+        v += scaled(readings.sums.sum(axis=1), self._codes["gain"][mine]) + self._codes["offset"][mine]
+        return v, clipped, readings
+
+    def fire(self, block: Block, v: Int64Array) -> Array:
+        """Returns what the neurons of a block send at membranes ``(S, n)``."""
+        mine = slice(block.gid0, block.gid0 + block.n)
+        sent: Array = np.clip(v // self._loaded.theta[mine], block.lowest, block.levels)
+        return sent
 
     def _sent(self, block: Block, rows: slice, values: Array, store: Store) -> None:
         store.put_values(block, rows, values)
@@ -134,10 +195,28 @@ class CrossbarSimulator(Simulator):
                 store.add_sent(block, rows, block.slot.fire_start + j, sent, 0)
 
 
-def _read(tiles: AnalogTiles, values: Array, digits: int, v: Array) -> int:
-    """Adds what a block's tiles read to its membranes ``(S, n)``; returns how many codes were clipped."""
-    weights = tiles.weights, tiles.per_code, tiles.codes_per
-    clipped: int = jit(kernels.read_tiles)(
-        values, tiles.sources, tiles.starts, *weights, tiles.largest, digits, v
-    )
-    return clipped
+def _read(
+    tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array, scales: Int64Array
+) -> tuple[int, Readings]:
+    """Returns how many codes of a block's tiles were clipped, and what they read; T codes of each trim."""
+    kind, samples, count = tiles.weights.dtype, len(values), len(tiles.starts) - 1
+    unit = tiles.unit * (ranges / RANGE_ONE)[:, None]
+    codes_per = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0).astype(kind)
+    per_code = unit.astype(kind)
+    sums, peaks, clipped = np.zeros((samples, count, n), np.int64), np.zeros(count, np.int64), 0
+    for t in range(count):
+        sources = tiles.sources[tiles.tile(t)]
+        digits = np.empty((tiles.digits * samples, len(sources)), kind)
+        jit(kernels.planes)(values, sources, tiles.digits, digits)
+        current = digits @ tiles.weights[tiles.tile(t)]
+        part = np.zeros((samples, n), np.int64)
+        lost, peaks[t] = jit(kernels.add_codes)(
+            current, codes_per[t], per_code[t], tiles.largest, tiles.digits, part
+        )
+        clipped += lost
+        sums[:, t] = scaled(part, scales[t])
+    return clipped, Readings(sums, peaks)
+
+
+def _add(whole: Differences, values: Array, v: Int64Array) -> None:
+    jit(kernels.add_whole)(values, whole.sources, whole.targets, whole.weights, v)

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from nmcompiler.errors import InputFileError
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import block_stretches
+from nmcompiler.sim.load import Block, Loaded
 
-__all__ = ["BlockTiles", "cut_block"]
+__all__ = ["BlockTiles", "Differences", "cut_block", "differences"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -35,6 +36,7 @@ class BlockTiles:
         sources: ``(P,)`` int64: a neuron that drives a row.
         rows: ``(P,)`` int64: the row that it drives, rising.
         signed: Whether any of them sends values below 0.
+        levels: Largest value that any of them sends.
     """
 
     block: int
@@ -44,6 +46,7 @@ class BlockTiles:
     sources: Ints
     rows: Ints
     signed: bool
+    levels: int
 
     @property
     def tiles(self) -> int:
@@ -71,23 +74,19 @@ def cut_block(program: Program, block: int, tile_rows: int) -> BlockTiles:
             allowed="a weight of its own for every synapse, as conductances are",
             hint="compile it again for this chip",
         )
-    stretches = block_stretches(program, block)
-    first, n = int(program.column("weight0")[block]), int(program.column("n")[block])
-    used, row = np.unique(stretches.axon, return_inverse=True)
-    weights = np.zeros((len(used), n), np.int64)
-    each = np.repeat(np.arange(len(row)), stretches.length)
-    step = np.arange(len(each)) - np.repeat(np.cumsum(stretches.length) - stretches.length, stretches.length)
-    held = program.arrays["weights"][first + stretches.weight[each] + step].astype(np.int64)
-    held <<= int(program.column("shift")[block])
+    axon, target, weight = _synapses(program, block)
+    used, row = np.unique(axon, return_inverse=True)
+    weights = np.zeros((len(used), int(program.column("n")[block])), np.int64)
     wired = np.zeros(weights.shape, bool)
-    wired[row[each], stretches.target[each] + step] = True
-    np.add.at(weights, (row[each], stretches.target[each] + step), held)
+    wired[row, target] = True
+    np.add.at(weights, (row, target), weight)
     tile = used // tile_rows
     sources, rows = _drivers(program, int(program.column("core")[block]), used)
     driving = np.searchsorted(program.column("gid0"), sources, side="right") - 1
     signed = bool((program.column("signed")[driving] == 1).any())
+    levels = int(program.column("levels")[driving].max(initial=0))
     dense = np.unique(tile, return_inverse=True)[1]
-    return BlockTiles(block, weights, wired, dense, sources, rows, signed)
+    return BlockTiles(block, weights, wired, dense, sources, rows, signed, levels)
 
 
 def _drivers(program: Program, core: int, axons: Ints) -> tuple[Ints, Ints]:
@@ -100,3 +99,53 @@ def _drivers(program: Program, core: int, axons: Ints) -> tuple[Ints, Ints]:
     gid, position = gid[mine], np.searchsorted(axons, axon[mine])
     order = np.lexsort((gid, position))
     return gid[order], position[order]
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """The synapses of a block whose sums digital periphery makes; K synapses.
+
+    Attributes:
+        sources: ``(K,)`` int64: the neuron that each reads.
+        targets: ``(K,)`` int64: the neuron of the block that it belongs to.
+        weights: ``(K,)`` int64: 1 or −1.
+    """
+
+    sources: Ints
+    targets: Ints
+    weights: Ints
+
+
+def differences(loaded: Loaded, block: Block, terms: int) -> Differences | None:
+    """Returns the synapses of a block that only adds and subtracts whole numbers, None for any other.
+
+    Such are max pools, ``b + relu(a − b)``, and copies: every weight is 1 or −1, every threshold 1, every
+    bias 0, and no neuron has more than ``terms`` synapses.
+    """
+    program, mine = loaded.program, slice(block.gid0, block.gid0 + block.n)
+    kind = BlockKind(int(program.column("kind")[block.index]))
+    plain = (loaded.theta[mine] == 1).all() and (loaded.v0[mine] == loaded.above).all()
+    stored = kind in (BlockKind.DENSE, BlockKind.SPARSE)
+    if terms == 0 or block.is_readout or not plain or not stored:
+        return None
+    axon, targets, weights = _synapses(program, block.index)
+    if not (np.abs(weights) == 1).all() or np.bincount(targets).max(initial=0) > terms:
+        return None
+    axons, position = np.unique(axon, return_inverse=True)
+    sources, rows = _drivers(program, int(program.column("core")[block.index]), axons)
+    order = np.argsort(position, kind="stable")
+    first = np.searchsorted(position[order], rows)
+    count = np.searchsorted(position[order], rows, side="right") - first
+    driver = np.repeat(np.arange(len(rows)), count)
+    at = order[first[driver] + np.arange(len(driver)) - np.repeat(np.cumsum(count) - count, count)]
+    return Differences(sources[driver], targets[at], weights[at])
+
+
+def _synapses(program: Program, block: int) -> tuple[Ints, Ints, Ints]:
+    """Returns the axon, the neuron of the block and the weight of each of a block's synapses."""
+    stretches = block_stretches(program, block)
+    each = np.repeat(np.arange(len(stretches.length)), stretches.length)
+    step = np.arange(len(each)) - np.repeat(np.cumsum(stretches.length) - stretches.length, stretches.length)
+    first, shift = int(program.column("weight0")[block]), int(program.column("shift")[block])
+    weights = program.arrays["weights"][first + stretches.weight[each] + step].astype(np.int64) << shift
+    return stretches.axon[each], stretches.target[each] + step, weights

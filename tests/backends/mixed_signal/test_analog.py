@@ -20,7 +20,7 @@ def tiles_of(seed, signed=False):
     weights[:, rng.random(n) < 0.1] = 0
     tile = np.unique(np.sort(rng.integers(0, tiles, rows)), return_inverse=True)[1]
     wired = (weights != 0) | (rng.random((rows, n)) < 0.5)
-    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed)
+    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed, 15)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -50,7 +50,7 @@ def test_a_weight_is_the_difference_of_two_devices_scaled_by_its_column(seed, de
         for side, sign in (("plus", 1), ("minus", -1))
     }
     expected = np.where(tiles.wired, (held["plus"] - held["minus"]) * scale, 0)
-    np.testing.assert_allclose(made.weights, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(made.weights, expected, rtol=0, atol=2**-8)
     assert np.abs(made.weights - tiles.weights).max() > 0.1
 
 
@@ -62,10 +62,11 @@ def test_columns_without_weights_are_not_read():
         np.zeros(4, np.int64),
         *[np.arange(4)] * 2,
         False,
+        15,
     )
     made = build(tiles, Chip(0), PcmDevice(), 8, 4.0, DAY)
     assert not made.weights.any()
-    assert not made.codes_per.any()
+    assert not made.unit.any()
 
 
 def test_large_sums_are_held_in_64_bits():
@@ -76,6 +77,7 @@ def test_large_sums_are_held_in_64_bits():
         np.zeros(600, np.int64),
         *[np.arange(600)] * 2,
         False,
+        15,
     )
     assert build(tiles, None, None, None, None, DAY).weights.dtype == np.float64
 
@@ -109,4 +111,4 @@ def test_the_adc_reaches_as_far_as_the_most_demanding_column(seed, signed, devia
                 .reshape(2, tiles.tiles, -1)
                 .max(axis=0)
             )
-        assert (worst * made.codes_per <= made.largest + 0.01).all()
+        assert (worst <= (made.largest + 0.01) * made.unit).all()

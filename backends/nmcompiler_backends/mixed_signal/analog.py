@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -27,6 +28,10 @@ class Device(Protocol):
     @property
     def sources(self) -> tuple[str, ...]:
         """What varies."""
+        ...
+
+    def only(self, sources: Collection[str]) -> Device:
+        """Returns a device in which nothing but these varies."""
         ...
 
     def check(self, time_s: float) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from nmcompiler.session import Measurement, TrimRange
 from nmcompiler.sim import Simulator, encode
 from nmcompiler.sim.load import Block
 from nmcompiler.sim.ports import as_samples
-from nmcompiler.sim.result import Array, Int64Array
+from nmcompiler.sim.result import Array
 from nmcompiler.sim.tile import input_values
-from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator
+from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator, Readings
 from nmcompiler_backends.mixed_signal.trims import CrossbarTrims, trim_ranges
 
 __all__ = ["CrossbarSession"]
@@ -24,17 +24,19 @@ _BATCH = 32
 
 @dataclass
 class _Known:
-    """What the chip is known to send for some samples, as far as it was run with the present trims.
+    """What the chip is known to do with some samples, as far as it was run with the present trims.
 
     Attributes:
         x: The samples, as they were given.
         values: ``(S, M)`` int32.
         blocks: Blocks whose values are up to date, from the first on.
+        readings: What tiles read, by block: of the latest layer only, they are large.
     """
 
     x: Mapping[str, Array]
     values: Array
     blocks: int = 0
+    readings: dict[int, Readings] = field(default_factory=dict)
 
 
 class CrossbarSession:
@@ -80,7 +82,7 @@ class CrossbarSession:
         before, self._trims = self._trims, self._trims.changed(trim, self._ranges)
         self._chip = replace(self._chip, trims=self._trims)
         if self._known is not None:
-            self._known.blocks = min(self._known.blocks, self._first_changed(before))
+            self._forget(self._known, before)
 
     def measure(self, x: Mapping[str, Array], blocks: Collection[int] | None = None) -> Measurement:
         """Runs samples on the chip with its present trims, and returns what was read.
@@ -95,38 +97,47 @@ class CrossbarSession:
         loaded = self._layout.loaded
         wanted = set(range(len(loaded.blocks)) if blocks is None else blocks)
         known = self._known_of(x)
-        adc: dict[int, Int64Array] = {}
-        peaks: dict[int, Int64Array] = {}
         last = max(wanted, default=-1)
         for block in loaded.blocks[: last + 1]:
-            if block.index < known.blocks and (block.index not in wanted or block.is_input):
-                continue
-            read = self._run(block, known.values)
-            if read is not None and block.index in wanted:
-                adc[block.index], peaks[block.index] = read
-            known.blocks = max(known.blocks, block.index + 1)
+            if block.index >= known.blocks:
+                self._run(block, known)
+        read = {b: self._read(loaded.blocks[b], known) for b in sorted(wanted) if b in self._layout.tiles}
         sent = (b for b in loaded.blocks[: last + 1] if not b.is_readout)
-        spikes = {b.index: known.values[:, b.gid0 : b.gid0 + b.n].astype(np.int64) for b in sent}
-        return Measurement(spikes, adc, peaks)
+        return Measurement(
+            spikes={b.index: known.values[:, b.gid0 : b.gid0 + b.n].astype(np.int64) for b in sent},
+            adc={b: self._chip.scaled(loaded.blocks[b], r.sums) for b, r in read.items()},
+            peaks={b: r.peaks for b, r in read.items()},
+        )
 
     def simulator(self) -> Simulator:
         """Returns the simulator of the chip with its present trims."""
         return self._chip
 
-    def _run(self, block: Block, values: Array) -> tuple[Int64Array, Int64Array] | None:
-        """Runs one block on all samples; returns sums and peaks of its tiles, if it has any."""
+    def _run(self, block: Block, known: _Known) -> None:
+        """Runs one block on all samples."""
         if block.is_input:
-            return None
-        sums, peaks = [], []
-        for first in range(0, len(values), _BATCH):
-            rows = slice(first, first + _BATCH)
-            v, _, read = self._chip.integrate(block, values[rows], self._chip.analog)
-            if not block.is_readout:
-                values[rows, block.gid0 : block.gid0 + block.n] = self._chip.fire(block, v)
-            if read is not None:
-                sums.append(read.sums)
-                peaks.append(read.peaks)
-        return (np.concatenate(sums), np.max(peaks, axis=0)) if sums else None
+            v = None
+        elif block.index in self._layout.tiles:
+            v = self._chip.add_up(block, self._read(block, known).sums)
+        else:
+            v, _ = self._chip.integrate(block, known.values, self._chip.analog)
+        if v is not None and not block.is_readout:
+            known.values[:, block.gid0 : block.gid0 + block.n] = self._chip.fire(block, v)
+        known.blocks = block.index + 1
+
+    def _read(self, block: Block, known: _Known) -> Readings:
+        """Returns what the tiles of a block read, from those before it as they are known."""
+        if block.index not in known.readings:
+            window = block.slot.window
+            blocks = self._layout.loaded.blocks
+            known.readings = {b: r for b, r in known.readings.items() if blocks[b].slot.window == window}
+            parts = [
+                self._chip.read(block, known.values[first : first + _BATCH], self._chip.analog)[1]
+                for first in range(0, len(known.values), _BATCH)
+            ]
+            sums, peaks = np.concatenate([p.sums for p in parts]), np.max([p.peaks for p in parts], axis=0)
+            known.readings[block.index] = Readings(sums, peaks)
+        return known.readings[block.index]
 
     def _known_of(self, x: Mapping[str, Array]) -> _Known:
         if self._known is None or self._known.x is not x:
@@ -140,14 +151,25 @@ class CrossbarSession:
             self._known = _Known(x, values)
         return self._known
 
-    def _first_changed(self, before: CrossbarTrims) -> int:
-        """Returns the first block whose trims are others than before."""
-        return next(self._changed(before), len(self._layout.loaded.blocks))
+    def _forget(self, known: _Known, before: CrossbarTrims) -> None:
+        """Drops what may not be as it was with other trims."""
+        blocks = self._layout.loaded.blocks
+        changed = {b.index: names for b in blocks if (names := self._changed(b, before))}
+        if not changed:
+            return
+        first = min(changed)
+        known.blocks = min(known.blocks, first)
+        known.readings = {
+            b: r
+            for b, r in known.readings.items()
+            if blocks[b].slot.window <= blocks[first].slot.window and "adc-range" not in changed.get(b, ())
+        }
 
-    def _changed(self, before: CrossbarTrims) -> Iterator[int]:
-        for block in self._layout.loaded.blocks:
-            for name, codes in self._trims.codes.items():
-                mine = self.span(name, block.index)
-                if not np.array_equal(codes[mine], before.codes[name][mine]):
-                    yield block.index
-                    break
+    def _changed(self, block: Block, before: CrossbarTrims) -> frozenset[str]:
+        """Returns the trims of a block that are others than before."""
+        names = ((name, self.span(name, block.index)) for name in self._ranges)
+        return frozenset(
+            name
+            for name, mine in names
+            if not np.array_equal(self._trims.codes[name][mine], before.codes[name][mine])
+        )

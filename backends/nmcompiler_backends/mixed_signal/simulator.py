@@ -23,7 +23,6 @@ from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal import kernels
 from nmcompiler_backends.mixed_signal.analog import AnalogTiles, Device, build
 from nmcompiler_backends.mixed_signal.layout import Layout, layout_of
-from nmcompiler_backends.mixed_signal.tiles import Differences
 from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, CrossbarTrims, scaled, trim_ranges
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
 
@@ -41,7 +40,7 @@ class Readings:
     """What the tiles of one block read, sample after sample.
 
     Attributes:
-        sums: ``(S, T, n)`` int64, in whole units of the program's weights, over digits.
+        sums: ``(S, T, n)`` int64, in whole units of the program's weights, over digits, not scaled.
         peaks: ``(T,)`` int64: largest magnitude of a code.
     """
 
@@ -144,7 +143,7 @@ class CrossbarSimulator(Simulator):
             if block.is_input:
                 values[:, mine] = inputs[block.index]
             else:
-                v, lost, _ = self.integrate(block, values, analog)
+                v, lost = self.integrate(block, values, analog)
                 clipped += lost
                 store.put_membranes(block, rows, v)
                 if block.is_readout:
@@ -156,31 +155,45 @@ class CrossbarSimulator(Simulator):
 
     def integrate(
         self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]
-    ) -> tuple[Int64Array, int, Readings | None]:
-        """Returns the membranes ``(S, n)`` of a block, how many codes were clipped, and what its tiles read.
+    ) -> tuple[Int64Array, int]:
+        """Returns the membranes ``(S, n)`` of a block, and how many codes were clipped.
 
         Args:
             block: No input.
             values: ``(S, M)`` int32: what every neuron sends; those of earlier windows are known.
             analog: ``self.analog``.
         """
-        mine = slice(block.gid0, block.gid0 + block.n)
-        v: Int64Array = np.tile(self._loaded.v0[mine] - self._loaded.above, (len(values), 1))
         whole = self.layout.digital.get(block.index)
         if whole is not None:
-            _add(whole, values, v)
-            return v, 0, None
+            v = self._start(block, len(values))
+            jit(kernels.add_whole)(values, whole.sources, whole.targets, whole.weights, v)
+            return v, 0
+        clipped, readings = self.read(block, values, analog)
+        return self.add_up(block, readings.sums), clipped
+
+    def read(self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]) -> tuple[int, Readings]:
+        """Returns how many codes of a block's tiles were clipped, and what they read; see ``integrate``."""
+        return _read(analog[block.index], values, block.n, self._codes["adc-range"][self._tiles(block)])
+
+    def scaled(self, block: Block, sums: Int64Array) -> Int64Array:
+        """Returns what the tiles of a block read, ``(S, T, n)``, after the scale of each."""
+        return scaled(sums, self._codes["tile-scale"][self._tiles(block)][:, None])
+
+    def add_up(self, block: Block, sums: Int64Array) -> Int64Array:
+        """Returns the membranes ``(S, n)`` of a block whose tiles read ``(S, T, n)``."""
+        mine = slice(block.gid0, block.gid0 + block.n)
+        total = self.scaled(block, sums).sum(axis=1)
+        gained = scaled(total, self._codes["gain"][mine]) + self._codes["offset"][mine]
+        return self._start(block, len(sums)) + gained
+
+    def _start(self, block: Block, samples: int) -> Int64Array:
+        mine = slice(block.gid0, block.gid0 + block.n)
+        start: Int64Array = np.tile(self._loaded.v0[mine] - self._loaded.above, (samples, 1))
+        return start
+
+    def _tiles(self, block: Block) -> slice:
         first = self.layout.first_tile[block.index]
-        tiles = slice(first, first + self.layout.tiles[block.index].tiles)
-        clipped, readings = _read(
-            analog[block.index],
-            values,
-            block.n,
-            self._codes["adc-range"][tiles],
-            self._codes["tile-scale"][tiles],
-        )
-        v += scaled(readings.sums.sum(axis=1), self._codes["gain"][mine]) + self._codes["offset"][mine]
-        return v, clipped, readings
+        return slice(first, first + self.layout.tiles[block.index].tiles)
 
     def fire(self, block: Block, v: Int64Array) -> Array:
         """Returns what the neurons of a block send at membranes ``(S, n)``."""
@@ -195,10 +208,8 @@ class CrossbarSimulator(Simulator):
                 store.add_sent(block, rows, block.slot.fire_start + j, sent, 0)
 
 
-def _read(
-    tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array, scales: Int64Array
-) -> tuple[int, Readings]:
-    """Returns how many codes of a block's tiles were clipped, and what they read; T codes of each trim."""
+def _read(tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array) -> tuple[int, Readings]:
+    """Returns how many codes were clipped, and what T tiles read; a code of its range for each."""
     kind, samples, count = tiles.weights.dtype, len(values), len(tiles.starts) - 1
     unit = tiles.unit * (ranges / RANGE_ONE)[:, None]
     codes_per = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0).astype(kind)
@@ -209,14 +220,7 @@ def _read(
         digits = np.empty((tiles.digits * samples, len(sources)), kind)
         jit(kernels.planes)(values, sources, tiles.digits, digits)
         current = digits @ tiles.weights[tiles.tile(t)]
-        part = np.zeros((samples, n), np.int64)
-        lost, peaks[t] = jit(kernels.add_codes)(
-            current, codes_per[t], per_code[t], tiles.largest, tiles.digits, part
-        )
+        step = codes_per[t], per_code[t]
+        lost, peaks[t] = jit(kernels.add_codes)(current, *step, tiles.largest, tiles.digits, sums[:, t])
         clipped += lost
-        sums[:, t] = scaled(part, scales[t])
     return clipped, Readings(sums, peaks)
-
-
-def _add(whole: Differences, values: Array, v: Int64Array) -> None:
-    jit(kernels.add_whole)(values, whole.sources, whole.targets, whole.weights, v)

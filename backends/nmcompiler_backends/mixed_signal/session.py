@@ -153,23 +153,24 @@ class CrossbarSession:
 
     def _forget(self, known: _Known, before: CrossbarTrims) -> None:
         """Drops what may not be as it was with other trims."""
-        blocks = self._layout.loaded.blocks
-        changed = {b.index: names for b in blocks if (names := self._changed(b, before))}
-        if not changed:
+        gid0 = np.array([b.gid0 for b in self._layout.loaded.blocks])
+        tiled = np.array(list(self._layout.first_tile), np.int64)
+        first_tile = np.array(list(self._layout.first_tile.values()), np.int64)
+        changed: dict[str, set[int]] = {}
+        for name, codes in self._trims.codes.items():
+            places = np.flatnonzero(codes != before.codes[name])
+            if self._ranges[name].per == "tile":
+                found = tiled[np.searchsorted(first_tile, places, side="right") - 1]
+            else:
+                found = np.searchsorted(gid0, places, side="right") - 1
+            changed[name] = set(found.tolist())
+        first = min((b for found in changed.values() for b in found), default=None)
+        if first is None:
             return
-        first = min(changed)
         known.blocks = min(known.blocks, first)
+        window = self._layout.loaded.blocks[first].slot.window
         known.readings = {
             b: r
             for b, r in known.readings.items()
-            if blocks[b].slot.window <= blocks[first].slot.window and "adc-range" not in changed.get(b, ())
+            if self._layout.loaded.blocks[b].slot.window <= window and b not in changed["adc-range"]
         }
-
-    def _changed(self, block: Block, before: CrossbarTrims) -> frozenset[str]:
-        """Returns the trims of a block that are others than before."""
-        names = ((name, self.span(name, block.index)) for name in self._ranges)
-        return frozenset(
-            name
-            for name, mine in names
-            if not np.array_equal(self._trims.codes[name][mine], before.codes[name][mine])
-        )

@@ -8,6 +8,7 @@ with a synapse of weight 0 is a pair of devices like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,8 +62,9 @@ class BlockTiles:
         return largest
 
 
+@lru_cache(maxsize=512)
 def cut_block(program: Program, block: int, tile_rows: int) -> BlockTiles:
-    """Returns the tiles of one block, not an input.
+    """Returns the tiles of one block, not an input; kept for the next chip with the same program.
 
     Raises:
         InputFileError: The block holds weights that its tiles cannot: shared or typed ones.

@@ -81,7 +81,8 @@ def build(
 
     A weight w is two devices, ``max(w, 0) / m`` and ``max(−w, 0) / m`` of the largest conductance, m the
     largest magnitude of its column in the tile. What their conductances are off by is added to w: without
-    variation, weights are the program's whole numbers.
+    variation, weights are the program's whole numbers. Where a tile holds its rows several times, each copy
+    is driven by the same inputs and has devices of its own; currents add up, and the ADC reaches further.
 
     Args:
         tiles: The block.
@@ -94,10 +95,7 @@ def build(
     scale = tiles.column_scale
     weights = tiles.weights.astype(np.float64)
     if chip is not None and device is not None and device.sources:
-        largest = np.maximum(scale, 1)[tiles.tile]
-        off = _off(np.maximum(weights, 0) / largest, tiles.block, "plus", chip, device, read_after_s)
-        off -= _off(np.maximum(-weights, 0) / largest, tiles.block, "minus", chip, device, read_after_s)
-        weights += np.where(tiles.wired, off * scale[tiles.tile], 0.0)
+        weights += np.where(tiles.wired, _off(tiles, chip, device, read_after_s) * scale[tiles.tile], 0.0)
     step = np.zeros(scale.shape)
     top = 0
     if adc_bits is not None:
@@ -126,11 +124,24 @@ def _stepped(weights: FloatArray, starts: Ints) -> Floats:
     return np.ascontiguousarray(np.rint(weights * 2.0**bits) / 2.0**bits, kind)
 
 
-def _off(x: FloatArray, block: int, side: str, chip: Chip, device: Device, time_s: float) -> FloatArray:
-    """Returns by what devices on one side of the pairs are off their targets, over g_max."""
+def _off(tiles: BlockTiles, chip: Chip, device: Device, time_s: float) -> FloatArray:
+    """Returns by what the pairs are off their targets, ``(R, n)`` over g_max; of several copies the mean."""
+    x = tiles.weights / np.maximum(tiles.column_scale, 1)[tiles.tile]
+    copies = tiles.copies[tiles.tile]
+    total = np.zeros(x.shape)
+    for copy in range(int(copies.max(initial=0))):
+        mine = copies > copy
+        for side, sign in (("plus", 1), ("minus", -1)):
+            place = f"block {tiles.block} {side}" + (f" copy {copy}" if copy else "")
+            total[mine] += sign * _off_side(np.maximum(sign * x[mine], 0), place, chip, device, time_s)
+    return total / copies[:, None]
+
+
+def _off_side(x: FloatArray, place: str, chip: Chip, device: Device, time_s: float) -> FloatArray:
+    """Returns by what the devices on one side of the pairs are off their targets."""
 
     def normals(source: str) -> FloatArray:
-        return chip.normals(f"block {block} {side}", source, x.shape)
+        return chip.normals(place, source, x.shape)
 
     return device.conductances(x, time_s, normals) - x
 

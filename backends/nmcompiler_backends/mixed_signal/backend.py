@@ -91,7 +91,7 @@ class MixedSignalBackend(BackendBase):
         """Returns what crossbars can be compensated by, in the order in which it is applied to a layer."""
         tiles = _tiles(program.target)
         largest = 2 ** (tiles.adc_bits - 1) - 1
-        return AdcRange(largest), TileScale(tiles.rows), ColumnAffine(), OutputAffine()
+        return AdcRange(largest), TileScale(), ColumnAffine(), OutputAffine()
 
 
 def _tiles(target: Target) -> ConductanceTiles:

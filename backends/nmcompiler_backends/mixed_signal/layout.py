@@ -55,7 +55,7 @@ class Layout:
         conductances = self.program.target.conductance_tiles
         assert conductances is not None
         return {
-            b.index: cut_block(self.program, b.index, conductances.rows)
+            b.index: cut_block(self.program, b.index, conductances)
             for b in self.loaded.blocks
             if not b.is_input and b.index not in self.digital
         }

@@ -18,6 +18,7 @@ from nmcompiler.errors import InputFileError
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import block_stretches
 from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.target import ConductanceTiles
 
 __all__ = ["BlockTiles", "Differences", "cut_block", "differences"]
 
@@ -38,6 +39,7 @@ class BlockTiles:
         rows: ``(P,)`` int64: the row that it drives, rising.
         signed: Whether any of them sends values below 0.
         levels: Largest value that any of them sends.
+        copies: ``(T,)`` int64: how often each tile holds its rows.
     """
 
     block: int
@@ -48,6 +50,7 @@ class BlockTiles:
     rows: Ints
     signed: bool
     levels: int
+    copies: Ints
 
     @property
     def tiles(self) -> int:
@@ -63,16 +66,21 @@ class BlockTiles:
 
 
 @lru_cache(maxsize=512)
-def cut_block(program: Program, block: int, tile_rows: int) -> BlockTiles:
+def cut_block(program: Program, block: int, kind: ConductanceTiles) -> BlockTiles:
     """Returns the tiles of one block, not an input; kept for the next chip with the same program.
+
+    Args:
+        program: The program.
+        block: Row of ``blocks``.
+        kind: The tiles of the target.
 
     Raises:
         InputFileError: The block holds weights that its tiles cannot: shared or typed ones.
     """
-    kind = BlockKind(int(program.column("kind")[block]))
-    if kind not in (BlockKind.DENSE, BlockKind.SPARSE):
+    stored = BlockKind(int(program.column("kind")[block]))
+    if stored not in (BlockKind.DENSE, BlockKind.SPARSE):
         raise InputFileError(
-            f"block {block} of the program stores its weights as {kind.name}",
+            f"block {block} of the program stores its weights as {stored.name}",
             allowed="a weight of its own for every synapse, as conductances are",
             hint="compile it again for this chip",
         )
@@ -82,13 +90,22 @@ def cut_block(program: Program, block: int, tile_rows: int) -> BlockTiles:
     wired = np.zeros(weights.shape, bool)
     wired[row, target] = True
     np.add.at(weights, (row, target), weight)
-    tile = used // tile_rows
-    sources, rows = _drivers(program, int(program.column("core")[block]), used)
+    core = int(program.column("core")[block])
+    sources, rows = _drivers(program, core, used)
     driving = np.searchsorted(program.column("gid0"), sources, side="right") - 1
     signed = bool((program.column("signed")[driving] == 1).any())
     levels = int(program.column("levels")[driving].max(initial=0))
-    dense = np.unique(tile, return_inverse=True)[1]
-    return BlockTiles(block, weights, wired, dense, sources, rows, signed, levels)
+    numbers, tile = np.unique(used // kind.rows, return_inverse=True)
+    taken = np.bincount(_axons(program, core) // kind.rows, minlength=int(numbers.max(initial=0)) + 1)
+    copies = np.clip(kind.rows // np.maximum(taken[numbers], 1), 1, kind.row_copies)
+    return BlockTiles(block, weights, wired, tile, sources, rows, signed, levels, copies)
+
+
+def _axons(program: Program, core: int) -> Ints:
+    """Returns the axons of a core that anything drives, for whichever of its blocks."""
+    routes = program.routes_by_core[core]
+    driven = [np.arange(first, first + n) for first, n in routes[:, [3, 1]].tolist()]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *driven]))
 
 
 def _drivers(program: Program, core: int, axons: Ints) -> tuple[Ints, Ints]:

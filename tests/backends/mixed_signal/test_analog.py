@@ -12,7 +12,7 @@ from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevi
 from .chips import DAY, STILL
 
 
-def tiles_of(seed, signed=False):
+def tiles_of(seed, signed=False, copies=1):
     """Random tiles; every row is driven by one neuron."""
     rng = np.random.default_rng(seed)
     rows, n, tiles = (int(k) for k in rng.integers([3, 1, 1], [20, 6, 4]))
@@ -20,7 +20,8 @@ def tiles_of(seed, signed=False):
     weights[:, rng.random(n) < 0.1] = 0
     tile = np.unique(np.sort(rng.integers(0, tiles, rows)), return_inverse=True)[1]
     wired = (weights != 0) | (rng.random((rows, n)) < 0.5)
-    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed, 15)
+    copies = rng.integers(1, copies + 1, tile.max() + 1)
+    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed, 15, copies)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -63,6 +64,7 @@ def test_columns_without_weights_are_not_read():
         *[np.arange(4)] * 2,
         False,
         15,
+        np.ones(1, np.int64),
     )
     made = build(tiles, Chip(0), PcmDevice(), 8, 4.0, DAY)
     assert not made.weights.any()
@@ -78,6 +80,7 @@ def test_large_sums_are_held_in_64_bits():
         *[np.arange(600)] * 2,
         False,
         15,
+        np.ones(1, np.int64),
     )
     assert build(tiles, None, None, None, None, DAY).weights.dtype == np.float64
 

@@ -23,12 +23,7 @@ class TileScale:
 
     e is the sum of the program's weights over the spikes that the chip really delivered, so that errors of
     earlier layers are none of this tile's.
-
-    Attributes:
-        rows: Rows of a tile.
     """
-
-    rows: int
 
     @property
     def name(self) -> str:
@@ -40,8 +35,10 @@ class TileScale:
         measured = session.measure(calibration.x, blocks)
         limits, codes = session.ranges[_TRIM], session.trim[_TRIM].copy()
         sent = _all_spikes(session.program, measured.spikes)
+        kind = session.program.target.conductance_tiles
+        assert kind is not None
         for block, read in measured.adc.items():
-            tiles = cut_block(session.program, block, self.rows)
+            tiles = cut_block(session.program, block, kind)
             mine = session.span(_TRIM, block)
             factors = [_factor(read[:, t], _intended(tiles, t, sent)) for t in range(tiles.tiles)]
             wanted = np.rint(codes[mine] * np.array(factors)).astype(np.int64)

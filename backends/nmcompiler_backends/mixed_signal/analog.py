@@ -45,24 +45,24 @@ class Device(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AnalogTiles:
-    """The tiles of one block on one chip; P driven rows, n columns, T tiles.
+    """The tiles of one block on one chip; R rows, n columns, T tiles.
 
     Attributes:
-        sources: ``(P,)`` int64: the neuron that drives each row.
+        sources: ``(P,)`` int64: neurons that drive rows.
+        rows: ``(P,)`` int64: the row that each drives.
         starts: ``(T + 1,)`` int64: rows of tile t are ``starts[t]`` to ``starts[t + 1] − 1``.
-        weights: ``(P, n)`` float32 or float64, in units of the program's weights: multiples of a power of two
+        weights: ``(R, n)`` float32 or float64, in units of the program's weights: multiples of a power of two
             that any sum of the tile's rows holds exactly, in whatever order they are added.
         unit: ``(T, n)`` float64: units of one code of the ADC with its range as designed.
         largest: Largest code; 0 for an ADC that resolves everything.
-        digits: Binary digits of the largest value that drives a row.
     """
 
     sources: Ints
+    rows: Ints
     starts: Ints
     weights: Floats
     unit: Floats
     largest: int
-    digits: int
 
     def tile(self, number: int) -> slice:
         """Returns the rows of a tile."""
@@ -101,14 +101,14 @@ def build(
     if adc_bits is not None:
         top = 2 ** (adc_bits - 1) - 1
         step = full_scale(tiles, adc_deviations)[:, None] / top * scale
-    starts = np.searchsorted(tiles.tile[tiles.rows], np.arange(tiles.tiles + 1)).astype(np.int64)
+    starts = np.searchsorted(tiles.tile, np.arange(tiles.tiles + 1)).astype(np.int64)
     return AnalogTiles(
         sources=tiles.sources,
+        rows=tiles.rows,
         starts=starts,
-        weights=_stepped(weights[tiles.rows], starts),
+        weights=_stepped(weights, starts),
         unit=step,
         largest=top,
-        digits=tiles.levels.bit_length(),
     )
 
 

@@ -7,28 +7,45 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["add_codes", "add_whole", "planes"]
+__all__ = ["add_codes", "add_whole", "planes", "row_values"]
 
 Array = npt.NDArray[Any]
 
 
-def planes(values: Array, sources: Array, digits: int, out: Array) -> None:
-    """Writes the binary digits of what some neurons send.
+def row_values(values: Array, sources: Array, rows: Array, out: Array) -> int:
+    """Adds up what drives each row, and returns the largest magnitude of a sum.
 
     Args:
         values: ``(S, M)`` int32: what every neuron sends, negative where its pulses are.
-        sources: ``(P,)`` int64: the neurons.
-        digits: Binary digits of the largest value.
-        out: ``(digits · S, P)``: row ``k · S + s`` becomes digit k of sample s, −1 where pulses are negative.
+        sources: ``(P,)`` int64: neurons that drive rows.
+        rows: ``(P,)`` int64: the row that each drives.
+        out: ``(S, R)`` int64, added to.
+    """
+    largest = 0
+    for s in range(values.shape[0]):
+        for p in range(sources.size):
+            out[s, rows[p]] += values[s, sources[p]]
+        for r in range(out.shape[1]):
+            largest = max(largest, abs(out[s, r]))
+    return largest
+
+
+def planes(values: Array, digits: int, out: Array) -> None:
+    """Writes the binary digits of what drives some rows.
+
+    Args:
+        values: ``(S, R)`` int64, below 2^digits in magnitude.
+        digits: Binary digits.
+        out: ``(digits · S, R)``: row ``k · S + s`` becomes digit k of sample s, −1 where pulses are negative.
     """
     samples = values.shape[0]
     for s in range(samples):
-        for p in range(sources.size):
-            q = values[s, sources[p]]
+        for r in range(values.shape[1]):
+            q = values[s, r]
             left = abs(q)
             for k in range(digits):
                 bit = left & 1
-                out[k * samples + s, p] = bit if q > 0 else -bit
+                out[k * samples + s, r] = bit if q > 0 else -bit
                 left >>= 1
 
 

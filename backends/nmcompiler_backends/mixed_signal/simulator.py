@@ -215,12 +215,15 @@ def _read(tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array) -> tupl
     codes_per = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0).astype(kind)
     per_code = unit.astype(kind)
     sums, peaks, clipped = np.zeros((samples, count, n), np.int64), np.zeros(count, np.int64), 0
+    driven = np.zeros((samples, len(tiles.weights)), np.int64)
+    # Digits that are 0 everywhere read nothing: how many are looked at changes no sum.
+    most = jit(kernels.row_values)(values, tiles.sources, tiles.rows, driven).bit_length()
     for t in range(count):
-        sources = tiles.sources[tiles.tile(t)]
-        digits = np.empty((tiles.digits * samples, len(sources)), kind)
-        jit(kernels.planes)(values, sources, tiles.digits, digits)
-        current = digits @ tiles.weights[tiles.tile(t)]
+        mine = tiles.tile(t)
+        digits = np.empty((most * samples, mine.stop - mine.start), kind)
+        jit(kernels.planes)(driven[:, mine], most, digits)
+        current = digits @ tiles.weights[mine]
         step = codes_per[t], per_code[t]
-        lost, peaks[t] = jit(kernels.add_codes)(current, *step, tiles.largest, tiles.digits, sums[:, t])
+        lost, peaks[t] = jit(kernels.add_codes)(current, *step, tiles.largest, most, sums[:, t])
         clipped += lost
     return clipped, Readings(sums, peaks)

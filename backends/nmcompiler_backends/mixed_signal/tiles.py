@@ -32,13 +32,12 @@ class BlockTiles:
 
     Attributes:
         block: Row of ``blocks``.
-        weights: ``(R, n)`` int64: the program's weights, rows in the order of their axons.
+        weights: ``(R, n)`` int64: the program's weights, rows in the order of their first axons.
         wired: ``(R, n)`` bool: where there is a synapse.
         tile: ``(R,)`` int64: the tile of each row, from 0.
         sources: ``(P,)`` int64: a neuron that drives a row.
-        rows: ``(P,)`` int64: the row that it drives, rising.
+        rows: ``(P,)`` int64: the row that it drives, rising; several that drive one add up.
         signed: Whether any of them sends values below 0.
-        levels: Largest value that any of them sends.
         copies: ``(T,)`` int64: how often each tile holds its rows.
     """
 
@@ -49,7 +48,6 @@ class BlockTiles:
     sources: Ints
     rows: Ints
     signed: bool
-    levels: int
     copies: Ints
 
     @property
@@ -85,27 +83,61 @@ def cut_block(program: Program, block: int, kind: ConductanceTiles) -> BlockTile
             hint="compile it again for this chip",
         )
     axon, target, weight = _synapses(program, block)
-    used, row = np.unique(axon, return_inverse=True)
+    core = int(program.column("core")[block])
+    axons, row = _core_rows(program, core, kind)
+    place = row[np.searchsorted(axons, axon)]
+    used, at = np.unique(place, return_inverse=True)
+    lead = np.full(len(used), np.iinfo(np.int64).max)
+    np.minimum.at(lead, at, axon)
+    held = axon == lead[at]  # axons that share a row have the same weights: those of the first
     weights = np.zeros((len(used), int(program.column("n")[block])), np.int64)
     wired = np.zeros(weights.shape, bool)
-    wired[row, target] = True
-    np.add.at(weights, (row, target), weight)
-    core = int(program.column("core")[block])
-    sources, rows = _drivers(program, core, used)
+    wired[at[held], target[held]] = True
+    np.add.at(weights, (at[held], target[held]), weight[held])
+    driven = np.unique(axon)
+    sources, position = _drivers(program, core, driven)
+    rows = np.searchsorted(used, row[np.searchsorted(axons, driven)])[position]
+    order = np.lexsort((sources, rows))
     driving = np.searchsorted(program.column("gid0"), sources, side="right") - 1
     signed = bool((program.column("signed")[driving] == 1).any())
-    levels = int(program.column("levels")[driving].max(initial=0))
     numbers, tile = np.unique(used // kind.rows, return_inverse=True)
-    taken = np.bincount(_axons(program, core) // kind.rows, minlength=int(numbers.max(initial=0)) + 1)
-    copies = np.clip(kind.rows // np.maximum(taken[numbers], 1), 1, kind.row_copies)
-    return BlockTiles(block, weights, wired, tile, sources, rows, signed, levels, copies)
+    taken = np.bincount(np.unique(row) // kind.rows)[numbers]
+    copies = np.clip(kind.rows // taken, 1, kind.row_copies)
+    return BlockTiles(block, weights, wired, tile, sources[order], rows[order], signed, copies)
 
 
-def _axons(program: Program, core: int) -> Ints:
-    """Returns the axons of a core that anything drives, for whichever of its blocks."""
-    routes = program.routes_by_core[core]
-    driven = [np.arange(first, first + n) for first, n in routes[:, [3, 1]].tolist()]
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *driven]))
+@lru_cache(maxsize=512)
+def _core_rows(program: Program, core: int, kind: ConductanceTiles) -> tuple[Ints, Ints]:
+    """Returns the axons of a core that have synapses, rising, and the row of its stack that each drives.
+
+    Where the periphery adds whole numbers, axons with the same weights in every column share a row: it is
+    driven by the sum of what they bring, as the terms of a max pool that add up to the maximum.
+    """
+    parts = []
+    first = 0
+    for block in np.flatnonzero(program.column("core") == core).tolist():
+        axon, target, weight = _synapses(program, block)
+        parts.append((axon, target + first, weight))
+        first += int(program.column("n")[block])
+    axon, column, weight = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    axons, at = np.unique(axon, return_inverse=True)
+    if kind.digital_terms < 2:
+        return axons, axons
+    held = np.zeros((len(axons), first), np.int64)
+    np.add.at(held, (at, column), weight)
+    busy = held.any(axis=1)
+    held = 2 * held
+    held[at, column] |= 1  # a synapse of weight 0 is a pair of devices, no synapse is none
+    group = np.unique(held, axis=0, return_inverse=True)[1].reshape(-1)
+    group = np.where(busy, group, len(axons) + np.arange(len(axons)))
+    order = np.argsort(group, kind="stable")
+    ranked = group[order]
+    within = np.empty(len(axons), np.int64)
+    within[order] = np.arange(len(axons)) - np.searchsorted(ranked, ranked)
+    key = group * len(axons) + within // kind.digital_terms
+    _, leads, shared = np.unique(key, return_index=True, return_inverse=True)
+    row = np.argsort(np.argsort(leads))[shared.reshape(-1)]
+    return axons, row
 
 
 def _drivers(program: Program, core: int, axons: Ints) -> tuple[Ints, Ints]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +23,7 @@ def tiles_of(seed, signed=False, copies=1):
     tile = np.unique(np.sort(rng.integers(0, tiles, rows)), return_inverse=True)[1]
     wired = (weights != 0) | (rng.random((rows, n)) < 0.5)
     copies = rng.integers(1, copies + 1, tile.max() + 1)
-    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed, 15, copies)
+    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed, copies)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -55,6 +57,35 @@ def test_a_weight_is_the_difference_of_two_devices_scaled_by_its_column(seed, de
     assert np.abs(made.weights - tiles.weights).max() > 0.1
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_a_row_are_devices_of_their_own_and_average(seed):
+    tiles, chip, device = tiles_of(seed, copies=4), Chip(seed), PcmDevice()
+    once = replace(tiles, copies=np.ones_like(tiles.copies))
+    first = build(once, chip, device, 8, None, DAY).weights - tiles.weights
+    found = build(tiles, chip, device, 8, None, DAY).weights - tiles.weights
+    single = tiles.copies[tiles.tile] == 1
+    assert np.array_equal(found[single], first[single]) or not single.any()
+    several = tiles.copies[tiles.tile] > 1
+    assert not several.any() or (found[several] != first[several]).any()
+
+
+def test_copies_make_the_spread_smaller_by_their_root():
+    rows = 400
+    weights = np.full((rows, 1), 60)
+    weights[0] = 127
+    tiles = BlockTiles(
+        0, weights, np.ones((rows, 1), bool), np.zeros(rows, np.int64), *[np.arange(rows)] * 2, False, None
+    )
+    spread = {
+        copies: (
+            build(replace(tiles, copies=np.array([copies])), Chip(5), RramDevice(), None, None, DAY).weights
+            - weights
+        )[1:].std()
+        for copies in (1, 9)
+    }
+    assert spread[9] == pytest.approx(spread[1] / 3, rel=0.12)
+
+
 def test_columns_without_weights_are_not_read():
     tiles = BlockTiles(
         0,
@@ -63,7 +94,6 @@ def test_columns_without_weights_are_not_read():
         np.zeros(4, np.int64),
         *[np.arange(4)] * 2,
         False,
-        15,
         np.ones(1, np.int64),
     )
     made = build(tiles, Chip(0), PcmDevice(), 8, 4.0, DAY)
@@ -79,7 +109,6 @@ def test_large_sums_are_held_in_64_bits():
         np.zeros(600, np.int64),
         *[np.arange(600)] * 2,
         False,
-        15,
         np.ones(1, np.int64),
     )
     assert build(tiles, None, None, None, None, DAY).weights.dtype == np.float64

@@ -5,22 +5,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.sim.jit import jit
-from nmcompiler_backends.mixed_signal.kernels import add_codes, add_whole, planes
+from nmcompiler_backends.mixed_signal.kernels import add_codes, add_whole, planes, row_values
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
-def test_digits_spell_the_values_with_their_sign(seed):
+def test_digits_spell_what_drives_a_row_with_its_sign(seed):
     rng = np.random.default_rng(seed)
     values = rng.integers(-255, 256, (5, 20)).astype(np.int32)
-    sources = rng.integers(0, 20, 9)
-    out = np.empty((8 * 5, 9), np.float32)
-    jit(planes)(values, sources, 8, out)
+    sources, rows = rng.integers(0, 20, 15), np.sort(rng.integers(0, 9, 15))
+    driven = np.zeros((5, 9), np.int64)
+    most = jit(row_values)(values, sources, rows, driven)
+    wanted = np.zeros((5, 9), np.int64)
+    np.add.at(wanted.T, rows, values[:, sources].T)
+    assert np.array_equal(driven, wanted)
+    assert most == np.abs(wanted).max()
+    digits = int(most).bit_length()
+    out = np.empty((digits * 5, 9), np.float32)
+    jit(planes)(driven, digits, out)
     assert set(np.unique(out)) <= {-1, 0, 1}
-    spelled = sum(2**k * out[k * 5 : (k + 1) * 5] for k in range(8))
-    assert np.array_equal(spelled, values[:, sources])
+    assert np.array_equal(sum(2**k * out[k * 5 : (k + 1) * 5] for k in range(digits)), wanted)
 
 
 def slow(current, codes_per, per_code, largest, digits, samples):

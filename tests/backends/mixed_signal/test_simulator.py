@@ -196,6 +196,23 @@ def test_max_pools_are_the_digital_peripherys_where_the_target_says_so():
         assert np.array_equal(v, result.membranes[block.population][:, block.positions])
 
 
+def test_axons_with_the_same_weights_share_a_row_where_the_periphery_adds():
+    """What reads a max pool reads its terms with one weight: then a row is driven by their sum, the maximum."""
+    on_chip = chip(rows=16, columns=16, tiles_per_core=32, digital_terms=8)
+    programs = (placed(seed, on_chip) for seed in range(40))
+    made, samples = next((m, x) for m, x in programs if CrossbarSimulator(m).layout.digital)
+    merged = CrossbarSimulator(made)
+    apart = CrossbarSimulator(on_tiles(made, rows=16, digital_terms=0))
+    rows = {
+        s: sum(len(t.weights) for i, t in s.layout.tiles.items() if i in merged.layout.tiles)
+        for s in (merged, apart)
+    }
+    assert rows[merged] < rows[apart]
+    shared = [i for i, t in merged.layout.tiles.items() if len(np.unique(t.rows)) < len(t.sources)]
+    assert shared
+    assert differing(still(made), samples)[0] == 0
+
+
 def test_neurons_with_a_threshold_or_other_weights_stay_on_tiles():
     made = random_program(2)
     program = on_tiles(made, digital_terms=10_000)

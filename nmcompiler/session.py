@@ -24,11 +24,12 @@ __all__ = [
     "VariableBackend",
 ]
 
-Per: TypeAlias = Literal["neuron", "tile", "column"]
-"""What has a code of its own: a neuron; a tile of a block; a column of a tile of a block.
+Per: TypeAlias = Literal["neuron", "tile", "column", "pair"]
+"""What has a code of its own: a neuron; a tile of a block; a column of a tile of a block; a pair of a neuron
+that drives a read-out and that read-out.
 
 Arrays of codes stand in the order of neurons (inputs included), or of blocks and of tiles in each. Columns
-stand tile by tile.
+stand tile by tile, pairs read-out block by block: ``(drivers, n)`` in flat order, drivers by their number.
 """
 
 

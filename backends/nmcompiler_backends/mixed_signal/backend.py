@@ -14,7 +14,13 @@ from nmcompiler.program.layout import Program
 from nmcompiler.session import ChipSession, Compensation
 from nmcompiler.sim import Simulator
 from nmcompiler.target import ConductanceTiles, Target, target_from_toml
-from nmcompiler_backends.mixed_signal.compensation import AdcRange, ColumnAffine, OutputAffine, TileScale
+from nmcompiler_backends.mixed_signal.compensation import (
+    AdcRange,
+    ColumnAffine,
+    OutputAffine,
+    ReadoutRefit,
+    TileScale,
+)
 from nmcompiler_backends.mixed_signal.session import CrossbarSession
 from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator, device_of
 from nmcompiler_backends.mixed_signal.variation import Chip
@@ -91,7 +97,7 @@ class MixedSignalBackend(BackendBase):
         """Returns what crossbars can be compensated by, in the order in which it is applied to a layer."""
         tiles = _tiles(program.target)
         largest = 2 ** (tiles.adc_bits - 1) - 1
-        return AdcRange(largest), TileScale(), ColumnAffine(), OutputAffine()
+        return AdcRange(largest), TileScale(), ColumnAffine(), OutputAffine(), ReadoutRefit()
 
 
 def _tiles(target: Target) -> ConductanceTiles:

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from nmcompiler.errors import NotVerified
 from nmcompiler.program.layout import Program
+from nmcompiler.session import TrimRange
 from nmcompiler.sim.certificate import Certificate
 from nmcompiler.sim.engine import Simulator
 from nmcompiler.sim.load import Loaded
-from nmcompiler_backends.mixed_signal.tiles import BlockTiles, Differences, cut_block, differences
+from nmcompiler_backends.mixed_signal.tiles import BlockTiles, Differences, Ints, cut_block, differences
+from nmcompiler_backends.mixed_signal.trims import trim_ranges
 
 __all__ = ["Layout", "layout_of"]
 
@@ -68,6 +72,26 @@ class Layout:
             first[index] = total
             total += tiles.tiles
         return first
+
+    @cached_property
+    def drivers(self) -> Mapping[int, Ints]:
+        """The neurons that drive each membrane read-out on tiles, rising."""
+        readouts = (i for i in self.tiles if self.loaded.blocks[i].is_readout)
+        return {i: np.unique(self.tiles[i].sources) for i in readouts}
+
+    @cached_property
+    def first_pair(self) -> Mapping[int, int]:
+        """How many pairs of driver and read-out stand before those of each read-out block."""
+        first, total = {}, 0
+        for index, drivers in self.drivers.items():
+            first[index] = total
+            total += len(drivers) * self.loaded.blocks[index].n
+        return first
+
+    def ranges(self) -> Mapping[str, TrimRange]:
+        """Returns what can be trimmed on a chip with the program."""
+        pairs = sum(len(d) * self.loaded.blocks[i].n for i, d in self.drivers.items())
+        return trim_ranges(self.tile_count, self.loaded.neurons, pairs)
 
     @cached_property
     def tile_count(self) -> int:

@@ -15,7 +15,7 @@ from nmcompiler.sim.ports import as_samples
 from nmcompiler.sim.result import Array
 from nmcompiler.sim.tile import input_values
 from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator, Readings
-from nmcompiler_backends.mixed_signal.trims import CrossbarTrims, trim_ranges
+from nmcompiler_backends.mixed_signal.trims import CrossbarTrims
 
 __all__ = ["CrossbarSession"]
 
@@ -48,7 +48,7 @@ class CrossbarSession:
     def __init__(self, simulator: CrossbarSimulator) -> None:
         self.program: Program = simulator.program
         self._layout = simulator.layout
-        self._ranges = trim_ranges(self._layout.tile_count, self._layout.loaded.neurons)
+        self._ranges = self._layout.ranges()
         self._trims = CrossbarTrims.of(self._ranges)
         self._chip = replace(simulator, trims=self._trims, held=simulator.analog)
         self._known: _Known | None = None
@@ -71,6 +71,11 @@ class CrossbarSession:
             first = self._layout.first_tile[block]
             return slice(first, first + self._layout.tiles[block].tiles)
         found = self._layout.loaded.blocks[block]
+        if self._ranges[name].per == "pair":
+            if block not in self._layout.drivers:
+                return slice(0, 0)
+            first = self._layout.first_pair[block]
+            return slice(first, first + len(self._layout.drivers[block]) * found.n)
         return slice(found.gid0, found.gid0 + found.n)
 
     def configure(self, trim: Mapping[str, IntArray]) -> None:
@@ -158,6 +163,8 @@ class CrossbarSession:
         first_tile = np.array(list(self._layout.first_tile.values()), np.int64)
         changed: dict[str, set[int]] = {}
         for name, codes in self._trims.codes.items():
+            if self._ranges[name].per == "pair":
+                continue  # of read-outs, whose results nobody on the chip reads
             places = np.flatnonzero(codes != before.codes[name])
             if self._ranges[name].per == "tile":
                 found = tiled[np.searchsorted(first_tile, places, side="right") - 1]

@@ -23,7 +23,7 @@ from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal import kernels
 from nmcompiler_backends.mixed_signal.analog import AnalogTiles, Device, build
 from nmcompiler_backends.mixed_signal.layout import Layout, layout_of
-from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, CrossbarTrims, scaled, trim_ranges
+from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, REFIT_ONE, CrossbarTrims, scaled
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
 
 __all__ = ["CrossbarSimulator", "Readings", "device_of"]
@@ -120,7 +120,7 @@ class CrossbarSimulator(Simulator):
     def _codes(self) -> Mapping[str, Int64Array]:
         if self.trims is not None:
             return self.trims.codes
-        return CrossbarTrims.of(trim_ranges(self.layout.tile_count, self._loaded.neurons)).codes
+        return CrossbarTrims.of(self.layout.ranges()).codes
 
     def _runner(self, job: Job) -> TileRunner:
         """Reads every digit of every sample: ``literal`` and ``check`` change nothing."""
@@ -169,7 +169,7 @@ class CrossbarSimulator(Simulator):
             jit(kernels.add_whole)(values, whole.sources, whole.targets, whole.weights, v)
             return v, 0
         clipped, readings = self.read(block, values, analog)
-        return self.add_up(block, readings.sums), clipped
+        return self.add_up(block, readings.sums) + self._refitted(block, values), clipped
 
     def read(self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]) -> tuple[int, Readings]:
         """Returns how many codes of a block's tiles were clipped, and what they read; see ``integrate``."""
@@ -185,6 +185,16 @@ class CrossbarSimulator(Simulator):
         total = self.scaled(block, sums).sum(axis=1)
         gained = scaled(total, self._codes["gain"][mine]) + self._codes["offset"][mine]
         return self._start(block, len(sums)) + gained
+
+    def _refitted(self, block: Block, values: Array) -> Int64Array | int:
+        """Returns what digital weights of its own add to a read-out, from what its drivers send."""
+        drivers = self.layout.drivers.get(block.index)
+        if drivers is None:
+            return 0
+        first = self.layout.first_pair[block.index]
+        codes = self._codes["refit"][first : first + len(drivers) * block.n].reshape(-1, block.n)
+        product: Int64Array = values[:, drivers].astype(np.int64) @ codes
+        return (product + REFIT_ONE // 2) // REFIT_ONE
 
     def _start(self, block: Block, samples: int) -> Int64Array:
         mine = slice(block.gid0, block.gid0 + block.n)

@@ -12,13 +12,15 @@ from nmcompiler.program.layout import IntArray
 from nmcompiler.session import TrimRange
 from nmcompiler_backends.mixed_signal.tiles import Ints
 
-__all__ = ["ONE", "RANGE_ONE", "CrossbarTrims", "scaled", "trim_ranges"]
+__all__ = ["ONE", "RANGE_ONE", "REFIT_ONE", "CrossbarTrims", "scaled", "trim_ranges"]
 
 ONE_BITS = 14
 ONE = 1 << ONE_BITS
 """Code of the factor 1: gains are fixed-point numbers of 16 bits, 14 of them after the point."""
 RANGE_ONE = 128
 """Code of the range that an ADC was designed for; the reference that sets it has 10 bits."""
+REFIT_ONE = 64
+"""Code of a weight of one unit in the digital correction of read-outs."""
 _LARGEST_OFFSET = 2**23 - 1
 
 
@@ -28,8 +30,8 @@ def scaled(sums: Ints, codes: Ints) -> Ints:
     return product
 
 
-def trim_ranges(tiles: int, neurons: int) -> Mapping[str, TrimRange]:
-    """Returns what can be trimmed on a chip with so many tiles and neurons in its program."""
+def trim_ranges(tiles: int, neurons: int, pairs: int) -> Mapping[str, TrimRange]:
+    """Returns what can be trimmed on a chip with so many tiles, neurons, and pairs of driver and read-out."""
     gain = TrimRange(0, 4 * ONE - 1, ONE, 1 / ONE, "of the sum", "neuron", neurons)
     return {
         "adc-range": TrimRange(
@@ -40,6 +42,7 @@ def trim_ranges(tiles: int, neurons: int) -> Mapping[str, TrimRange]:
         "offset": TrimRange(
             -_LARGEST_OFFSET - 1, _LARGEST_OFFSET, 0, 1.0, "units of weights", "neuron", neurons
         ),
+        "refit": TrimRange(-(2**15), 2**15 - 1, 0, 1 / REFIT_ONE, "units of weights", "pair", pairs),
     }
 
 

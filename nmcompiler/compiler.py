@@ -14,12 +14,14 @@ import numpy as np
 
 from nmcompiler.backend import Backend, MapOptions, blame
 from nmcompiler.codings import Coding
+from nmcompiler.compensate import calibration_of, chosen, compensation_facts
 from nmcompiler.errors import (
     BackendFault,
     InputFileError,
     NotVerified,
     RefusedNode,
     UnsupportedModel,
+    UsageError,
 )
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.evaluate.rate import run_rate
@@ -217,6 +219,8 @@ def run_program(
     batch: int = 250,
     literal: bool = False,
     chip_seed: int | None = None,
+    calibration: Mapping[str, Array] | None = None,
+    compensate: str = "all",
     stream: bool = False,
     reference: Mapping[str, Array] | None = None,
     layers: bool = False,
@@ -227,19 +231,30 @@ def run_program(
     With ``stream`` the samples are consecutive frames of one stream, and neurons send only what changes.
     ``reference`` holds what onnxruntime answers to the samples, where that is known already. With ``layers``
     every layer is compared with floating point on the first samples. ``chip_seed`` draws what chips of one
-    kind differ in, or the order of events where nobody controls it.
+    kind differ in, or the order of events where nobody controls it. With ``calibration``, samples by input,
+    the chip is first trimmed on them by the methods of compensation that ``compensate`` names: ``all``,
+    ``none``, or names with commas between them.
 
     Raises:
         InputFileError: A label is no class of the first output.
-        UsageError: The chip has no mismatch that ``chip_seed`` could draw, or it or the code runs no streams.
+        UsageError: The chip has no mismatch that ``chip_seed`` could draw, or it or the code runs no streams;
+            or a chip is to be compensated that was not drawn, or by a method that it does not have.
     """
     _check_labels(program, samples)
-    if chip_seed is not None and program.dynamics.ties is not None:
-        program, chip_seed = program.with_ties(chip_seed), None
     backend = backend_of(program.target.backend)
-    with blame(backend, "simulator"):
-        simulator = backend.simulator(program, chip_seed=chip_seed)
-    return run_facts(
+    compensation = None
+    if calibration is not None:
+        if chip_seed is None:
+            raise UsageError("a chip that no seed draws has nothing to compensate", hint="add --chip-seed S")
+        methods = chosen(backend, program, compensate)
+        aim = calibration_of(program, calibration)
+        simulator, compensation = compensation_facts(backend, program, chip_seed, aim, methods)
+    else:
+        if chip_seed is not None and program.dynamics.ties is not None:
+            program, chip_seed = program.with_ties(chip_seed), None
+        with blame(backend, "simulator"):
+            simulator = backend.simulator(program, chip_seed=chip_seed)
+    outcome = run_facts(
         program,
         simulator,
         samples,
@@ -251,6 +266,8 @@ def run_program(
         layers=layers,
         progress=progress,
     )
+    outcome.facts["compensation"] = compensation
+    return outcome
 
 
 def _check_labels(program: Program, samples: Samples) -> None:

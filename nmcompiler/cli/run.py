@@ -41,6 +41,17 @@ __all__ = ["available_cores", "command", "verdict", "write_outputs"]
     metavar="S",
     help="Draws the mismatch of a mixed-signal chip, or the order of events where none is sure.",
 )
+@click.option(
+    "--calibration",
+    type=FILE,
+    metavar="DATA",
+    help="Samples on which the chip of --chip-seed is trimmed; labels are not read.",
+)
+@click.option(
+    "--compensate",
+    metavar="all|none|NAMES",
+    help="Methods that trim it, with commas between them.  [default: all, with --calibration]",
+)
 @click.option("--output", type=OUTPUT, metavar="FILE.npz", help="Write the chip's outputs y.")
 @json_option
 def command(
@@ -54,6 +65,8 @@ def command(
     ladder: bool,
     energy: bool,
     chip_seed: int | None,
+    calibration: Path | None,
+    compensate: str | None,
     output: Path | None,
     as_json: bool,
 ) -> int:
@@ -61,15 +74,19 @@ def command(
 
     The exit code is 1 where the chip and the integer network differ, unless --chip-seed draws one that does.
     """
-    check_output(output, (program, data), option="--output")
+    read = (program, data) if calibration is None else (program, data, calibration)
+    check_output(output, read, option="--output")
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"--output is '{output}'", allowed="a name that ends with .npz")
+    if calibration is None and compensate not in (None, "none"):
+        raise UsageError(f"--compensate {compensate} needs samples", hint="add --calibration DATA.npz")
     from nmcompiler.compiler import run_program
     from nmcompiler.frontend.data import read_samples
     from nmcompiler.program.container import load
 
     loaded = load(program)
     samples = read_samples(data, loaded.inputs).first(limit)
+    trimmed_on = None if calibration is None else read_samples(calibration, loaded.inputs, labels=False).x
     with progress() as show:
         outcome = run_program(
             loaded,
@@ -80,6 +97,8 @@ def command(
             stream=stream,
             layers=ladder,
             chip_seed=chip_seed,
+            calibration=trimmed_on,
+            compensate=compensate or "all",
             progress=show,
         )
     if output is not None:

@@ -15,12 +15,21 @@ Facts = Mapping[str, Any]
 def variation_lines(facts: Facts) -> Iterator[tuple[str, str]]:
     """Yields what was measured on a chip that is not exactly its program."""
     drawn, compared = facts["variation"], facts["compared"]
+    compensation = facts.get("compensation")
     sources = ", ".join(drawn["sources"]) or "none"
     yield (
         "chip",
         f"seed {drawn['chip_seed']}, {drawn['read_after_s']:g} s after programming; variation: {sources}; "
-        f"ADCs of {drawn['adc_bits']} bits; not compensated",
+        f"ADCs of {drawn['adc_bits']} bits{'' if compensation else '; not compensated'}",
     )
+    if compensation:
+        count = number(compensation["calibration_samples"])
+        yield (
+            "compensated",
+            f"on {count} samples: answers as the integer network, deviation of outputs",
+        )
+        for step in compensation["steps"]:
+            yield "", _step(step)
     if compared:
         shares = (
             f"{what} {percent(facts[f'mismatched_{what}'] / max(count, 1))}"
@@ -30,3 +39,12 @@ def variation_lines(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts["tied_answers"]:
         yield "ties", f"in {number(facts['tied_answers'])} samples several outputs are the largest"
     yield "ADC clipped", f"{number(facts['saturations'])} codes"
+
+
+def _step(step: Facts) -> str:
+    """Returns what a chip reached with one method more."""
+    agreement, deviation = (
+        "–" if step[name] is None else percent(step[name]) for name in ("agreement", "deviation")
+    )
+    method = "without" if step["method"] is None else f"+ {step['method']}"
+    return f"{method:<12} {agreement:>7} {deviation:>8}"

@@ -1,9 +1,20 @@
 """The simulator of a placed program."""
 
 from nmcompiler.sim.certificate import Certificate, certificate
-from nmcompiler.sim.engine import Simulator
+from nmcompiler.sim.engine import Job, Simulator, TileRunner
 from nmcompiler.sim.ports import decode, encode
 from nmcompiler.sim.result import Record, RunResult
 from nmcompiler.sim.stream import Stream
 
-__all__ = ["Certificate", "Record", "RunResult", "Simulator", "Stream", "certificate", "decode", "encode"]
+__all__ = [
+    "Certificate",
+    "Job",
+    "Record",
+    "RunResult",
+    "Simulator",
+    "Stream",
+    "TileRunner",
+    "certificate",
+    "decode",
+    "encode",
+]

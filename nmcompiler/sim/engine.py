@@ -25,7 +25,7 @@ from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Store, TileCounters
 from nmcompiler.sim.windowed import Windows, prepare, run_windowed
 
-__all__ = ["Simulator"]
+__all__ = ["Job", "Simulator", "TileRunner"]
 
 # A tile is long enough to share the cost of a call, short enough to stay in the cache and for Ctrl-C.
 _TILE_SAMPLES = 25
@@ -36,6 +36,45 @@ _TILE_STEPS = 16
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a run is asked for, as far as it matters to a tile of samples.
+
+    Attributes:
+        encoded: Values of the input neurons, ``(N, n)`` for each port.
+        store: Where every tile puts what it reads, in the rows of its samples.
+        stream: The stream that the samples go on with, or None.
+        literal: Run everything step by step.
+        check: Compare both paths on the first samples.
+    """
+
+    encoded: Sequence[Int64Array]
+    store: Store
+    stream: Stream | None = None
+    literal: bool = False
+    check: bool = True
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return len(self.encoded[0]) if self.encoded else 0
+
+
+@dataclass(frozen=True, eq=False)
+class TileRunner:
+    """How the tiles of one job are run.
+
+    Attributes:
+        run: Runs the samples of a slice, by any thread.
+        windowed: Whether it leaves out the steps.
+        literal_samples: Samples that are run step by step, those that were compared among them.
+    """
+
+    run: _RunTile
+    windowed: bool
+    literal_samples: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +122,12 @@ class Simulator:
             raise UsageError(f"a run with {threads} threads", allowed="1 or more")
         frames = self.start_stream() if stream is True else stream or None
         start, compiled = time.perf_counter(), compile_seconds()
-        record = record or Record()
         encoded = encode(self.program, as_samples(self.program, x))
         samples = len(encoded[0]) if encoded else 0
-        windowed = not literal and not record.trains and self.certificate.windowed
-        checked = min(samples, _CHECKED_SAMPLES) if check else 0
-        if windowed and checked:
-            self._check_first(encoded, checked, frames)
-        store = Store(self._loaded, samples, record)
-        run_tile = self._runner(windowed, encoded, store, frames)
+        store = Store(self._loaded, samples, record or Record())
+        runner = self._runner(Job(encoded, store, frames, literal or store.trains is not None, check))
         threads = threads if frames is None else 1
-        counters = list(_tiles(run_tile, self._tile_samples, samples, threads, progress))
+        counters = list(_tiles(runner.run, self._tile_samples, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
         return RunResult(
@@ -110,8 +144,8 @@ class Simulator:
             hops_per_block=counted.hops_per_block,
             saturations=sum(c.saturations for c in counters),
             samples=samples,
-            literal_samples=checked if windowed else samples,
-            windowed=windowed,
+            literal_samples=runner.literal_samples,
+            windowed=runner.windowed,
             jit_seconds=compile_seconds() - compiled,
             wall_seconds=time.perf_counter() - start,
         )
@@ -156,15 +190,27 @@ class Simulator:
         samples = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
         return max(1, min(_TILE_SAMPLES, samples))
 
-    def _runner(
-        self, windowed: bool, encoded: Sequence[Int64Array], store: Store, stream: Stream | None
-    ) -> _RunTile:
-        # Looked up here, not in the threads that run the tiles.
-        if windowed:
-            windows = self._windows
-            return lambda rows: run_windowed(windows, encoded, rows, store, stream)
-        loaded = self._loaded
-        return lambda rows: run_literally(loaded, encoded, rows, store, stream)
+    def _runner(self, job: Job) -> TileRunner:
+        """Returns how the tiles of a job are run: all that a simulator of another kind of chip overrides.
+
+        Called once a run, before any thread: what tiles share is made here.
+        """
+        if job.literal or not self.certificate.windowed:
+            loaded = self._loaded
+            return TileRunner(
+                lambda rows: run_literally(loaded, job.encoded, rows, job.store, job.stream),
+                windowed=False,
+                literal_samples=job.samples,
+            )
+        checked = min(job.samples, _CHECKED_SAMPLES) if job.check else 0
+        if checked:
+            self._check_first(job.encoded, checked, job.stream)
+        windows = self._windows
+        return TileRunner(
+            lambda rows: run_windowed(windows, job.encoded, rows, job.store, job.stream),
+            windowed=True,
+            literal_samples=checked,
+        )
 
     def _check_first(self, encoded: Sequence[Int64Array], samples: int, stream: Stream | None) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""

@@ -211,6 +211,11 @@ def _tiles(target: Target) -> Iterator[Complaint]:
     if tiles.adc_deviations is not None and tiles.adc_deviations <= 0:
         found = f"is {tiles.adc_deviations:g}"
         yield Complaint("conductance_tiles.adc_deviations", found, "above 0, or left out")
+    if not 1 <= tiles.row_copies <= 256:
+        yield Complaint("conductance_tiles.row_copies", f"is {tiles.row_copies}", "1 to 256, 1 for no copies")
+    if not 0 <= tiles.digital_terms <= _MOST_LEVELS:
+        allowed = f"0 to {_MOST_LEVELS:,}, 0 where the periphery computes no neuron"
+        yield Complaint("conductance_tiles.digital_terms", f"is {tiles.digital_terms}", allowed)
     if tiles.read_after_s <= 0:
         yield Complaint("conductance_tiles.read_after_s", f"is {tiles.read_after_s:g}", "above 0")
     if not tiles.source.strip():

@@ -28,6 +28,10 @@ class ConductanceTiles:
             digits that are 0 or 1 with equal odds, its mean and so many standard deviations. Left out, it
             reaches as far as any digits can bring.
         read_after_s: Seconds between programming and the run.
+        row_copies: How often a tile holds its rows where it has room: copies are driven by the same inputs,
+            and their currents add up.
+        digital_terms: Neurons that only add and subtract at most so many whole numbers (weights 1 and −1,
+            threshold 1, no bias, as in max pools) are computed by the digital periphery; 0 where none are.
         source: Where tiles, ADC and device were read.
         evidence: How far that is published.
     """
@@ -41,3 +45,5 @@ class ConductanceTiles:
     source: str
     evidence: Evidence
     adc_deviations: float | None = None
+    row_copies: int = 1
+    digital_terms: int = 0

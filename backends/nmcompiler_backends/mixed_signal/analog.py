@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +14,10 @@ from nmcompiler_backends.mixed_signal.variation import Chip, FloatArray, Normals
 
 __all__ = ["AnalogTiles", "Device", "build", "full_scale"]
 
-# Sums of whole numbers below it are exact in 32-bit floats.
-_EXACT = 2**24
+# Sums of whole numbers below 2^24 are exact in 32-bit floats, and in 64-bit ones below 2^53.
+_EXACT = {np.float32: 24, np.float64: 53}
+# Conductances are held in steps of at most this many bits after the point of a unit, and at least that many.
+_MOST_BITS, _LEAST_BITS = 20, 6
 # Three standard deviations of the widest published spread at the largest conductance, 2.7 of 40 µS.
 _HEADROOM = 1.2
 
@@ -24,6 +28,10 @@ class Device(Protocol):
     @property
     def sources(self) -> tuple[str, ...]:
         """What varies."""
+        ...
+
+    def only(self, sources: Collection[str]) -> Device:
+        """Returns a device in which nothing but these varies."""
         ...
 
     def check(self, time_s: float) -> None:
@@ -37,14 +45,28 @@ class Device(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AnalogTiles:
-    """The tiles of one block as ``kernels.read_tiles`` takes them."""
+    """The tiles of one block on one chip; R rows, n columns, T tiles.
+
+    Attributes:
+        sources: ``(P,)`` int64: neurons that drive rows.
+        rows: ``(P,)`` int64: the row that each drives.
+        starts: ``(T + 1,)`` int64: rows of tile t are ``starts[t]`` to ``starts[t + 1] − 1``.
+        weights: ``(R, n)`` float32 or float64, in units of the program's weights: multiples of a power of two
+            that any sum of the tile's rows holds exactly, in whatever order they are added.
+        unit: ``(T, n)`` float64: units of one code of the ADC with its range as designed.
+        largest: Largest code; 0 for an ADC that resolves everything.
+    """
 
     sources: Ints
+    rows: Ints
     starts: Ints
     weights: Floats
-    per_code: Floats
-    codes_per: Floats
+    unit: Floats
     largest: int
+
+    def tile(self, number: int) -> slice:
+        """Returns the rows of a tile."""
+        return slice(int(self.starts[number]), int(self.starts[number + 1]))
 
 
 def build(
@@ -59,7 +81,8 @@ def build(
 
     A weight w is two devices, ``max(w, 0) / m`` and ``max(−w, 0) / m`` of the largest conductance, m the
     largest magnitude of its column in the tile. What their conductances are off by is added to w: without
-    variation, weights are the program's whole numbers.
+    variation, weights are the program's whole numbers. Where a tile holds its rows several times, each copy
+    is driven by the same inputs and has devices of its own; currents add up, and the ADC reaches further.
 
     Args:
         tiles: The block.
@@ -70,34 +93,55 @@ def build(
         read_after_s: Seconds since programming.
     """
     scale = tiles.column_scale
-    exact = int(np.abs(tiles.weights).sum(axis=0).max(initial=0)) < _EXACT
     weights = tiles.weights.astype(np.float64)
     if chip is not None and device is not None and device.sources:
-        largest = np.maximum(scale, 1)[tiles.tile]
-        off = _off(np.maximum(weights, 0) / largest, tiles.block, "plus", chip, device, read_after_s)
-        off -= _off(np.maximum(-weights, 0) / largest, tiles.block, "minus", chip, device, read_after_s)
-        weights += np.where(tiles.wired, off * scale[tiles.tile], 0.0)
+        weights += np.where(tiles.wired, _off(tiles, chip, device, read_after_s) * scale[tiles.tile], 0.0)
     step = np.zeros(scale.shape)
     top = 0
     if adc_bits is not None:
         top = 2 ** (adc_bits - 1) - 1
         step = full_scale(tiles, adc_deviations)[:, None] / top * scale
-    kind = np.float32 if exact else np.float64
+    starts = np.searchsorted(tiles.tile, np.arange(tiles.tiles + 1)).astype(np.int64)
     return AnalogTiles(
         sources=tiles.sources,
-        starts=np.searchsorted(tiles.tile[tiles.rows], np.arange(tiles.tiles + 1)).astype(np.int64),
-        weights=np.ascontiguousarray(weights[tiles.rows], kind),
-        per_code=step.astype(kind),
-        codes_per=np.divide(1.0, step, out=np.zeros_like(step), where=step > 0).astype(kind),
+        rows=tiles.rows,
+        starts=starts,
+        weights=_stepped(weights, starts),
+        unit=step,
         largest=top,
     )
 
 
-def _off(x: FloatArray, block: int, side: str, chip: Chip, device: Device, time_s: float) -> FloatArray:
-    """Returns by what devices on one side of the pairs are off their targets, over g_max."""
+def _stepped(weights: FloatArray, starts: Ints) -> Floats:
+    """Returns weights in steps so coarse that the sum of a tile is exact, and in the type that takes least.
+
+    Some 1/256 of a unit of 8-bit weights, far below what devices vary by; whole numbers stay what they are.
+    """
+    sums = [np.abs(weights[a:b]).sum(axis=0).max(initial=1.0) for a, b in pairwise(starts.tolist())]
+    whole = int(np.ceil(np.log2(max(sums, default=1.0)))) + 1
+    kind = next((k for k, held in _EXACT.items() if held - whole >= _LEAST_BITS), np.float64)
+    bits = min(_EXACT[kind] - whole, _MOST_BITS)
+    return np.ascontiguousarray(np.rint(weights * 2.0**bits) / 2.0**bits, kind)
+
+
+def _off(tiles: BlockTiles, chip: Chip, device: Device, time_s: float) -> FloatArray:
+    """Returns by what the pairs are off their targets, ``(R, n)`` over g_max; of several copies the mean."""
+    x = tiles.weights / np.maximum(tiles.column_scale, 1)[tiles.tile]
+    copies = tiles.copies[tiles.tile]
+    total = np.zeros(x.shape)
+    for copy in range(int(copies.max(initial=0))):
+        mine = copies > copy
+        for side, sign in (("plus", 1), ("minus", -1)):
+            place = f"block {tiles.block} {side}" + (f" copy {copy}" if copy else "")
+            total[mine] += sign * _off_side(np.maximum(sign * x[mine], 0), place, chip, device, time_s)
+    return total / copies[:, None]
+
+
+def _off_side(x: FloatArray, place: str, chip: Chip, device: Device, time_s: float) -> FloatArray:
+    """Returns by what the devices on one side of the pairs are off their targets."""
 
     def normals(source: str) -> FloatArray:
-        return chip.normals(f"block {block} {side}", source, x.shape)
+        return chip.normals(place, source, x.shape)
 
     return device.conductances(x, time_s, normals) - x
 

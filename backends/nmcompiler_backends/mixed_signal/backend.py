@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from importlib import resources
 
 from nmcompiler.backend import BackendBase, Obstacle
 from nmcompiler.codings import Coding
-from nmcompiler.errors import TargetFileError
+from nmcompiler.errors import TargetFileError, UsageError, nearest
 from nmcompiler.ir.network import Network
 from nmcompiler.program.layout import Program
+from nmcompiler.session import ChipSession, Compensation
 from nmcompiler.sim import Simulator
 from nmcompiler.target import ConductanceTiles, Target, target_from_toml
+from nmcompiler_backends.mixed_signal.compensation import (
+    AdcRange,
+    ColumnAffine,
+    OutputAffine,
+    ReadoutRefit,
+    TileScale,
+)
+from nmcompiler_backends.mixed_signal.session import CrossbarSession
 from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator, device_of
 from nmcompiler_backends.mixed_signal.variation import Chip
 
@@ -59,6 +68,36 @@ class MixedSignalBackend(BackendBase):
         return CrossbarSimulator(
             program, Chip(chip_seed), device_of(tiles.device), tiles.adc_bits, tiles.read_after_s
         )
+
+    def sources(self, program: Program) -> tuple[str, ...]:
+        """Returns what varies from chip to chip."""
+        return device_of(_tiles(program.target).device).sources
+
+    def session(
+        self, program: Program, *, chip_seed: int, sources: Collection[str] | None = None
+    ) -> ChipSession:
+        """Returns a chip, not trimmed; ``sources`` are those that vary, None for all.
+
+        Raises:
+            TargetFileError: The description is none of a crossbar.
+            UsageError: There is no such source, or nothing was published of its devices at the time.
+        """
+        tiles = _tiles(program.target)
+        device, known = device_of(tiles.device), self.sources(program)
+        for name in sorted(set(sources or ()).difference(known)):
+            raise UsageError(
+                f"devices of '{program.target.name}' have no '{name}'", hint=nearest(name, known)
+            )
+        device = device if sources is None else device.only(sources)
+        return CrossbarSession(
+            CrossbarSimulator(program, Chip(chip_seed), device, tiles.adc_bits, tiles.read_after_s)
+        )
+
+    def compensations(self, program: Program) -> tuple[Compensation, ...]:
+        """Returns what crossbars can be compensated by, in the order in which it is applied to a layer."""
+        tiles = _tiles(program.target)
+        largest = 2 ** (tiles.adc_bits - 1) - 1
+        return AdcRange(largest), TileScale(), ColumnAffine(), OutputAffine(), ReadoutRefit()
 
 
 def _tiles(target: Target) -> ConductanceTiles:

@@ -1,4 +1,4 @@
-"""The inner loop of a crossbar: plain Python over flat arrays, compiled by ``nmcompiler.sim.jit``."""
+"""The inner loops of a crossbar: plain Python over flat arrays, compiled by ``nmcompiler.sim.jit``."""
 
 from __future__ import annotations
 
@@ -7,66 +7,93 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["read_tiles"]
+__all__ = ["add_codes", "add_whole", "planes", "row_values"]
 
 Array = npt.NDArray[Any]
 
 
-def read_tiles(
-    values: Array,
-    sources: Array,
-    starts: Array,
-    weights: Array,
-    per_code: Array,
-    codes_per: Array,
-    largest: int,
-    digits: int,
-    acc: Array,
-) -> int:
-    """Adds to ``acc`` what the tiles of one block read, and returns how many codes were clipped.
-
-    For every tile, binary digit k of the inputs and column j: the current is the sum of the weights of the
-    rows whose digit is 1, its code ``rint(current · codes_per)`` within ± largest, and ``rint(code ·
-    per_code)`` whole units times 2^k join the sum of the column. The rows are added one by one in their
-    order, so that the sums are the same however samples are batched.
+def row_values(values: Array, sources: Array, rows: Array, out: Array) -> int:
+    """Adds up what drives each row, and returns the largest magnitude of a sum.
 
     Args:
         values: ``(S, M)`` int32: what every neuron sends, negative where its pulses are.
-        sources: ``(P,)`` int64: the neuron that drives each row.
-        starts: ``(T + 1,)`` int64: rows of tile t are ``starts[t]`` to ``starts[t + 1] − 1``.
-        weights: ``(P, n)`` float32 or float64, in units of the program's weights.
-        per_code: ``(T, n)``, of that type: units of one code of the ADC.
-        codes_per: ``(T, n)``: codes of one unit; 0 where a column is not read.
+        sources: ``(P,)`` int64: neurons that drive rows.
+        rows: ``(P,)`` int64: the row that each drives.
+        out: ``(S, R)`` int64, added to.
+    """
+    largest = 0
+    for s in range(values.shape[0]):
+        for p in range(sources.size):
+            out[s, rows[p]] += values[s, sources[p]]
+        for r in range(out.shape[1]):
+            largest = max(largest, abs(out[s, r]))
+    return largest
+
+
+def planes(values: Array, digits: int, out: Array) -> None:
+    """Writes the binary digits of what drives some rows.
+
+    Args:
+        values: ``(S, R)`` int64, below 2^digits in magnitude.
+        digits: Binary digits.
+        out: ``(digits · S, R)``: row ``k · S + s`` becomes digit k of sample s, −1 where pulses are negative.
+    """
+    samples = values.shape[0]
+    for s in range(samples):
+        for r in range(values.shape[1]):
+            q = values[s, r]
+            left = abs(q)
+            for k in range(digits):
+                bit = left & 1
+                out[k * samples + s, r] = bit if q > 0 else -bit
+                left >>= 1
+
+
+def add_codes(
+    current: Array, codes_per: Array, per_code: Array, largest: int, digits: int, part: Array
+) -> tuple[int, int]:
+    """Adds up what the ADC of one tile makes of its currents, over digits.
+
+    The code of a current is ``rint(current · codes_per)`` within ± largest, and ``rint(code · per_code)``
+    whole units times 2^k join the sum of the column. Returns how many codes were clipped, and the largest
+    magnitude of one.
+
+    Args:
+        current: ``(digits · S, n)`` float32 or float64, in units of the program's weights.
+        codes_per: ``(n,)``, of that type: codes of one unit; 0 where a column is not read.
+        per_code: ``(n,)``: units of one code.
         largest: Largest code; 0 for an ADC that resolves everything: the sum is rounded to whole units.
-        digits: Binary digits of the largest value.
+        digits: Binary digits.
+        part: ``(S, n)`` int64, added to.
+    """
+    samples, n = part.shape
+    clipped, peak = 0, 0
+    for k in range(digits):
+        for s in range(samples):
+            row = k * samples + s
+            for j in range(n):
+                if largest == 0:
+                    part[s, j] += np.int64(np.rint(current[row, j])) << k
+                    continue
+                code = np.rint(current[row, j] * codes_per[j])
+                if abs(code) > largest:
+                    code = largest if code > 0 else -largest
+                    clipped += 1
+                peak = max(peak, int(abs(code)))
+                part[s, j] += np.int64(np.rint(code * per_code[j])) << k
+    return clipped, peak
+
+
+def add_whole(values: Array, sources: Array, targets: Array, weights: Array, acc: Array) -> None:
+    """Adds ``weight · value`` of every synapse of a block whose sums are digital.
+
+    Args:
+        values: ``(S, M)`` int32.
+        sources: ``(K,)`` int64: the neuron that each synapse reads.
+        targets: ``(K,)`` int64: the neuron of the block that it belongs to.
+        weights: ``(K,)`` int64.
         acc: ``(S, n)`` int64, added to.
     """
-    n = weights.shape[1]
-    current = np.zeros((digits, n), weights.dtype)
-    clipped = 0
     for s in range(values.shape[0]):
-        for t in range(starts.size - 1):
-            current[:] = 0
-            for row in range(starts[t], starts[t + 1]):
-                q = values[s, sources[row]]
-                left = abs(q)
-                for k in range(digits):
-                    if left & 1:
-                        if q > 0:
-                            for j in range(n):
-                                current[k, j] += weights[row, j]
-                        else:
-                            for j in range(n):
-                                current[k, j] -= weights[row, j]
-                    left >>= 1
-            for k in range(digits):
-                for j in range(n):
-                    if largest == 0:
-                        acc[s, j] += np.int64(np.rint(current[k, j])) << k
-                    else:
-                        code = np.rint(current[k, j] * codes_per[t, j])
-                        if abs(code) > largest:
-                            code = largest if code > 0 else -largest
-                            clipped += 1
-                        acc[s, j] += np.int64(np.rint(code * per_code[t, j])) << k
-    return clipped
+        for k in range(sources.size):
+            acc[s, targets[k]] += weights[k] * values[s, sources[k]]

@@ -1,39 +1,32 @@
 """Runs a placed program on crossbars: digit by digit and tile by tile, by the devices of one chip.
 
 Layers follow one another as in the program's windows. Inputs of a layer are the binary digits that its
-sources send in the code ``phase``; every tile reads one digit at a time (``kernels.read_tiles``). Bias and
-threshold are digital: ``q = clip(floor(v / θ))`` of the membrane ``v = v0 + Σ``. Without variation and with
+sources send in the code ``phase``; every tile reads one digit at a time. Bias and threshold are digital:
+``q = clip(floor(v / θ))`` of the membrane ``v = v0 + gain·Σ + offset``. Without variation and trims, and with
 an ADC that resolves everything, v is that of the program.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from nmcompiler.errors import NotVerified, UsageError
-from nmcompiler.ir.progress import Progress, silent
-from nmcompiler.sim import Record, RunResult, Simulator, Stream, encode
-from nmcompiler.sim.counters import count
-from nmcompiler.sim.jit import compile_seconds, jit
-from nmcompiler.sim.load import Block
-from nmcompiler.sim.ports import as_samples
+from nmcompiler.sim import Certificate, Job, Simulator, TileRunner
+from nmcompiler.sim.jit import jit
+from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal import kernels
 from nmcompiler_backends.mixed_signal.analog import AnalogTiles, Device, build
-from nmcompiler_backends.mixed_signal.tiles import cut_block
+from nmcompiler_backends.mixed_signal.layout import Layout, layout_of
+from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, REFIT_ONE, CrossbarTrims, scaled
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
 
-__all__ = ["CrossbarSimulator", "device_of"]
-
-_TILE_SAMPLES = 25
+__all__ = ["CrossbarSimulator", "Readings", "device_of"]
 
 
 def device_of(kind: str) -> Device:
@@ -42,9 +35,24 @@ def device_of(kind: str) -> Device:
     return kinds[kind]
 
 
+@dataclass
+class Readings:
+    """What the tiles of one block read, sample after sample.
+
+    Attributes:
+        sums: ``(S, T, n)`` int64, in whole units of the program's weights, over digits, not scaled.
+        peaks: ``(T,)`` int64: largest magnitude of a code.
+    """
+
+    sums: Int64Array
+    peaks: Int64Array
+
+
 @dataclass(frozen=True, eq=False)
 class CrossbarSimulator(Simulator):
     """Runs a program on one chip, some time after it was programmed.
+
+    ``saturations`` of a run counts codes that an ADC clipped; steps are never left out.
 
     Attributes:
         program: What is run.
@@ -52,12 +60,16 @@ class CrossbarSimulator(Simulator):
         device: The model of its devices; None likewise.
         adc_bits: Bits of an ADC's code; None for one that resolves everything and never clips.
         read_after_s: Seconds since programming.
+        trims: What was set on the chip; None for a chip that nobody trimmed.
+        held: Its tiles, where another simulator of the same chip has drawn them.
     """
 
     chip: Chip | None = None
     device: Device | None = None
     adc_bits: int | None = None
     read_after_s: float = 1.0
+    trims: CrossbarTrims | None = None
+    held: Mapping[int, AnalogTiles] | None = field(default=None, repr=False)
 
     @property
     def drawn(self) -> Mapping[str, Any] | None:
@@ -72,100 +84,52 @@ class CrossbarSimulator(Simulator):
             "read_after_s": self.read_after_s,
         }
 
-    def run(
-        self,
-        x: Mapping[str, Array] | Array,
-        *,
-        record: Record | None = None,
-        threads: int = 1,
-        progress: Progress = silent,
-        literal: bool = False,
-        check: bool = True,
-        stream: Stream | bool = False,
-    ) -> RunResult:
-        """Runs samples; the result does not depend on the number of threads.
+    @property
+    def certificate(self) -> Certificate:
+        """Which blocks cannot saturate."""
+        return self.layout.certificate
 
-        Arguments as in ``Simulator.run``. Every digit of every sample is read, so that ``literal`` and
-        ``check`` change nothing; ``saturations`` counts codes that an ADC clipped.
+    @property
+    def layout(self) -> Layout:
+        """What it shares with every chip that runs the program."""
+        return layout_of(self.program)
 
-        Raises:
-            InputFileError: Where the samples do not suit the program, or the program is damaged.
-            NotVerified: Where the program's times and ranges are not proved.
-            UsageError: For a stream, or a number of threads below 1.
-        """
-        if threads < 1:
-            raise UsageError(f"a run with {threads} threads", allowed="1 or more")
-        if stream:
-            self.start_stream()
-        start, compiled = time.perf_counter(), compile_seconds()
-        encoded = encode(self.program, as_samples(self.program, x))
-        samples = len(encoded[0]) if encoded else 0
-        store = Store(self._loaded, samples, record or Record())
-        counters = list(self._tiles(encoded, store, samples, threads, progress))
-        total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
-        counted = count(self._loaded, total)
-        return RunResult(
-            outputs=store.outputs,
-            values=store.values,
-            membranes=store.membranes,
-            trains=store.trains,
-            spikes=counted.spikes,
-            spikes_per_neuron=total,
-            spikes_per_block=counted.spikes_per_block,
-            synops=int(counted.synops_per_block.sum()),
-            synops_per_block=counted.synops_per_block,
-            hops=int(counted.hops_per_block.sum()),
-            hops_per_block=counted.hops_per_block,
-            saturations=sum(c.saturations for c in counters),
-            samples=samples,
-            literal_samples=samples,
-            windowed=False,
-            jit_seconds=compile_seconds() - compiled,
-            wall_seconds=time.perf_counter() - start,
-        )
+    @property
+    def _loaded(self) -> Loaded:
+        return self.layout.loaded
 
     @cached_property
     def analog(self) -> Mapping[int, AnalogTiles]:
-        """The tiles of every block that is no input, by its row in ``blocks``, as this chip holds them.
+        """The tiles of every block on tiles, by its row in ``blocks``, as this chip holds them.
 
         Raises:
+            InputFileError: A block holds weights that tiles cannot.
             NotVerified: A membrane may leave its range, or a spike may come at a time that it does not weigh.
         """
-        if not self.certificate.windowed:
-            raise NotVerified(
-                "a digital sum may leave its range, or a digit arrive when it weighs something else",
-                asked="the crossbars of this program",
-                hint="compile it again; only programs whose certificate holds run on crossbars",
-            )
-        tiles = self.program.target.conductance_tiles
-        assert tiles is not None
+        if self.held is not None:
+            return self.held
+        conductances = self.program.target.conductance_tiles
+        assert conductances is not None
+        deviations = conductances.adc_deviations
         return {
-            block.index: build(
-                cut_block(self.program, block.index, tiles.rows),
-                self.chip,
-                self.device,
-                self.adc_bits,
-                tiles.adc_deviations,
-                self.read_after_s,
-            )
-            for block in self._loaded.blocks
-            if not block.is_input
+            index: build(tiles, self.chip, self.device, self.adc_bits, deviations, self.read_after_s)
+            for index, tiles in self.layout.tiles.items()
         }
 
-    def _tiles(
-        self, encoded: Sequence[Int64Array], store: Store, samples: int, threads: int, progress: Progress
-    ) -> Iterator[TileCounters]:
-        """Runs all samples in small groups, and yields the counters of each in order."""
+    @cached_property
+    def _codes(self) -> Mapping[str, Int64Array]:
+        if self.trims is not None:
+            return self.trims.codes
+        return CrossbarTrims.of(self.layout.ranges()).codes
+
+    def _runner(self, job: Job) -> TileRunner:
+        """Reads every digit of every sample: ``literal`` and ``check`` change nothing."""
         analog = self.analog  # drawn here, once, not in the threads
-        rows = [slice(k, min(k + _TILE_SAMPLES, samples)) for k in range(0, samples, _TILE_SAMPLES)]
-        with ThreadPoolExecutor(threads, thread_name_prefix="crossbar") as pool:
-            jobs = [pool.submit(self._run_rows, analog, encoded, part, store) for part in rows]
-            try:
-                for part, job in zip(rows, jobs, strict=True):
-                    yield job.result()
-                    progress("running", part.stop, samples)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        return TileRunner(
+            lambda rows: self._run_rows(analog, job.encoded, rows, job.store),
+            windowed=False,
+            literal_samples=job.samples,
+        )
 
     def _run_rows(
         self, analog: Mapping[int, AnalogTiles], encoded: Sequence[Int64Array], rows: slice, store: Store
@@ -174,21 +138,78 @@ class CrossbarSimulator(Simulator):
         values = np.zeros((rows.stop - rows.start, loaded.neurons), np.int32)
         inputs = input_values(loaded, encoded, rows)
         counts, clipped = np.zeros(loaded.neurons, np.int64), 0
-        digits = max(b.levels for b in loaded.blocks).bit_length()
         for block in loaded.blocks:
             mine = slice(block.gid0, block.gid0 + block.n)
             if block.is_input:
                 values[:, mine] = inputs[block.index]
             else:
-                v = np.tile(loaded.v0[mine] - loaded.above, (len(values), 1))
-                clipped += _read(analog[block.index], values, digits, v)
+                v, lost = self.integrate(block, values, analog)
+                clipped += lost
                 store.put_membranes(block, rows, v)
                 if block.is_readout:
                     continue
-                values[:, mine] = np.clip(v // loaded.theta[mine], block.lowest, block.levels)
+                values[:, mine] = self.fire(block, v)
             self._sent(block, rows, values[:, mine], store)
             counts[mine] = np.bitwise_count(np.abs(values[:, mine])).sum(axis=0, dtype=np.int64)
         return TileCounters(counts, clipped)
+
+    def integrate(
+        self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]
+    ) -> tuple[Int64Array, int]:
+        """Returns the membranes ``(S, n)`` of a block, and how many codes were clipped.
+
+        Args:
+            block: No input.
+            values: ``(S, M)`` int32: what every neuron sends; those of earlier windows are known.
+            analog: ``self.analog``.
+        """
+        whole = self.layout.digital.get(block.index)
+        if whole is not None:
+            v = self._start(block, len(values))
+            jit(kernels.add_whole)(values, whole.sources, whole.targets, whole.weights, v)
+            return v, 0
+        clipped, readings = self.read(block, values, analog)
+        return self.add_up(block, readings.sums) + self._refitted(block, values), clipped
+
+    def read(self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]) -> tuple[int, Readings]:
+        """Returns how many codes of a block's tiles were clipped, and what they read; see ``integrate``."""
+        return _read(analog[block.index], values, block.n, self._codes["adc-range"][self._tiles(block)])
+
+    def scaled(self, block: Block, sums: Int64Array) -> Int64Array:
+        """Returns what the tiles of a block read, ``(S, T, n)``, after the scale of each."""
+        return scaled(sums, self._codes["tile-scale"][self._tiles(block)][:, None])
+
+    def add_up(self, block: Block, sums: Int64Array) -> Int64Array:
+        """Returns the membranes ``(S, n)`` of a block whose tiles read ``(S, T, n)``."""
+        mine = slice(block.gid0, block.gid0 + block.n)
+        total = self.scaled(block, sums).sum(axis=1)
+        gained = scaled(total, self._codes["gain"][mine]) + self._codes["offset"][mine]
+        return self._start(block, len(sums)) + gained
+
+    def _refitted(self, block: Block, values: Array) -> Int64Array | int:
+        """Returns what digital weights of its own add to a read-out, from what its drivers send."""
+        drivers = self.layout.drivers.get(block.index)
+        if drivers is None:
+            return 0
+        first = self.layout.first_pair[block.index]
+        codes = self._codes["refit"][first : first + len(drivers) * block.n].reshape(-1, block.n)
+        product: Int64Array = values[:, drivers].astype(np.int64) @ codes
+        return (product + REFIT_ONE // 2) // REFIT_ONE
+
+    def _start(self, block: Block, samples: int) -> Int64Array:
+        mine = slice(block.gid0, block.gid0 + block.n)
+        start: Int64Array = np.tile(self._loaded.v0[mine] - self._loaded.above, (samples, 1))
+        return start
+
+    def _tiles(self, block: Block) -> slice:
+        first = self.layout.first_tile[block.index]
+        return slice(first, first + self.layout.tiles[block.index].tiles)
+
+    def fire(self, block: Block, v: Int64Array) -> Array:
+        """Returns what the neurons of a block send at membranes ``(S, n)``."""
+        mine = slice(block.gid0, block.gid0 + block.n)
+        sent: Array = np.clip(v // self._loaded.theta[mine], block.lowest, block.levels)
+        return sent
 
     def _sent(self, block: Block, rows: slice, values: Array, store: Store) -> None:
         store.put_values(block, rows, values)
@@ -197,10 +218,22 @@ class CrossbarSimulator(Simulator):
                 store.add_sent(block, rows, block.slot.fire_start + j, sent, 0)
 
 
-def _read(tiles: AnalogTiles, values: Array, digits: int, v: Array) -> int:
-    """Adds what a block's tiles read to its membranes ``(S, n)``; returns how many codes were clipped."""
-    weights = tiles.weights, tiles.per_code, tiles.codes_per
-    clipped: int = jit(kernels.read_tiles)(
-        values, tiles.sources, tiles.starts, *weights, tiles.largest, digits, v
-    )
-    return clipped
+def _read(tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array) -> tuple[int, Readings]:
+    """Returns how many codes were clipped, and what T tiles read; a code of its range for each."""
+    kind, samples, count = tiles.weights.dtype, len(values), len(tiles.starts) - 1
+    unit = tiles.unit * (ranges / RANGE_ONE)[:, None]
+    codes_per = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0).astype(kind)
+    per_code = unit.astype(kind)
+    sums, peaks, clipped = np.zeros((samples, count, n), np.int64), np.zeros(count, np.int64), 0
+    driven = np.zeros((samples, len(tiles.weights)), np.int64)
+    # Digits that are 0 everywhere read nothing: how many are looked at changes no sum.
+    most = jit(kernels.row_values)(values, tiles.sources, tiles.rows, driven).bit_length()
+    for t in range(count):
+        mine = tiles.tile(t)
+        digits = np.empty((most * samples, mine.stop - mine.start), kind)
+        jit(kernels.planes)(driven[:, mine], most, digits)
+        current = digits @ tiles.weights[mine]
+        step = codes_per[t], per_code[t]
+        lost, peaks[t] = jit(kernels.add_codes)(current, *step, tiles.largest, most, sums[:, t])
+        clipped += lost
+    return clipped, Readings(sums, peaks)

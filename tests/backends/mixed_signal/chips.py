@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nmcompiler.registry import backend
+from nmcompiler.sim import Record
 from nmcompiler.target import CoreType, Limits
+from nmcompiler.testing import random_network, random_samples
+from nmcompiler.testing.chain import placed_program
+from nmcompiler_backends.mixed_signal.backend import MixedSignalBackend
+from nmcompiler_backends.mixed_signal.session import CrossbarSession
 from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice
 
@@ -36,3 +41,40 @@ def still(program, adc_bits=RESOLUTION_TO_SPARE):
 
 def drawn(program, seed, device=None, adc_bits=8, read_after_s=DAY):
     return CrossbarSimulator(program, Chip(seed), device or PcmDevice(), adc_bits, read_after_s)
+
+
+def placed(seed, target=None):
+    """A random network on small tiles, and samples."""
+    target = target or chip(rows=16, columns=16, tiles_per_core=16)
+    network = random_network(seed)
+    program, spiking = placed_program(network, target, "phase", backend=MixedSignalBackend(), seed=seed)
+    return replace(program, golden=spiking), random_samples(spiking.network, seed, 60)
+
+
+def damaged(program, damage, adc_bits=RESOLUTION_TO_SPARE):
+    """A session with a chip whose weights differ from the program's in one planted way.
+
+    ``damage(block, weights, tile)`` changes the weights ``(P, n)`` of a block; ``tile(t)`` are a tile's rows.
+    """
+    sound = still(program, adc_bits)
+    held = {}
+    for block, tiles in sound.analog.items():
+        weights = tiles.weights.copy()
+        damage(block, weights, tiles.tile)
+        held[block] = replace(tiles, weights=weights)
+    return CrossbarSession(replace(sound, held=held))
+
+
+def off_by(simulator, calibration):
+    """Sum of the squares of what membranes of each block are off by."""
+    result = simulator.run(calibration.x, record=Record(membranes=True))
+    return {
+        block.index: float(
+            (
+                (result.membranes[block.population][:, block.positions] - calibration.membranes[block.index])
+                ** 2.0
+            ).sum()
+        )
+        for block in simulator._loaded.blocks
+        if not block.is_input
+    }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevi
 from .chips import DAY, STILL
 
 
-def tiles_of(seed, signed=False):
+def tiles_of(seed, signed=False, copies=1):
     """Random tiles; every row is driven by one neuron."""
     rng = np.random.default_rng(seed)
     rows, n, tiles = (int(k) for k in rng.integers([3, 1, 1], [20, 6, 4]))
@@ -20,7 +22,8 @@ def tiles_of(seed, signed=False):
     weights[:, rng.random(n) < 0.1] = 0
     tile = np.unique(np.sort(rng.integers(0, tiles, rows)), return_inverse=True)[1]
     wired = (weights != 0) | (rng.random((rows, n)) < 0.5)
-    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed)
+    copies = rng.integers(1, copies + 1, tile.max() + 1)
+    return BlockTiles(3, weights, wired, tile, np.arange(rows), np.arange(rows), signed, copies)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -50,8 +53,37 @@ def test_a_weight_is_the_difference_of_two_devices_scaled_by_its_column(seed, de
         for side, sign in (("plus", 1), ("minus", -1))
     }
     expected = np.where(tiles.wired, (held["plus"] - held["minus"]) * scale, 0)
-    np.testing.assert_allclose(made.weights, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(made.weights, expected, rtol=0, atol=2**-8)
     assert np.abs(made.weights - tiles.weights).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_a_row_are_devices_of_their_own_and_average(seed):
+    tiles, chip, device = tiles_of(seed, copies=4), Chip(seed), PcmDevice()
+    once = replace(tiles, copies=np.ones_like(tiles.copies))
+    first = build(once, chip, device, 8, None, DAY).weights - tiles.weights
+    found = build(tiles, chip, device, 8, None, DAY).weights - tiles.weights
+    single = tiles.copies[tiles.tile] == 1
+    assert np.array_equal(found[single], first[single]) or not single.any()
+    several = tiles.copies[tiles.tile] > 1
+    assert not several.any() or (found[several] != first[several]).any()
+
+
+def test_copies_make_the_spread_smaller_by_their_root():
+    rows = 400
+    weights = np.full((rows, 1), 60)
+    weights[0] = 127
+    tiles = BlockTiles(
+        0, weights, np.ones((rows, 1), bool), np.zeros(rows, np.int64), *[np.arange(rows)] * 2, False, None
+    )
+    spread = {
+        copies: (
+            build(replace(tiles, copies=np.array([copies])), Chip(5), RramDevice(), None, None, DAY).weights
+            - weights
+        )[1:].std()
+        for copies in (1, 9)
+    }
+    assert spread[9] == pytest.approx(spread[1] / 3, rel=0.12)
 
 
 def test_columns_without_weights_are_not_read():
@@ -62,10 +94,11 @@ def test_columns_without_weights_are_not_read():
         np.zeros(4, np.int64),
         *[np.arange(4)] * 2,
         False,
+        np.ones(1, np.int64),
     )
     made = build(tiles, Chip(0), PcmDevice(), 8, 4.0, DAY)
     assert not made.weights.any()
-    assert not made.codes_per.any()
+    assert not made.unit.any()
 
 
 def test_large_sums_are_held_in_64_bits():
@@ -76,6 +109,7 @@ def test_large_sums_are_held_in_64_bits():
         np.zeros(600, np.int64),
         *[np.arange(600)] * 2,
         False,
+        np.ones(1, np.int64),
     )
     assert build(tiles, None, None, None, None, DAY).weights.dtype == np.float64
 
@@ -109,4 +143,4 @@ def test_the_adc_reaches_as_far_as_the_most_demanding_column(seed, signed, devia
                 .reshape(2, tiles.tiles, -1)
                 .max(axis=0)
             )
-        assert (worst * made.codes_per <= made.largest + 0.01).all()
+        assert (worst <= (made.largest + 0.01) * made.unit).all()

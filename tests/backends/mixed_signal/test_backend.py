@@ -143,3 +143,40 @@ def test_what_this_backend_cannot_run_is_refused_before_anything_is_mapped(digit
     wide = replace(chip(), codings=("phase", "ttfs"))
     with pytest.raises(TargetFileError, match="read binary digits"):
         compile_model(model_bytes, wide, "phase", calibrating)
+
+
+def test_a_run_says_what_each_method_of_compensation_brought(digits, tmp_path):
+    made, samples = digits
+    calibrating = {"pixels": np.load(DIGITS / "calibration.npz")["x"].astype(float)}
+    plain = run_program(made.program, samples, chip_seed=2).facts
+    assert plain["compensation"] is None
+    facts = run_program(made.program, samples, chip_seed=2, calibration=calibrating).facts
+    said = facts["compensation"]
+    assert said["calibration_samples"] == 128
+    assert [s["method"] for s in said["steps"]] == [None, *said["methods"]]
+    assert said["steps"][-1]["deviation"] < 0.3 * said["steps"][0]["deviation"]
+    assert facts["variation"] == plain["variation"]
+    none = run_program(made.program, samples, chip_seed=2, calibration=calibrating, compensate="none").facts
+    assert [none[f"mismatched_{w}"] for w in none["compared"]] == mismatched(plain)
+
+
+def test_the_command_line_compensates_and_refuses(nmc, model, calibration, labelled):  # noqa: F811
+    nmc("compile", model, "--target", CROSSBARS[0], "--calibration", calibration, "-o", "net.nmc")
+    run = ("run", "net.nmc", "--input", labelled)
+    said = nmc(
+        *run, "--chip-seed", "3", "--calibration", calibration, "--compensate", "tile-scale,column"
+    ).out
+    assert "+ tile-scale" in said
+    assert "+ column" in said
+    assert "not compensated" not in said
+    for refused, found in (
+        (("--calibration", calibration), "add --chip-seed"),
+        (("--chip-seed", "3", "--compensate", "all"), "add --calibration"),
+        (
+            ("--chip-seed", "3", "--calibration", calibration, "--compensate", "colum"),
+            "did you mean 'column'",
+        ),
+    ):
+        answer = nmc(*run, *refused)
+        assert answer.code == 2
+        assert found in answer.err

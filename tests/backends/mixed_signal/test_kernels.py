@@ -5,61 +5,72 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.sim.jit import jit
-from nmcompiler_backends.mixed_signal.kernels import read_tiles
+from nmcompiler_backends.mixed_signal.kernels import add_codes, add_whole, planes, row_values
+
+SEEDS = st.integers(0, 2**32 - 1)
 
 
-def slow(values, sources, starts, weights, per_code, codes_per, largest, digits):
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_digits_spell_what_drives_a_row_with_its_sign(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-255, 256, (5, 20)).astype(np.int32)
+    sources, rows = rng.integers(0, 20, 15), np.sort(rng.integers(0, 9, 15))
+    driven = np.zeros((5, 9), np.int64)
+    most = jit(row_values)(values, sources, rows, driven)
+    wanted = np.zeros((5, 9), np.int64)
+    np.add.at(wanted.T, rows, values[:, sources].T)
+    assert np.array_equal(driven, wanted)
+    assert most == np.abs(wanted).max()
+    digits = int(most).bit_length()
+    out = np.empty((digits * 5, 9), np.float32)
+    jit(planes)(driven, digits, out)
+    assert set(np.unique(out)) <= {-1, 0, 1}
+    assert np.array_equal(sum(2**k * out[k * 5 : (k + 1) * 5] for k in range(digits)), wanted)
+
+
+def slow(current, codes_per, per_code, largest, digits, samples):
     """The same, one scalar at a time, in 32-bit floats."""
-    samples, n = len(values), weights.shape[1]
-    acc, clipped = np.zeros((samples, n), np.int64), 0
-    for s in range(samples):
-        for t in range(len(starts) - 1):
-            for k in range(digits):
-                for j in range(n):
-                    current = np.float32(0)
-                    for row in range(starts[t], starts[t + 1]):
-                        q = int(values[s, sources[row]])
-                        if abs(q) >> k & 1:
-                            current = np.float32(current + np.sign(q) * weights[row, j])
-                    if not largest:
-                        acc[s, j] += int(np.rint(current)) << k
-                        continue
-                    code = np.rint(np.float32(current * codes_per[t, j]))
-                    if abs(code) > largest:
-                        code, clipped = np.sign(code) * largest, clipped + 1
-                    acc[s, j] += int(np.rint(np.float32(np.float32(code) * per_code[t, j]))) * 2**k
-    return acc, clipped
+    n = current.shape[1]
+    part, clipped, peak = np.zeros((samples, n), np.int64), 0, 0
+    for k, s, j in np.ndindex(digits, samples, n):
+        found = current[k * samples + s, j]
+        if not largest:
+            part[s, j] += int(np.rint(found)) << k
+            continue
+        code = np.rint(np.float32(found * codes_per[j]))
+        if abs(code) > largest:
+            code, clipped = np.sign(code) * largest, clipped + 1
+        peak = max(peak, abs(code))
+        part[s, j] += int(np.rint(np.float32(np.float32(code) * per_code[j]))) * 2**k
+    return part, clipped, peak
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 3, 127, 2**15]), st.booleans())
-def test_tiles_read_as_they_are_described(seed, largest, whole):
+@given(SEEDS, st.sampled_from([0, 3, 127, 2**15]))
+def test_codes_add_up_as_they_are_described(seed, largest):
     rng = np.random.default_rng(seed)
-    samples, neurons, rows, n, tiles = rng.integers(1, [4, 12, 14, 5, 4])
-    values = rng.integers(-15, 16, (samples, neurons)).astype(np.int32)
-    sources = rng.integers(0, neurons, rows)
-    starts = np.concatenate([[0], np.sort(rng.integers(0, rows + 1, tiles - 1)), [rows]]).astype(np.int64)
-    weights = rng.normal(0, 40, (rows, n)).astype(np.float32)
-    weights = np.rint(weights) if whole else weights
-    per_code = rng.uniform(0.5, 30, (tiles, n)).astype(np.float32)
-    per_code[rng.random((tiles, n)) < 0.1] = 0
+    samples, n = rng.integers(1, [4, 6])
+    current = rng.normal(0, 300, (4 * samples, n)).astype(np.float32)
+    per_code = rng.uniform(0.5, 30, n).astype(np.float32)
+    per_code[rng.random(n) < 0.1] = 0
     codes_per = np.divide(1, per_code, out=np.zeros_like(per_code), where=per_code > 0)
-    arguments = (values, sources, starts, weights, per_code, codes_per, largest, 4)
-    acc = np.zeros((samples, n), np.int64)
-    clipped = jit(read_tiles)(*arguments, acc)
-    expected, counted = slow(*arguments)
-    assert np.array_equal(acc, expected)
-    assert clipped == counted
+    part = np.zeros((samples, n), np.int64)
+    found = jit(add_codes)(current, codes_per, per_code, largest, 4, part)
+    expected, clipped, peak = slow(current, codes_per, per_code, largest, 4, samples)
+    assert np.array_equal(part, expected)
+    assert found == (clipped, peak)
 
 
-@given(st.integers(0, 2**32 - 1))
+@given(SEEDS)
 @settings(max_examples=30, deadline=None)
-def test_whole_weights_without_an_adc_are_a_matrix_product(seed):
+def test_whole_numbers_are_added_synapse_by_synapse(seed):
     rng = np.random.default_rng(seed)
     values = rng.integers(-255, 256, (5, 20)).astype(np.int32)
-    weights = rng.integers(-127, 128, (20, 6)).astype(np.float32)
-    none = np.zeros((3, 6), np.float32)
+    sources, targets = rng.integers(0, 20, 30), rng.integers(0, 6, 30)
+    weights = rng.choice([-1, 1], 30)
+    matrix = np.zeros((20, 6), np.int64)
+    np.add.at(matrix, (sources, targets), weights)
     acc = np.ones((5, 6), np.int64)
-    starts = np.array([0, 7, 7, 20])
-    assert jit(read_tiles)(values, np.arange(20), starts, weights, none, none, 0, 8, acc) == 0
-    assert np.array_equal(acc, 1 + values.astype(np.int64) @ weights.astype(np.int64))
+    jit(add_whole)(values, sources, targets, weights, acc)
+    assert np.array_equal(acc, 1 + values.astype(np.int64) @ matrix)

@@ -164,3 +164,58 @@ def test_what_was_drawn_is_said():
         "adc_bits": 8,
         "read_after_s": DAY,
     }
+
+
+def test_max_pools_are_the_digital_peripherys_where_the_target_says_so():
+    """They then are exact on any chip, take no devices, and are counted as before."""
+    on_chip = chip(rows=16, columns=16, tiles_per_core=32, digital_terms=8)
+    programs = (placed(seed, on_chip) for seed in range(40))
+    made, samples = next((m, x) for m, x in programs if CrossbarSimulator(m).layout.digital)
+    analog, digital = (
+        CrossbarSimulator(on_tiles(made, rows=16, digital_terms=terms), Chip(1), RramDevice(), 8, DAY)
+        for terms in (0, 8)
+    )
+    pools = set(digital.layout.digital)
+    assert pools
+    assert set(digital.analog) == set(analog.analog) - pools
+    ideal = [CrossbarSimulator(s.program) for s in (analog, digital)]
+    assert [differing(s, samples)[0] for s in ideal] == [0, 0]
+    assert counters(ideal[0].run(samples)) == counters(ideal[1].run(samples))
+    # Every pool of the drawn chip is the difference of what its own sources sent.
+    result = digital.run(samples, record=EVERYTHING)
+    loaded = digital._loaded
+    count = result.samples
+    sent = np.zeros((count, loaded.neurons), np.int64)
+    for block in loaded.blocks:
+        if not block.is_readout:
+            sent[:, block.gid0 : block.gid0 + block.n] = result.values[block.population][:, block.positions]
+    for index, whole in digital.layout.digital.items():
+        block = loaded.blocks[index]
+        v = np.zeros((count, block.n), np.int64)
+        np.add.at(v.T, whole.targets, (sent[:, whole.sources] * whole.weights).T)
+        assert np.array_equal(v, result.membranes[block.population][:, block.positions])
+
+
+def test_axons_with_the_same_weights_share_a_row_where_the_periphery_adds():
+    """A row is then driven by their sum, as the terms of a max pool that add up to the maximum."""
+    on_chip = chip(rows=16, columns=16, tiles_per_core=32, digital_terms=8)
+    for seed in range(40):
+        made, samples = placed(seed, on_chip)
+        merged = CrossbarSimulator(made).layout.tiles
+        apart = CrossbarSimulator(on_tiles(made, rows=16, digital_terms=0)).layout.tiles
+        saved = {i: len(apart[i].weights) - len(t.weights) for i, t in merged.items()}
+        assert all(count >= 0 for count in saved.values())
+        if any(saved.values()):
+            break
+    assert any(saved.values())
+    assert differing(CrossbarSimulator(made), samples)[0] == 0
+    for index, tiles in merged.items():
+        assert np.array_equal(np.unique(tiles.sources), np.unique(apart[index].sources))
+
+
+def test_neurons_with_a_threshold_or_other_weights_stay_on_tiles():
+    made = random_program(2)
+    program = on_tiles(made, digital_terms=10_000)
+    weights = made.arrays["weights"].copy()
+    plain = CrossbarSimulator(program.with_arrays(weights=np.where(weights < 0, -2, 2).astype(np.int16)))
+    assert not plain.layout.digital

@@ -7,6 +7,7 @@ it says in µS grows with g_max. All spreads follow from the target x, not from 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +116,14 @@ class PcmDevice:
         """What varies."""
         parts = {"programming": self.programming, "drift": self.drift, "read": self.read}
         return tuple(name for name, part in parts.items() if part is not None)
+
+    def only(self, sources: Collection[str]) -> PcmDevice:
+        """Returns a device in which nothing but these varies."""
+        return PcmDevice(
+            self.programming if "programming" in sources else None,
+            self.drift if "drift" in sources else None,
+            self.read if "read" in sources else None,
+        )
 
     def check(self, time_s: float) -> None:
         """Raises ``UsageError`` where nothing is known of a time after programming."""

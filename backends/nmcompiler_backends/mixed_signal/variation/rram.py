@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -76,6 +76,10 @@ class RramDevice:
     def sources(self) -> tuple[str, ...]:
         """What varies."""
         return () if self.programming is None else ("programming",)
+
+    def only(self, sources: Collection[str]) -> RramDevice:
+        """Returns a device in which nothing but these varies."""
+        return RramDevice(self.programming if "programming" in sources else None)
 
     def check(self, time_s: float) -> None:
         """Raises ``UsageError`` where nothing is known of a time after programming."""

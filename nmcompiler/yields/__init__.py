@@ -1,0 +1,1 @@
+"""How a program fares on many chips that differ."""

@@ -67,7 +67,7 @@ class Cluster:
         # Keys are the cluster's own: equal jobs of another run are not taken from its memory.
         futures = [self._client.submit(answer_all, setting, chunk, pure=False) for chunk in chunks]
         try:
-            for future in self._dask.as_completed(futures):
+            for future in self._dask.as_completed(futures, loop=self._client.loop):
                 error = future.exception()
                 if error is not None:
                     raise BackendFault(

@@ -143,6 +143,7 @@ class _Process:
     def answers(self, setting: Setting, jobs: _Numbered) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields number and answer of each job; ends early where the process dies."""
         if self._child.poll() is not None and not self._ended:
+            self._close()
             self._start()
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -176,6 +177,9 @@ class _Process:
         """Ends the process, whatever it is at."""
         self._ended = True
         self._child.kill()
+        self._close()
+
+    def _close(self) -> None:
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             with contextlib.suppress(OSError):  # what was never sent has no reader

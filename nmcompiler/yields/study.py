@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from nmcompiler.compensate import chosen
 from nmcompiler.compiler import run_program
 from nmcompiler.errors import BackendFault, InputFileError, NmcError, UsageError
 from nmcompiler.frontend.data import Samples, read_samples
@@ -17,8 +20,9 @@ from nmcompiler.journal import Journal
 from nmcompiler.program.container import load
 from nmcompiler.program.layout import Program
 from nmcompiler.registry import backend as backend_of
+from nmcompiler.report.format import counted
 from nmcompiler.report.run import RunOutcome
-from nmcompiler.yields.chips import drawn_sources
+from nmcompiler.yields.chips import check_alone, drawn_sources
 from nmcompiler.yields.subject import Job, Row, Setting, setting_of
 
 __all__ = ["Ask", "Plan", "Study", "job_of", "read_study", "run_jobs"]
@@ -89,7 +93,13 @@ class Study:
         return "agree" if self.samples.y is None else "correct"
 
     def jobs(self, plan: Plan) -> list[Job]:
-        """Returns all jobs, those of all chips first, each of them once."""
+        """Returns all jobs, those of all chips first, each of them once.
+
+        Raises:
+            UsageError: Sources should vary alone, and cannot.
+        """
+        if plan.sensitivity and len(self.sources) > 1:
+            check_alone(self.program)
         found = [job_of(seed, methods) for seed in plan.seeds for methods in self._treatments()]
         for seed in plan.probed:
             found += [job_of(seed, self.methods[:k]) for k in range(1, len(self.methods))]
@@ -136,15 +146,38 @@ def read_study(
         UsageError: The chips do not vary, there is no such compensation, or the answers cannot be judged.
     """
     loaded = load(program)
+    backend = backend_of(loaded.target.backend)
     sources = drawn_sources(loaded)
+    methods = () if compensate == "none" else tuple(m.name for m in chosen(backend, loaded, compensate))
     samples = read_samples(data, loaded.inputs).first(limit)
     files = {"program": program, "data": data}
-    owner = type(backend_of(loaded.target.backend)).__module__.partition(".")[0]
+    trimming = None
+    if calibration is not None and methods:
+        files["calibration"] = calibration
+        trimming = read_samples(calibration, loaded.inputs, labels=False)
+    owner = type(backend).__module__.partition(".")[0]
     setting = setting_of(files, sorted({"nmcompiler", owner}), limit=limit, batch=batch)
     ideal = run_program(loaded, samples, threads=threads, batch=batch, progress=progress)
     _check_judge(loaded, samples, ideal)
     setting["integer"] = None if ideal.integer is None else ideal.integer.tolist()
-    return Study(loaded, samples, setting, sources, (), None, ideal)
+    count = None if trimming is None else len(trimming)
+    warnings = () if trimming is None else tuple(_both(trimming, samples))
+    return Study(loaded, samples, setting, sources, methods, count, ideal, warnings)
+
+
+def _both(trimming: Samples, scored: Samples) -> Iterator[str]:
+    """Yields a warning where chips are judged by samples that they were trimmed on."""
+    known = {_bytes(trimming, k) for k in range(len(trimming))}
+    shared = sum(_bytes(scored, k) in known for k in range(len(scored)))
+    if shared:
+        yield (
+            f"{counted(shared, 'sample')} of {len(scored):,} are calibration samples as well: "
+            "figures after compensation flatter the chips"
+        )
+
+
+def _bytes(samples: Samples, k: int) -> bytes:
+    return b"".join(np.ascontiguousarray(x[k], np.float64).tobytes() for x in samples.x.values())
 
 
 def _check_judge(program: Program, samples: Samples, ideal: RunOutcome) -> None:

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from nmcompiler.compensate import calibration_of
 from nmcompiler.digests import code_digest
 from nmcompiler.errors import InputFileError, NmcError
 from nmcompiler.evaluate.threads import one_blas_thread
@@ -26,6 +27,8 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.program.container import load
 from nmcompiler.program.layout import Program
 from nmcompiler.report.answers import classes, decoded
+from nmcompiler.session import Calibration
+from nmcompiler.sim import Simulator
 from nmcompiler.yields.chips import draw
 
 __all__ = ["Job", "Row", "Setting", "Subject", "answer", "answer_all", "setting_of", "subject_of"]
@@ -76,12 +79,21 @@ class Subject:
         samples: What it is judged by.
         integer: ``(S,)`` classes that the integer network gives, None where it is not known.
         batch: Samples simulated at a time.
+        calibration_path: Samples that chips are trimmed on.
     """
 
     program: Program
     samples: Samples
     integer: Array | None
     batch: int
+    calibration_path: Path | None = None
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Calibration samples, with what the golden network answers to them."""
+        assert self.calibration_path is not None
+        samples = read_samples(self.calibration_path, self.program.inputs, labels=False)
+        return calibration_of(self.program, samples.x)
 
     def row(self, job: Job) -> Row:
         """Runs all samples on one chip and counts its answers.
@@ -89,14 +101,14 @@ class Subject:
         Raises:
             NmcError: The chip cannot be made, or the samples not be run.
         """
-        simulator = draw(self.program, job["seed"])
+        simulator = draw(self.program, job["seed"], job["sources"], job["methods"], lambda: self.calibration)
         found = np.concatenate([self._answers(simulator, k) for k in range(0, len(self.samples), self.batch)])
         judges = {"correct": self.samples.y, "agree": self.integer}
         return {
             name: None if judge is None else int((found == judge).sum()) for name, judge in judges.items()
         }
 
-    def _answers(self, simulator: Any, start: int) -> Array:
+    def _answers(self, simulator: Simulator, start: int) -> Array:
         x = {name: values[start : start + self.batch] for name, values in self.samples.x.items()}
         return classes(decoded(self.program, [simulator.run(x).outputs])[0])
 
@@ -121,7 +133,8 @@ def _read(text: str) -> Subject:
     program = load(_path(setting, "program"))
     samples = read_samples(_path(setting, "data"), program.inputs).first(setting["limit"])
     integer = None if setting["integer"] is None else np.array(setting["integer"], np.int64)
-    return Subject(program, samples, integer, setting["batch"])
+    calibration = _path(setting, "calibration") if "calibration" in setting["files"] else None
+    return Subject(program, samples, integer, setting["batch"], calibration)
 
 
 def _path(setting: Setting, role: str) -> Path:

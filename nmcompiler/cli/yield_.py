@@ -73,12 +73,12 @@ PROGRAM.nmc stands first. For example:
     "--calibration",
     type=FILE,
     metavar="DATA",
-    help="Samples that chips are trimmed on: .npz with x, or .npy; labels are never read.",
+    help="Samples on which chips are trimmed; labels are not read.",
 )
 @click.option(
     "--compensate",
-    metavar="all|none|NAME,…",
-    help="Methods of compensation.  [all with --calibration, else none]",
+    metavar="all|none|NAMES",
+    help="Methods that trim them, with commas between them.  [all, with --calibration]",
 )
 @click.option(
     "--lose",
@@ -169,10 +169,7 @@ def _check(
     if first_seed + chips > 2**63:
         raise UsageError(f"{chips:,} chips from seed {first_seed} on", allowed=f"seeds up to {2**63 - 1}")
     if calibration is None and compensate not in (None, "none"):
-        raise UsageError(
-            f"--compensate '{compensate}' without --calibration",
-            hint="give the samples that chips are trimmed on",
-        )
+        raise UsageError(f"--compensate {compensate} needs samples", hint="add --calibration DATA.npz")
     for points in lose:
         if not math.isfinite(points):
             raise UsageError(f"--lose {points}", allowed="numbers of points")

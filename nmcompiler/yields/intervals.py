@@ -6,6 +6,7 @@ They speak of all chips of the kind, judged by these samples: what other samples
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -38,9 +39,11 @@ def quantile_interval(values: Sequence[float], q: float) -> Interval:
     too small for it. Source: H. A. David and H. N. Nagaraja, Order Statistics, 3rd edition, §7.1.
     """
     ordered, n = sorted(values), len(values)
-    lower = [k for k in range(1, n + 1) if binomial_cdf(k - 1, n, q) <= _TAIL]
-    upper = [k for k in range(1, n + 1) if 1 - binomial_cdf(k - 1, n, q) <= _TAIL]
-    return (ordered[lower[-1] - 1] if lower else None, ordered[upper[0] - 1] if upper else None)
+    ranks = range(1, n + 1)
+    # Both conditions hold from some rank on: the search says how many ranks come before it.
+    lower = bisect_left(ranks, True, key=lambda k: binomial_cdf(k - 1, n, q) > _TAIL)
+    upper = bisect_left(ranks, True, key=lambda k: 1 - binomial_cdf(k - 1, n, q) <= _TAIL)
+    return ordered[lower - 1] if lower else None, ordered[upper] if upper < n else None
 
 
 def share_interval(hits: int, n: int) -> tuple[float, float]:

@@ -74,10 +74,40 @@ def test_the_text_has_a_histogram_and_no_colours_off_a_terminal(nmc: Any, progra
     assert all(len(line) <= 80 for line in answer.out.splitlines())
 
 
+def test_compensated_chips_are_those_of_nmc_run(nmc: Any, program: Path, calibration: Path) -> None:
+    given = ("--input", "data.npz", "--calibration", calibration, "--json")
+    answer = nmc("yield", program, *given, "--chips", 2, "--sensitivity")
+    assert answer.code == 0, answer.err
+    facts = json.loads(answer.out)
+    jsonschema.validate(facts, load_schema("yield"))
+    assert facts["calibration_samples"] == 16
+    for chip in facts["chips"]:
+        seed = ("--chip-seed", chip["seed"])
+        trimmed = json.loads(nmc("run", program, *given, *seed).out)
+        plain = json.loads(nmc("run", program, "--input", "data.npz", "--json", *seed).out)
+        assert chip["accuracy"] == trimmed["accuracy"]["chip"]
+        assert chip["uncompensated"]["accuracy"] == plain["accuracy"]["chip"]
+    assert [e["source"] for e in facts["sensitivity"]["sources"]] == facts["sources"]
+    assert [e["method"] for e in facts["gains"]["methods"]] == facts["methods"]
+    gained = sum(e["gain"] for e in facts["gains"]["methods"])
+    lost = facts["uncompensated"]["loss"]["mean"] - facts["loss"]["mean"]
+    assert gained == pytest.approx(lost)
+
+
+def test_chips_judged_by_their_calibration_samples_are_flattered(
+    nmc: Any, program: Path, calibration: Path
+) -> None:
+    given = ("--input", "data.npz", "--chips", 1, "--compensate", "output", "--calibration")
+    answer = nmc("yield", program, *given, "data.npz", "--limit", 10)
+    assert "warning: 10 samples of 10 are calibration samples as well" in answer.err
+    assert "output; on 60 calibration samples" in answer.out
+    assert nmc("yield", program, *given, calibration).err == ""
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (("--compensate", "all"), "without --calibration"),
+        (("--compensate", "all"), "--compensate all needs samples; add --calibration DATA.npz"),
         (("--lose", "nan"), "--lose nan"),
         (("--workers", "2", "--scheduler", "tcp://x:1"), "a Dask cluster has its own workers"),
         (("--first-seed", 2**63 - 1, "--chips", "2"), "allowed: seeds up to"),

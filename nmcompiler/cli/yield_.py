@@ -221,15 +221,23 @@ class _Log:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._began = self._said = time.monotonic()
+        self._said = self._first = time.monotonic()
+        self._before: int | None = None
 
     def show(self, done: int, known: int) -> None:
-        """Says now and then how much is done, and how long the rest will take."""
+        """Says now and then how much is done, and how long the rest will take.
+
+        Time is counted from the first run that came back: before it, workers were still starting.
+        """
         now = time.monotonic()
-        if sys.stderr.isatty() or now - self._said < _LOG_SECONDS or done in (known, self._total):
+        if done == known:
+            return
+        if self._before is None:
+            self._before, self._first = done, now
+        if sys.stderr.isatty() or now - self._said < _LOG_SECONDS or done in (self._before, self._total):
             return
         self._said = now
-        left = (now - self._began) / (done - known) * (self._total - done)
+        left = (now - self._first) / (done - self._before) * (self._total - done)
         click.echo(f"{done:,}/{self._total:,} runs, about {math.ceil(left):,} s left", err=True)
 
 

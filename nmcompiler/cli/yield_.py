@@ -221,7 +221,7 @@ class _Log:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._said = self._first = time.monotonic()
+        self._said = self._first = 0.0
         self._before: int | None = None
 
     def show(self, done: int, known: int) -> None:
@@ -233,8 +233,8 @@ class _Log:
         if done == known:
             return
         if self._before is None:
-            self._before, self._first = done, now
-        if sys.stderr.isatty() or now - self._said < _LOG_SECONDS or done in (self._before, self._total):
+            self._before, self._first, self._said = done, now, now
+        if sys.stderr.isatty() or now - self._said < _LOG_SECONDS or done == self._total:
             return
         self._said = now
         left = (now - self._first) / (done - self._before) * (self._total - done)

@@ -15,6 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from nmcompiler.cli import yield_
 from nmcompiler.compiler import compile_model
 from nmcompiler.program.container import save
 from nmcompiler.report.schema import load_schema
@@ -170,3 +171,15 @@ def test_a_journal_of_another_command_is_left_alone(nmc: Any, program: Path) -> 
     answer = nmc("yield", program, "--input", "data.npz", "--journal", "rows.jsonl")
     assert answer.code == 2
     assert "no journal of nmc yield; choose another name with --journal" in answer.err
+
+
+def test_the_time_left_is_counted_from_the_first_chip_that_came_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(yield_.time, "monotonic", lambda: clock[0])
+    log = yield_._Log(100)
+    for at, done in ((0, 10), (50, 11), (51, 12), (60, 31), (61, 32), (75, 61), (80, 100)):
+        clock[0] = at  # ten were in the journal, workers took 50 s to start
+        log.show(done, known=10)
+    assert capsys.readouterr().err == ("31/100 runs, about 35 s left\n61/100 runs, about 20 s left\n")

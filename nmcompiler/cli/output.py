@@ -65,21 +65,33 @@ def _line(kind: str, colour: str, sentence: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Gives a ``Progress`` that draws a bar on stderr where it is a terminal, and else says nothing."""
+def progress(*, left: bool = False) -> Iterator[Progress]:
+    """Gives a ``Progress`` that draws a bar on stderr where it is a terminal, and else says nothing.
+
+    Args:
+        left: Whether the time that is left stands beside the time that went by.
+    """
     from nmcompiler.ir.progress import silent
 
     if not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
+        *([TextColumn("left"), TimeRemainingColumn()] if left else []),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("", total=None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nmcompiler.comparison.cases import Case, Sizes, cases
-from nmcompiler.comparison.journal import Journal
 from nmcompiler.comparison.measure import Subject, comparison_facts, measured, read_subject
 from nmcompiler.comparison.pareto import Criterion, criteria, mark_best
+from nmcompiler.journal import Journal
 
 __all__ = [
     "Case",

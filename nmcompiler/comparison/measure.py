@@ -10,15 +10,16 @@ from typing import Any
 
 from nmcompiler.codings import coding
 from nmcompiler.comparison.cases import Case
-from nmcompiler.comparison.journal import Journal
-from nmcompiler.comparison.keys import data_digest, row_key
+from nmcompiler.comparison.keys import row_key
 from nmcompiler.comparison.pareto import mark_best
 from nmcompiler.compiler import Inputs, compile_inputs, read_inputs, run_program
+from nmcompiler.digests import data_digest
 from nmcompiler.errors import BackendFault, InputFileError, NmcError
 from nmcompiler.evaluate.onnx_runtime import run_onnx
 from nmcompiler.frontend.data import Samples, read_samples
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.journal import Journal
 
 __all__ = ["Subject", "comparison_facts", "measured", "read_subject"]
 

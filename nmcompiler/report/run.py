@@ -27,6 +27,7 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.report.ann import ann_of_run
+from nmcompiler.report.answers import classes, decoded
 from nmcompiler.report.energy import energy_facts, layer_events
 from nmcompiler.report.facts import population_names
 from nmcompiler.report.ladder import ladder, stages
@@ -43,11 +44,12 @@ class RunOutcome:
     """Facts of a run, and the results ``(N, *shape)`` float32 by ONNX output name.
 
     A result is the chip's de-quantised output, and what the host computes from it where operators close the
-    network.
+    network. ``integer`` has the classes ``(N,)`` that the integer network gives, None where there are none.
     """
 
     facts: dict[str, Any]
     outputs: Mapping[str, Array]
+    integer: Array | None = None
 
 
 _COMPARED = ("outputs", "activations", "membranes")
@@ -151,8 +153,9 @@ def run_facts(
             )
             tally.add(result, time.perf_counter() - start)
             tally.compare(program, result, _settled(program, x, result, golden.result()))
-    outputs = _decode(program, tally.outputs)
-    facts = _facts(program, samples, tally, outputs, exact, reference)
+    outputs = decoded(program, tally.outputs)
+    answers = _answers(program, samples, outputs, tally, reference)
+    facts = _facts(program, samples, tally, outputs, exact, answers)
     facts["stream"] = stream
     facts["variation"] = simulator.drawn
     facts["ideal_devices"] = program.target.conductance_tiles is not None and simulator.drawn is None
@@ -162,7 +165,7 @@ def run_facts(
         p.name: apply_host_ops(p.host_ops, y).astype(np.float32)
         for p, y in zip(program.outputs, outputs, strict=True)
     }
-    return RunOutcome(facts, results)
+    return RunOutcome(facts, results, answers[1])
 
 
 def _golden(program: Program, x: Mapping[str, Array], exact: bool) -> IntegerResult | RateResult | None:
@@ -203,23 +206,13 @@ def _batches(samples: Samples, batch: int, progress: Progress) -> Iterator[Mappi
     progress("running", count, count)
 
 
-def _decode(program: Program, batches: list[tuple[Array, ...]]) -> list[Array]:
-    """Returns ``(N, *shape)`` float64 for each output port; weights into a membrane may count 2^shift."""
-    outputs = []
-    for k, port in enumerate(program.outputs):
-        raw = np.concatenate([b[k] for b in batches])
-        unit = port.scale / 2.0 ** program.fraction_bits(port.population)
-        outputs.append((port.read(raw) * unit).reshape(-1, *port.shape))
-    return outputs
-
-
 def _facts(
     program: Program,
     samples: Samples,
     tally: _Tally,
     outputs: list[Array],
     exact: bool,
-    answers: Mapping[str, Array] | None,
+    answers: tuple[Array | None, Array | None, Array | None],
 ) -> dict[str, Any]:
     count = len(samples)
     assert tally.spikes is not None
@@ -230,7 +223,7 @@ def _facts(
     layers = layer_events(program, work, count, population_names(program))
     spent = time_facts(program, work, count)
     ann = ann_of_run(program, tally.spikes, tally.synops, _nonzero(program, tally.nonzero), count)
-    chip, integer, reference = _answers(program, samples, outputs, tally, answers)
+    chip, integer, reference = answers
     return {
         "schema": "nmcompiler.run/1",
         "samples": count,
@@ -286,7 +279,7 @@ def _answers(
         return None, None, None
     integer = reference = None
     if tally.integer_outputs:
-        integer = _classes(np.concatenate([b[0] for b in tally.integer_outputs]))
+        integer = classes(np.concatenate([b[0] for b in tally.integer_outputs]))
     if answers is None and program.source is not None:
         answers = run_onnx(program.source, samples.x)
     if answers is not None:
@@ -296,12 +289,8 @@ def _answers(
             # One class for each sample; a class for each position is no answer that labels could judge.
             reference = given.reshape(-1) if given.size == len(given) else None
         else:
-            reference = _classes(given)
-    return _classes(outputs[0]), integer, reference
-
-
-def _classes(y: Array) -> Array:
-    return np.asarray(y.reshape(len(y), -1).argmax(axis=1))
+            reference = classes(given)
+    return classes(outputs[0]), integer, reference
 
 
 def _ties(outputs: list[Array]) -> int | None:

@@ -20,6 +20,7 @@ SCHEMAS: tuple[str, ...] = (
     "inspect",
     "run",
     "targets",
+    "yield",
 )
 """Names of the commands whose objects have a schema."""
 

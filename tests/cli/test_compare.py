@@ -26,7 +26,7 @@ TIMED = ("compile_seconds", "wall_seconds")
 SCRIPT = (
     "import signal, sys\n"
     "from nmcompiler.comparison import keys\n"
-    "keys._code_digest = lambda package: package\n"
+    "keys.code_digest = lambda package: package\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from nmcompiler.cli.main import main\n"
     "main(sys.argv[1:])"
@@ -211,7 +211,7 @@ def test_ctrl_c_prints_what_is_finished_and_the_same_command_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keys, "_code_digest", lambda package: package)
+    monkeypatch.setattr(keys, "code_digest", lambda package: package)
     given = arguments(
         model,
         calibration,
@@ -273,6 +273,6 @@ def test_other_sources_make_other_keys(nmc: Any, model: Path, calibration: Path,
     journal = Path("net.compare.jsonl")
     with pytest.MonkeyPatch.context() as patch:
         for digest, lines in (("one", 2), ("one", 2), ("two", 3)):
-            patch.setattr(keys, "_code_digest", lambda package, digest=digest: digest + package)
+            patch.setattr(keys, "code_digest", lambda package, digest=digest: digest + package)
             assert nmc(*given).code == 0
             assert len(journal.read_text().splitlines()) == lines

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmcompiler.comparison import Journal
-from nmcompiler.comparison.journal import FORMAT
 from nmcompiler.errors import InputFileError
+from nmcompiler.journal import Journal
 
 
 def test_what_was_added_is_read_again(tmp_path: Path) -> None:
@@ -19,7 +18,7 @@ def test_what_was_added_is_read_again(tmp_path: Path) -> None:
     journal.add("b", {"x": [0.1, None]})
     again = Journal(path)
     assert (again.get("a"), again.get("b"), again.get("c")) == ({"x": 1}, {"x": [0.1, None]}, None)
-    assert json.loads(path.read_text().splitlines()[0]) == {"format": FORMAT}
+    assert json.loads(path.read_text().splitlines()[0]) == {"format": "nmcompiler.compare-journal/1"}
 
 
 @pytest.mark.parametrize("lost", range(1, 120, 7))
@@ -68,3 +67,18 @@ def test_damaged_lines_are_passed_over(tmp_path: Path) -> None:
         file.write(b'[1]\n{"key": 3, "row": {}}\n\xff\xfe\n{"key": "b", "row": 7}\n')
     Journal(path).add("c", {"x": 2})
     assert len(Journal(path)) == 2
+
+
+def test_rows_added_together_are_one_write_and_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path).add_all((str(k), {"k": k}) for k in range(3))
+    Journal(path).add_all([])
+    assert len(path.read_text().splitlines()) == 4
+    assert [Journal(path).get(str(k)) for k in range(3)] == [{"k": k} for k in range(3)]
+
+
+def test_a_journal_of_one_command_is_none_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, "yield", "--journal").add("a", {})
+    with pytest.raises(InputFileError, match="no journal of nmc compare; choose another name with -o"):
+        Journal(path)

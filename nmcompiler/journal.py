@@ -1,7 +1,7 @@
-"""Rows that are finished, one JSON object a line, so that an interrupted comparison goes on where it was.
+"""Rows that are finished, one JSON object a line, so that an interrupted command goes on where it was.
 
-The first line names the format; every further line is ``{"key": …, "row": …}``. A line is appended with one
-write and reaches the disk before the next row begins. A key is a digest of all that a row follows from, so
+The first line names the format; every further line is ``{"key": …, "row": …}``. Lines are appended with one
+write and reach the disk before it returns. A key is a digest of all that a row follows from, so
 that rows of other data, options or versions lie in the same file without being mistaken.
 """
 
@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nmcompiler.errors import InputFileError
 
-__all__ = ["FORMAT", "Journal"]
-
-FORMAT = "nmcompiler.compare-journal/1"
-_HEADER = (json.dumps({"format": FORMAT}) + "\n").encode()
+__all__ = ["Journal"]
 
 
 class Journal:
@@ -26,13 +23,17 @@ class Journal:
 
     Args:
         path: The file; it is made with the first row.
+        command: The command whose rows are kept.
+        option: The option that names another file.
 
     Raises:
         InputFileError: The file exists and is no journal: nothing is appended to a stranger's file.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, command: str = "compare", option: str = "-o") -> None:
         self.path = path
+        self._command, self._option = command, option
+        self._header = (json.dumps({"format": f"nmcompiler.{command}-journal/1"}) + "\n").encode()
         self._rows: dict[str, Mapping[str, Any]] = {}
         if path is not None:
             self._read(path)
@@ -46,9 +47,14 @@ class Journal:
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
         """Keeps a row; it is on the disk when this returns."""
-        self._rows[key] = row
-        if self.path is not None:
-            self._append(self.path, _line(key, row))
+        self.add_all([(key, row)])
+
+    def add_all(self, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Keeps rows with their keys; they are on the disk when this returns."""
+        entries = list(entries)
+        self._rows.update(entries)
+        if self.path is not None and entries:
+            self._append(self.path, b"".join(_line(key, row) for key, row in entries))
 
     def _read(self, path: Path) -> None:
         try:
@@ -57,25 +63,26 @@ class Journal:
             return
         except OSError as error:
             raise InputFileError(f"journal '{path}' cannot be read ({error.strerror})") from None
-        if not data.startswith(_HEADER) and not _HEADER.startswith(data):
+        if not data.startswith(self._header) and not self._header.startswith(data):
             raise InputFileError(
-                f"'{path}' exists and is no journal of nmc compare", hint="choose another name with -o"
+                f"'{path}' exists and is no journal of nmc {self._command}",
+                hint=f"choose another name with {self._option}",
             )
         for line in data.splitlines()[1:]:
             entry = _entry(line)
             if entry is not None:
                 self._rows[entry[0]] = entry[1]
 
-    def _append(self, path: Path, line: bytes) -> None:
+    def _append(self, path: Path, lines: bytes) -> None:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             size = os.fstat(file).st_size
-            if size < len(_HEADER):  # new, or cut off within its first line
+            if size < len(self._header):  # new, or cut off within its first line
                 os.ftruncate(file, 0)
-                line = _HEADER + line
+                lines = self._header + lines
             elif not _ends_a_line(file):  # cut off within a row, which is then lost
-                line = b"\n" + line
-            _write(file, line)
+                lines = b"\n" + lines
+            _write(file, lines)
             os.fsync(file)
         finally:
             os.close(file)
@@ -91,10 +98,10 @@ def _ends_a_line(file: int) -> bool:
     return os.read(file, 1) == b"\n"
 
 
-def _write(file: int, line: bytes) -> None:
-    """Writes all of a line; the system may take it in parts where the disk is nearly full."""
-    while line:
-        line = line[os.write(file, line) :]
+def _write(file: int, lines: bytes) -> None:
+    """Writes all of the lines; the system may take them in parts where the disk is nearly full."""
+    while lines:
+        lines = lines[os.write(file, lines) :]
 
 
 def _entry(line: bytes) -> tuple[str, Mapping[str, Any]] | None:

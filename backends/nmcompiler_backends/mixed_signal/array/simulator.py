@@ -16,7 +16,7 @@ import numpy as np
 
 from nmcompiler.sim import Certificate, Job, Simulator, TileRunner
 from nmcompiler.sim.load import Block, Loaded
-from nmcompiler.sim.result import Int64Array
+from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal.array.circuits import Draw
 from nmcompiler_backends.mixed_signal.array.codes import Sent
@@ -109,7 +109,7 @@ class ArraySimulator(Simulator):
         if store.trains is None:
             return
         if sent.ndim == 3:
-            trains = np.moveaxis(sent, -1, 0)
+            trains: Array = np.moveaxis(sent, -1, 0)
         else:
             trains = self._loaded.coding.encode(sent.astype(np.int64), block.slot)
         for j, now in enumerate(trains[: block.slot.steps]):

@@ -52,6 +52,8 @@ class NeuronArray:
         tau_steps: Time constant of a membrane in steps; left out where membranes keep what they hold.
         adc_bits: Bits of the codes in which membranes of outputs are read, the sign included; left out where
             membranes cannot be read.
+        digital_terms: Neurons that only add and subtract at most so many whole numbers (weights 1 and −1,
+            threshold 1, no bias, as in max pools) are computed by the router, exactly; 0 where none are.
         threshold_dac: Trims thresholds; left out where nothing does.
         bias_dac: Trims biases.
         source: Where it was read.
@@ -66,6 +68,7 @@ class NeuronArray:
     time_constant_cv: float | None = None
     tau_steps: float | None = None
     adc_bits: int | None = None
+    digital_terms: int = 0
     threshold_dac: TrimDac | None = None
     bias_dac: TrimDac | None = None
 

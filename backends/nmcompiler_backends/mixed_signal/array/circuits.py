@@ -80,7 +80,7 @@ def build(loaded: Loaded, plan: BlockPlan, draw: Draw | None) -> Circuits:
     theta, v0, current, bias = _nominal(loaded, plan)
 
     def factors(source: str, place: str, mismatch: Mismatch, shape: tuple[int, ...] = n) -> FloatArray:
-        if draw is None or source not in draw.sources:
+        if draw is None or plan.exact or source not in draw.sources:
             return np.ones(shape)
         return mismatch.factors(draw.chip.normals(f"block {block.index} {place}", source, shape))
 

@@ -33,6 +33,7 @@ class BlockPlan:
         begin: The step of the program from which on its neurons integrate.
         largest: The largest sum that a neuron can receive at once, in the program's whole numbers.
         sources: Rows of ``blocks`` that it reads.
+        exact: Whether it is computed by the router, in which nothing varies.
     """
 
     block: Block
@@ -40,6 +41,7 @@ class BlockPlan:
     begin: int
     largest: int
     sources: tuple[int, ...]
+    exact: bool
 
     @property
     def waits(self) -> int:
@@ -107,8 +109,24 @@ class Plan:
         first = np.array([b.gid0 for b in self.loaded.blocks])
         sources = np.unique(np.searchsorted(first, rows.source, side="right") - 1)
         return BlockPlan(
-            block, rows, begin, rows.largest(self.peaks, block.n) >> shift, tuple(sources.tolist())
+            block=block,
+            rows=rows,
+            begin=begin,
+            largest=rows.largest(self.peaks, block.n) >> shift,
+            sources=tuple(sources.tolist()),
+            exact=self._exact(block, rows, 1 << shift),
         )
+
+    def _exact(self, block: Block, rows: Rows, unit: int) -> bool:
+        """Returns whether a block only adds and subtracts few enough whole numbers of its sources."""
+        mine = slice(block.gid0, block.gid0 + block.n)
+        theta, current = self.loaded.theta[mine], self.loaded.current[mine]
+        start = 0 if self.loaded.coding.windowed else unit // 2
+        plain = (theta == unit).all() and (self.loaded.v0[mine] - self.loaded.above == start).all()
+        if block.is_readout or not plain or current.any() or (np.abs(rows.weights) != unit).any():
+            return False
+        terms = np.bincount(rows.synapses[2], minlength=1).max()
+        return bool(terms <= self.array.digital_terms)
 
 
 @lru_cache(maxsize=2)

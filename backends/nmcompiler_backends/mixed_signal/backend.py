@@ -10,11 +10,13 @@ from nmcompiler.backend import BackendBase, Obstacle
 from nmcompiler.codings import Coding
 from nmcompiler.errors import TargetFileError, UsageError, nearest
 from nmcompiler.ir.network import Network
+from nmcompiler.passes.base import Pass
 from nmcompiler.program.layout import Program
 from nmcompiler.session import ChipSession, Compensation
 from nmcompiler.sim import Simulator
 from nmcompiler.target import ConductanceTiles, Target, target_from_toml
 from nmcompiler_backends.mixed_signal.array import family as arrays
+from nmcompiler_backends.mixed_signal.array.leak import LeakWarning
 from nmcompiler_backends.mixed_signal.compensation import AdcRange, ColumnAffine, OutputAffine, TileScale
 from nmcompiler_backends.mixed_signal.session import CrossbarSession
 from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator, device_of
@@ -52,6 +54,11 @@ class MixedSignalBackend(BackendBase):
         else:
             _tiles(target)
         return super().obstacles(network, coding, target)
+
+    def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:
+        """Returns the passes that turn an integer network into one that the chip can hold."""
+        passes = super().legalise(coding, target)
+        return passes if target.neuron_array is None else (*passes, LeakWarning())
 
     def simulator(self, program: Program, *, chip_seed: int | None = None) -> Simulator:
         """Returns a simulator of the chip that the seed draws, without one of a chip that does not vary.

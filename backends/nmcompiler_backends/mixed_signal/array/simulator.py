@@ -43,14 +43,16 @@ class ArraySimulator(Simulator):
 
     @property
     def drawn(self) -> Mapping[str, Any] | None:
-        """What makes this chip another than its program; None for the ideal one."""
-        if self.draw is None:
+        """What makes this chip another than its program; None for the ideal one, whose membranes do not leak."""
+        array, draw = self.plan.array, self.draw
+        if draw is None and not array.leaks:
             return None
         return {
-            "chip_seed": self.draw.chip.seed,
-            "sources": list(self.draw.sources),
-            "adc_bits": self.plan.array.adc_bits,
+            "chip_seed": None if draw is None else draw.chip.seed,
+            "sources": [] if draw is None else list(draw.sources),
+            "adc_bits": None if draw is None else array.adc_bits,
             "read_after_s": None,
+            "tau_steps": array.tau_steps,
         }
 
     @property

@@ -26,6 +26,8 @@ def array_lines(array: Facts) -> Iterator[tuple[str, str]]:
     yield "membranes", "do not leak" if tau is None else f"leak with a time constant of {tau:g} steps"
     if "adc_bits" in array:
         yield "outputs", f"membranes are read in codes of {array['adc_bits']} bits"
+    if array.get("digital_terms"):
+        yield "router", f"adds and subtracts up to {array['digital_terms']} whole numbers, as max pools need"
     trims = [
         f"{name} ± {array[key]['span']:g} {unit} in {array[key]['bits']} bits, one per neuron"
         for key, name, unit in (

@@ -279,6 +279,8 @@ def _array_numbers(array: NeuronArray) -> Iterator[Complaint]:
         yield Complaint("neuron_array.tau_steps", f"is {array.tau_steps:g}", allowed, hint)
     if array.adc_bits is not None and not 2 <= array.adc_bits <= _MOST_ADC_BITS:
         yield Complaint("neuron_array.adc_bits", f"is {array.adc_bits}", f"2 to {_MOST_ADC_BITS}")
+    if array.digital_terms < 0:
+        yield Complaint("neuron_array.digital_terms", f"is {array.digital_terms}", "0 or more")
     if not array.source.strip():
         yield Complaint("neuron_array.source", "is empty", "where it was read")
     yield from _dac("neuron_array.threshold_dac", array.threshold_dac)

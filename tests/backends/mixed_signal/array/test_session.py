@@ -69,7 +69,9 @@ def test_what_adcs_read_is_the_result_before_its_digital_correction():
     changed = session.simulator().run(samples)
     port = session.program.outputs[0]
     start = (plain.outputs[0] - before[:, : plain.outputs[0].shape[1]])[0]
-    assert np.array_equal(port.read(changed.outputs[0]), port.read(2 * (plain.outputs[0] - start) + 7 + start))
+    assert np.array_equal(
+        port.read(changed.outputs[0]), port.read(2 * (plain.outputs[0] - start) + 7 + start)
+    )
 
 
 def test_the_range_of_an_adc_scales_its_codes():

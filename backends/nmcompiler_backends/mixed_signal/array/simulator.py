@@ -43,7 +43,7 @@ class ArraySimulator(Simulator):
 
     @property
     def drawn(self) -> Mapping[str, Any] | None:
-        """What makes this chip another than its program; None for the ideal one, whose membranes do not leak."""
+        """What makes this chip another than its program; None for the ideal one without leak."""
         array, draw = self.plan.array, self.draw
         if draw is None and not array.leaks:
             return None

@@ -208,9 +208,11 @@ def _output_levels(
 def _settle(asked: int | None, timesteps: int, chip: Target) -> int:
     """Returns the steps that a layer waits; by default a quarter of T where no spike can be taken back.
 
-    A membrane that forgets, at a spike or at its floor, does not wait: what it gathered would be lost.
+    A membrane that forgets, at a spike, at its floor or as it leaks, does not wait: what it gathered would be
+    lost.
     """
-    waits = not chip.signed_spikes and chip.dynamics == USUAL
+    leaks = chip.neuron_array is not None and chip.neuron_array.leaks
+    waits = not chip.signed_spikes and chip.dynamics == USUAL and not leaks
     settle = _given(asked, min(max(timesteps // 4, 2), timesteps - 1) if waits else 0)
     if not 0 <= settle <= timesteps:
         raise UsageError(f"--settle {settle} is out of range", allowed=f"0 to {timesteps}, the steps")

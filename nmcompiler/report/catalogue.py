@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nmcompiler.report.array_lines import array_lines
 from nmcompiler.report.format import DASH, counted, number, resource, resource_labels
 from nmcompiler.report.text import heading, pairs, table
 from nmcompiler.target import FIGURES, Figure, Target, target_to_document, unit_of
@@ -113,6 +114,8 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
     yield "weights", f"{chip['weight_bits']} bits, {shared}"
     if tiles is not None:
         yield "tiles of a core", _tiles(tiles)
+    if "neuron_array" in chip:
+        yield from array_lines(chip["neuron_array"])
     fan_out = chip.get("axon_fan_out")
     if fan_out is not None:
         yield "a neuron feeds", f"{number(fan_out)} axon{'s' if fan_out > 1 else ''}; copies feed the others"

@@ -158,7 +158,8 @@ def run_facts(
     facts = _facts(program, samples, tally, outputs, exact, answers)
     facts["stream"] = stream
     facts["variation"] = simulator.drawn
-    facts["ideal_devices"] = program.target.conductance_tiles is not None and simulator.drawn is None
+    analog = program.target.conductance_tiles or program.target.neuron_array
+    facts["ideal_devices"] = analog is not None and simulator.drawn is None
     facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
     results = {

@@ -16,12 +16,7 @@ def variation_lines(facts: Facts) -> Iterator[tuple[str, str]]:
     """Yields what was measured on a chip that is not exactly its program."""
     drawn, compared = facts["variation"], facts["compared"]
     compensation = facts.get("compensation")
-    sources = ", ".join(drawn["sources"]) or "none"
-    yield (
-        "chip",
-        f"seed {drawn['chip_seed']}, {drawn['read_after_s']:g} s after programming; variation: {sources}; "
-        f"ADCs of {drawn['adc_bits']} bits{'' if compensation else '; not compensated'}",
-    )
+    yield "chip", "; ".join(_chip(drawn)) + ("" if compensation else "; not compensated")
     if compensation:
         count = number(compensation["calibration_samples"])
         yield (
@@ -38,7 +33,21 @@ def variation_lines(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "deviates in", ", ".join(shares)
     if facts["tied_answers"]:
         yield "ties", f"in {number(facts['tied_answers'])} samples several outputs are the largest"
-    yield "ADC clipped", f"{number(facts['saturations'])} codes"
+    if drawn["adc_bits"] is not None:
+        yield "ADC clipped", f"{number(facts['saturations'])} codes"
+
+
+def _chip(drawn: Facts) -> Iterator[str]:
+    """Yields what makes a chip another than its program."""
+    seed, after, tau = drawn["chip_seed"], drawn["read_after_s"], drawn.get("tau_steps")
+    yield ("nominal circuits" if seed is None else f"seed {seed}") + (
+        "" if after is None else f", {after:g} s after programming"
+    )
+    if tau is not None:
+        yield f"membranes leak with a time constant of {tau:g} steps"
+    yield f"variation: {', '.join(drawn['sources']) or 'none'}"
+    if drawn["adc_bits"] is not None:
+        yield f"ADCs of {drawn['adc_bits']} bits"
 
 
 def _step(step: Facts) -> str:

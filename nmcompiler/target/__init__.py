@@ -13,6 +13,7 @@ from nmcompiler.target.model import (
     Target,
     ThresholdFormat,
 )
+from nmcompiler.target.neuron_array import NeuronArray, TrimDac
 from nmcompiler.target.reader import read_target, target_from_document, target_from_toml
 from nmcompiler.target.writer import target_to_document, target_to_toml
 
@@ -31,8 +32,10 @@ __all__ = [
     "Limits",
     "Mesh",
     "NetworkLimits",
+    "NeuronArray",
     "Target",
     "ThresholdFormat",
+    "TrimDac",
     "read_target",
     "target_from_document",
     "target_from_toml",

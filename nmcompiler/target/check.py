@@ -10,6 +10,7 @@ from nmcompiler.errors import did_you_mean, nearest
 from nmcompiler.target.figures import FIGURES, Figure, unit_of
 from nmcompiler.target.layer_rules import ConvolutionRules
 from nmcompiler.target.model import Target
+from nmcompiler.target.neuron_array import NeuronArray, TrimDac
 
 __all__ = ["Complaint", "complaints"]
 
@@ -20,6 +21,8 @@ _MOST_LEVELS = 65535
 _MOST_AXONS = 64  # of one source
 _MOST_COMPARTMENTS = 64  # of one neuron
 _MOST_ADC_BITS = 24  # codes beyond are no whole numbers in 32-bit floats
+_MOST_DAC_BITS = 12
+_SHORTEST_TAU_STEPS = 2.0  # below it a rate is lost in the leak, see docs/mixed-signal.md
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ def complaints(target: Target, codings: Collection[str] | None = None) -> Iterat
     yield from _numbers(target)
     yield from _cores(target)
     yield from _tiles(target)
+    yield from _array(target)
     yield from _network(target)
     yield from _figures(target)
     yield from _agreements(target)
@@ -234,6 +238,62 @@ def _tiles(target: Target) -> Iterator[Complaint]:
                 found = "is left out" if limit is None else f"is {limit}"
                 key = f"core_types[{i}].limits.{name}"
                 yield Complaint(key, found, f"1 to {most:,}, what the core's conductance_tiles have")
+
+
+def _array(target: Target) -> Iterator[Complaint]:
+    """Yields what is wrong with a neuron array: its numbers, and entries that an array cannot have."""
+    array = target.neuron_array
+    if array is None:
+        return
+    yield from _array_numbers(array)
+    leaky = array.leaks and target.codings != ("rate",)
+    rules: tuple[tuple[bool, str, str, str], ...] = (
+        (target.weight_sharing, "weight_sharing", "is true", "false: a synapse has one weight"),
+        (target.signed_spikes, "signed_spikes", "is true", "false: analog neurons only spike"),
+        (target.reset == "zero", "reset", 'is "zero"', '"subtract"'),
+        (target.compares == "event", "compares", 'is "event"', '"step"'),
+        (target.membrane_floor is not None, "membrane_floor", "is given", "left out"),
+        (target.crossbar is not None, "crossbar", "is given", "one of the two"),
+        (target.conductance_tiles is not None, "conductance_tiles", "is given", "one of the two"),
+        (leaky, "codings", f"is {', '.join(target.codings)} with tau_steps", "rate: values need to be kept"),
+        (
+            "membrane" in target.readout and array.adc_bits is None,
+            "readout",
+            "holds membrane without adc_bits",
+            "spikes, or adc_bits of what reads membranes",
+        ),
+    )
+    for broken, key, found, allowed in rules:
+        if broken:
+            yield Complaint(key, f"{found} beside neuron_array", allowed)
+
+
+def _array_numbers(array: NeuronArray) -> Iterator[Complaint]:
+    for name in ("weight_cv", "threshold_cv", "gain_cv", "time_constant_cv"):
+        cv = getattr(array, name)
+        if cv is not None and not 0 <= cv <= 1:
+            yield Complaint(
+                f"neuron_array.{name}", f"is {cv:g}", "0 to 1; left out where nobody published it"
+            )
+    if array.tau_steps is not None and array.tau_steps < _SHORTEST_TAU_STEPS:
+        allowed = f"{_SHORTEST_TAU_STEPS:g} or more, or left out where membranes keep what they hold"
+        hint = "a membrane that forgets within a step or two counts no spikes: take longer time constants"
+        yield Complaint("neuron_array.tau_steps", f"is {array.tau_steps:g}", allowed, hint)
+    if array.adc_bits is not None and not 2 <= array.adc_bits <= _MOST_ADC_BITS:
+        yield Complaint("neuron_array.adc_bits", f"is {array.adc_bits}", f"2 to {_MOST_ADC_BITS}")
+    if array.digital_terms < 0:
+        yield Complaint("neuron_array.digital_terms", f"is {array.digital_terms}", "0 or more")
+    if not array.source.strip():
+        yield Complaint("neuron_array.source", "is empty", "where it was read")
+    yield from _dac("neuron_array.threshold_dac", array.threshold_dac)
+    yield from _dac("neuron_array.bias_dac", array.bias_dac)
+
+
+def _dac(key: str, dac: TrimDac | None) -> Iterator[Complaint]:
+    if dac is not None and not 1 <= dac.bits <= _MOST_DAC_BITS:
+        yield Complaint(f"{key}.bits", f"is {dac.bits}", f"1 to {_MOST_DAC_BITS}")
+    if dac is not None and not dac.span > 0:
+        yield Complaint(f"{key}.span", f"is {dac.span:g}", "above 0")
 
 
 def _network(target: Target) -> Iterator[Complaint]:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from nmcompiler.target.conductance import ConductanceTiles
 from nmcompiler.target.figures import Evidence, Figure, FigureKind
 from nmcompiler.target.layer_rules import LayerRules, NetworkLimits
+from nmcompiler.target.neuron_array import NeuronArray
 
 __all__ = [
     "RESOURCES",
@@ -24,6 +25,7 @@ __all__ = [
     "InputEncoding",
     "Limits",
     "Mesh",
+    "NeuronArray",
     "Readout",
     "Target",
     "ThresholdFormat",
@@ -171,6 +173,7 @@ class Target:
         crossbar: How synapses are stored where a core holds bits and typed weights; None where every synapse
             has a weight of its own.
         conductance_tiles: How a core multiplies in analog memories; None where it is digital.
+        neuron_array: What differs between its neurons, where they are analog; None where they are digital.
         axon_fan_out: Axons that the spikes of a neuron reach; a neuron that must reach more is built several
             times, or read through a relay that is. None where nothing limits it.
         delay_max: Most steps that a spike can travel; None where nothing limits it.
@@ -221,6 +224,7 @@ class Target:
     weight_widths: tuple[int, ...] = ()
     crossbar: Crossbar | None = None
     conductance_tiles: ConductanceTiles | None = None
+    neuron_array: NeuronArray | None = None
     axon_fan_out: int | None = None
     delay_max: int | None = None
     bias: BiasFormat | None = None

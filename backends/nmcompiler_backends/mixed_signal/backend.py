@@ -1,4 +1,4 @@
-"""Chips that multiply in analog memories: digital programs, executed by devices that vary."""
+"""Chips that compute in analog: digital programs, executed by devices and circuits that vary."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from nmcompiler.backend import BackendBase, Obstacle
 from nmcompiler.codings import Coding
 from nmcompiler.errors import TargetFileError, UsageError, nearest
 from nmcompiler.ir.network import Network
+from nmcompiler.passes.base import Pass
 from nmcompiler.program.layout import Program
 from nmcompiler.session import ChipSession, Compensation
 from nmcompiler.sim import Simulator
 from nmcompiler.target import ConductanceTiles, Target, target_from_toml
+from nmcompiler_backends.mixed_signal.array import family as arrays
+from nmcompiler_backends.mixed_signal.array.leak import LeakWarning
 from nmcompiler_backends.mixed_signal.compensation import (
     AdcRange,
     ColumnAffine,
@@ -29,7 +32,7 @@ __all__ = ["MixedSignalBackend"]
 
 
 class MixedSignalBackend(BackendBase):
-    """Compiles for crossbars; the program holds the intended integers, and a seed draws the chip."""
+    """Compiles for crossbars and neuron arrays; a program holds intended integers, a seed draws the chip."""
 
     name = "mixed-signal"
 
@@ -49,19 +52,29 @@ class MixedSignalBackend(BackendBase):
         """Returns everything that keeps the network from the chip.
 
         Raises:
-            TargetFileError: The description is none of a crossbar.
+            TargetFileError: The description is none of a crossbar or of an array.
             UsageError: Nothing was published of its devices at the time of the run.
         """
-        _tiles(target)
+        if target.neuron_array is not None:
+            arrays.check(target)
+        else:
+            _tiles(target)
         return super().obstacles(network, coding, target)
+
+    def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:
+        """Returns the passes that turn an integer network into one that the chip can hold."""
+        passes = super().legalise(coding, target)
+        return passes if target.neuron_array is None else (*passes, LeakWarning())
 
     def simulator(self, program: Program, *, chip_seed: int | None = None) -> Simulator:
         """Returns a simulator of the chip that the seed draws, without one of a chip that does not vary.
 
         Raises:
-            TargetFileError: The description is none of a crossbar.
+            TargetFileError: The description is none of a crossbar or of an array.
             UsageError: Nothing was published of its devices at the time of the run.
         """
+        if program.target.neuron_array is not None:
+            return arrays.simulator(program, chip_seed)
         tiles = _tiles(program.target)
         if chip_seed is None:
             return CrossbarSimulator(program)
@@ -71,6 +84,8 @@ class MixedSignalBackend(BackendBase):
 
     def sources(self, program: Program) -> tuple[str, ...]:
         """Returns what varies from chip to chip."""
+        if program.target.neuron_array is not None:
+            return arrays.sources(program)
         return device_of(_tiles(program.target).device).sources
 
     def session(
@@ -79,9 +94,11 @@ class MixedSignalBackend(BackendBase):
         """Returns a chip, not trimmed; ``sources`` are those that vary, None for all.
 
         Raises:
-            TargetFileError: The description is none of a crossbar.
+            TargetFileError: The description is none of a crossbar or of an array.
             UsageError: There is no such source, or nothing was published of its devices at the time.
         """
+        if program.target.neuron_array is not None:
+            return arrays.session(program, chip_seed, sources)
         tiles = _tiles(program.target)
         device, known = device_of(tiles.device), self.sources(program)
         for name in sorted(set(sources or ()).difference(known)):
@@ -94,7 +111,9 @@ class MixedSignalBackend(BackendBase):
         )
 
     def compensations(self, program: Program) -> tuple[Compensation, ...]:
-        """Returns what crossbars can be compensated by, in the order in which it is applied to a layer."""
+        """Returns what chips can be compensated by, in the order in which it is applied to a layer."""
+        if program.target.neuron_array is not None:
+            return arrays.compensations(program)
         tiles = _tiles(program.target)
         largest = 2 ** (tiles.adc_bits - 1) - 1
         return AdcRange(largest), TileScale(), ColumnAffine(), OutputAffine(), ReadoutRefit()
@@ -104,7 +123,8 @@ def _tiles(target: Target) -> ConductanceTiles:
     """Returns the tiles of a target, having checked what its description must have for this backend."""
     if target.conductance_tiles is None:
         raise TargetFileError(
-            f"target '{target.name}' has no table 'conductance_tiles', which its backend needs",
+            f"target '{target.name}' has neither table 'conductance_tiles' nor 'neuron_array'",
+            allowed="one of the two, for its backend",
             hint="see docs/target-files.md",
         )
     if target.codings != ("phase",):

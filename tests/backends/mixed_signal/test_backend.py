@@ -20,7 +20,9 @@ from ...cli.conftest import calibration, inputs, labelled, model, nmc  # noqa: F
 from .chips import DAY, chip
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits" / "mlp"
-CROSSBARS = tuple(backend("mixed-signal").targets())
+CROSSBARS = tuple(
+    name for name, t in backend("mixed-signal").targets().items() if t.conductance_tiles is not None
+)
 
 
 def mismatched(facts):
@@ -39,7 +41,7 @@ def digits():
 
 def test_the_crossbars_are_listed_with_their_backend():
     found = targets()
-    assert {name for name, (owner, _) in found.items() if owner == "mixed-signal"} == set(CROSSBARS)
+    assert {name for name, (owner, _) in found.items() if owner == "mixed-signal"} > set(CROSSBARS)
     assert len(CROSSBARS) == 2
     assert all(
         target.codings == ("phase",) and not target.product
@@ -138,7 +140,7 @@ def test_what_this_backend_cannot_run_is_refused_before_anything_is_mapped(digit
     with pytest.raises(UsageError, match="never published"):
         compile_model(model_bytes, hour, "phase", calibrating, CompileOptions())
     bare = replace(chip(), conductance_tiles=None)
-    with pytest.raises(TargetFileError, match="no table 'conductance_tiles'"):
+    with pytest.raises(TargetFileError, match="neither table 'conductance_tiles' nor"):
         compile_model(model_bytes, bare, "phase", calibrating)
     wide = replace(chip(), codings=("phase", "ttfs"))
     with pytest.raises(TargetFileError, match="read binary digits"):

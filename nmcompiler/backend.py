@@ -16,6 +16,7 @@ from nmcompiler.ir.progress import Progress
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.passes.base import Pass
+from nmcompiler.passes.drop_zeros import DropZeros
 from nmcompiler.passes.network_limits import beyond_limits
 from nmcompiler.passes.relays import Relays
 from nmcompiler.passes.split_signed import SplitSigned
@@ -180,6 +181,7 @@ class BackendBase:
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:
         """Returns the passes that turn an integer network into one that the chip can hold."""
         signs: tuple[Pass[Network], ...] = () if target.signed_spikes else (SplitSigned(),)
+        signs = (DropZeros(), *signs)
         return signs if target.axon_fan_out is None else (*signs, Relays(coding))
 
     def map(self, spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:

@@ -33,7 +33,7 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.passes import Note, QuantiseOptions, to_network
+from nmcompiler.passes import LegaliseFanIn, Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.passes.rate_response import RateOptions
 from nmcompiler.plan import DEFAULT_OPTIONS, CompileOptions, Plan, plan_of
@@ -301,7 +301,14 @@ def _network(
     )
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
-    network, notes = to_network(layers, context, quantise, legalise=legalise, verify=options.verify)
+    network, notes = to_network(
+        layers,
+        context,
+        quantise,
+        legalise=legalise,
+        fan_in=LegaliseFanIn(options.fan_in, options.chips),
+        verify=options.verify,
+    )
     with blame(backend, "obstacles"):
         obstacles = backend.obstacles(network, plan.coding, chip)
     if obstacles:

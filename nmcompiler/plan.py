@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nmcompiler.codings import CODINGS, Coding, coding
 from nmcompiler.errors import UsageError
+from nmcompiler.passes.legalise_fan_in import FanInMethod
 from nmcompiler.registry import targets
 from nmcompiler.target import Target
 from nmcompiler.target.model import USUAL
@@ -45,6 +46,8 @@ class CompileOptions:
             where the chip prefers that.
         chips: Number of chips; None uses as few as needed.
         seed: Seed of the placement.
+        fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses: ``auto``,
+            ``exact``, ``split``, ``prune`` or ``refuse`` (``passes/legalise_fan_in.py``).
         backend: Name of the backend, where several provide the target.
         verify: Whether every pass is executed against the one before.
         include_source: Whether the ONNX file is kept in the program.
@@ -60,6 +63,7 @@ class CompileOptions:
     output_levels: int | None = None
     chips: int | None = None
     seed: int = 0
+    fan_in: FanInMethod = "auto"
     backend: str | None = None
     verify: bool = False
     include_source: bool = True

@@ -50,6 +50,7 @@ class Note:
         silent_channels: Channels that calibration never saw active.
         saturated_share: Share of calibration values that were cut at the largest level.
         by_target: Whether limits of the chip decided this, so that another chip may get another graph.
+        agreement: Share of the calibration samples whose answer stays the same.
         warning: Whether the answers of the network change, so that the user must be told.
     """
 
@@ -60,6 +61,7 @@ class Note:
     saturated_share: float = 0.0
     by_target: bool = False
     warning: bool = False
+    agreement: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nmcompiler.codings import CODINGS, Coding, coding
 from nmcompiler.errors import UsageError
-from nmcompiler.passes.legalise_fan_in import FanInMethod
+from nmcompiler.passes.legalise_fan_in import FAN_IN_METHODS, FanInMethod
 from nmcompiler.registry import targets
 from nmcompiler.target import Target
 from nmcompiler.target.model import USUAL
@@ -91,9 +91,13 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     """Returns the options with their defaults; raises ``UsageError`` where they suit not code or chip."""
     chosen = coding(code)
     _check_code(chosen, chip)
+    if options.fan_in not in FAN_IN_METHODS:
+        raise UsageError(f"--fan-in {options.fan_in} is unknown", allowed=", ".join(FAN_IN_METHODS))
     weight_bits = _given(options.weight_bits, chip.weight_bits)
     if weight_bits not in chip.possible_weight_bits:
         raise _no_weight_bits(weight_bits, chip)
+    if options.fan_in == "exact":
+        _check_exact_sums(chosen)
     encoding = _encoding(options.input_encoding, chosen, chip)
     levels, timesteps = _levels_and_steps(options, chosen, chip)
     default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
@@ -145,6 +149,17 @@ def _check_code(chosen: Coding, chip: Target) -> None:
         raise UsageError(
             f"target '{chip.name}' has no events that carry values, which the coding '{code}' needs",
             allowed="graded_payload_bits in the target file, where the chip has such events",
+        )
+
+
+def _check_exact_sums(chosen: Coding) -> None:
+    """Raises where a code cannot send a whole sum as one value."""
+    able = [name for name, code in CODINGS.items() if code.windowed and code.steps(_MOST_LEVELS) <= 16]
+    if chosen.name not in able:
+        raise UsageError(
+            f"--fan-in exact does not apply to the coding '{chosen.name}': it sends no values of many levels",
+            allowed=f"{' or '.join(able)} with exact partial sums",
+            hint="use --fan-in split",
         )
 
 

@@ -13,7 +13,7 @@ from nmcompiler.passes.draft import Draft
 from nmcompiler.passes.room import Room
 from nmcompiler.target.model import Target
 
-__all__ = ["FanIn", "crowded", "neurons_of", "with_joined_pools"]
+__all__ = ["FanIn", "available_neurons", "crowded", "neurons_of", "with_joined_pools"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,15 @@ def with_joined_pools(model: Model, fan_in: FanIn) -> Model:
         if pool is not None:
             draft.layers[name] = replace(draft.layers[name], max_pool=replace(pool, joined=True))
     return draft.model() if pools else model
+
+
+def available_neurons(target: Target, chips: int | None) -> int | None:
+    """Returns the neurons of all chips that may be used; None where the chip states no number."""
+    count = min(chips or target.max_chips, target.max_chips)
+    stated = [None if target.neurons is None else target.neurons * count]
+    if target.network_limits is not None:
+        stated.append(target.network_limits.hidden)
+    return min((n for n in stated if n is not None), default=None)
 
 
 def neurons_of(model: Model) -> int:

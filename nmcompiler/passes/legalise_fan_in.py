@@ -14,10 +14,9 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.draft import Draft
-from nmcompiler.passes.fan_in import FanIn, crowded, neurons_of, with_joined_pools
+from nmcompiler.passes.fan_in import FanIn, available_neurons, crowded, neurons_of, with_joined_pools
 from nmcompiler.passes.prune_fan_in import PruneFanIn
 from nmcompiler.passes.split_fan_in import SplitFanIn, split_layers
-from nmcompiler.target.model import Target
 
 __all__ = ["FAN_IN_METHODS", "FanInMethod", "LegaliseFanIn"]
 
@@ -75,7 +74,7 @@ class LegaliseFanIn:
             if self.method == "split":
                 raise
             return PruneFanIn()
-        neurons, available = neurons_of(model), _available(context.target, self.chips)
+        neurons, available = neurons_of(model), available_neurons(context.target, self.chips)
         if available is None or neurons + extra <= available:
             return SplitFanIn()
         if self.method == "auto" and neurons <= available:
@@ -91,19 +90,10 @@ class LegaliseFanIn:
             target=context.target.name,
             words="neurons, with all other layers,",
             hint=(
-                f"{extra:,} of them sum up parts of layers with more than {fan_in.inputs(model.graph.node(layer)):,} "
-                f"inputs a neuron; pruned to so many, the network {fits}"
+                f"{extra:,} of them sum up parts of layers with more than {fan_in.full:,} inputs a neuron; "
+                f"pruned to so many, the network {fits}"
             ),
         )
-
-
-def _available(target: Target, chips: int | None) -> int | None:
-    """Returns the neurons of all chips that may be used; None where the chip states no number."""
-    count = min(chips or target.max_chips, target.max_chips)
-    stated = [None if target.neurons is None else target.neurons * count]
-    if target.network_limits is not None:
-        stated.append(target.network_limits.hidden)
-    return min((n for n in stated if n is not None), default=None)
 
 
 def _answers_note(before: Model, after: Model, context: Context) -> Note | None:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 from nmcompiler.passes.kernel_algebra import as_conv, to_sparse
 
-__all__ = ["pieces", "unknowns"]
+__all__ = ["pieces", "shares"]
 
 
-def unknowns(kernel: Kernel, source: Shape, target: Shape) -> int:
-    """Returns the sources of the target neuron that reads most, before any that lie outside are left out."""
-    whole = as_conv(kernel, source, target)
-    if isinstance(whole, Conv):
-        return int(np.prod(whole.weight.shape[:3]))
-    return int(np.bincount(to_sparse(whole, source, target).rows, minlength=1).max())
+def shares(total: int, most: int, taken: int = 0) -> int:
+    """Returns how many of ``total`` inputs a neuron can read itself, where helpers sum up the rest.
+
+    With h helpers of m inputs each and ``taken`` synapses for other ends, ``h·m + (m − taken − h) ≥ total``;
+    0 where helpers leave it none.
+
+    Args:
+        total: More than ``most − taken``.
+        most: m, the synapses of a neuron.
+        taken: Synapses that are taken already.
+    """
+    left = most - taken
+    helpers = -(-(total - left) // max(most - 1, 1))
+    return max(left - helpers, 0)
 
 
 def pieces(
@@ -49,15 +58,13 @@ def pieces(
     ahead = min(first or 0, taps * channels)
     bounds = [ahead + bound for bound in _bounds(taps * channels - ahead, most, taps)]
     bounds = bounds if first is None else [0, *bounds]
-    return [
-        [_cut(kernel, box) for box in _boxes(low, high, size)]
-        for low, high in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [[_cut(kernel, box) for box in _boxes(low, high, size)] for low, high in pairwise(bounds)]
 
 
 def _bounds(total: int, most: int, grain: int) -> list[int]:
-    """Returns the bounds of as few runs of at most ``most`` as there can be, at multiples of ``grain``
-    where that takes no more of them.
+    """Returns the bounds of as few runs of at most ``most`` as there can be.
+
+    They are multiples of ``grain`` where that takes no more runs.
     """
     count = -(-total // most)
     if not count:
@@ -112,7 +119,7 @@ def _cut(kernel: Conv, box: list[tuple[int, int]]) -> Kernel:
 
 
 def _lists(kernel: Sparse, most: int, ahead: int) -> Iterator[Sparse]:
-    """Yields the synapses of a list in groups in which no target has more than ``most``, at first ``ahead``."""
+    """Yields the synapses of a list in groups in which no target has more than ``ahead``, then ``most``."""
     order = np.argsort(kernel.rows, kind="stable")
     rows = kernel.rows[order]
     start = np.searchsorted(rows, rows, side="left")

@@ -2,8 +2,8 @@
 
 Of the inputs of a neuron as many stay as it has synapses, those of the largest ``|w_i|·rms(x_i)`` on the
 calibration samples; an input that never changes there has none, and what it brings becomes part of the bias.
-The kept weights are refitted (``refit``) to what the layer gave with all its inputs, on what the pruned layers
-before it give, and the bias makes up for the rest of the mean.
+The kept weights are refitted (``refit``) to what the layer gave with all its inputs, on what the pruned
+layers before it give, and the bias makes up for the rest of the mean.
 
 Where neurons of a core should read the same sources (in a crossbar of bits, each takes axons), all neurons of
 a layer keep the same inputs, by the root of the summed squares of ``|w_i|·rms(x_i)``.
@@ -135,7 +135,7 @@ def _scores(edges: _Edges, layer: Layer, at: Positions, found: _Values) -> list[
 
 
 def _kept(score: Array, cost: Array, most: int, *, shared: bool) -> Array:
-    """Returns which inputs each channel keeps, bool ``(c, inputs)``: the best, as long as all together fit."""
+    """Returns which inputs each channel keeps, bool ``(c, inputs)``: the best, as long as they fit."""
     if shared:
         score = np.broadcast_to(np.sqrt(np.square(score).sum(axis=0)), score.shape)
     order = np.argsort(-score, axis=1, kind="stable")

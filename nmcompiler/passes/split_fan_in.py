@@ -5,10 +5,11 @@ sum up, each in the values of any other layer::
 
     m_g = clip(p_g − lo_g, 0, L·s_g),  p_g = Σ_{i ∈ g} w_i·x_i,    y = act(Σ_g m_g + Σ_g lo_g + b)
 
-``lo_g`` is a low quantile of ``p_g`` on the calibration samples, per channel: one helper holds a sum of either
-sign without a sign, where relu(p) and relu(−p) would take two (an offset tree). The scales ``s_g`` are sought
-as those of all layers are. Inputs for which the layer has synapses left, it reads itself; not in a crossbar of
-bits, where the inputs of all its neurons would take axons of each of its cores. The network that is made is another one, if close: quantisation follows.
+``lo_g`` is a low quantile of ``p_g`` on the calibration samples, per channel: one helper holds a sum of
+either sign without a sign, where relu(p) and relu(−p) would take two (an offset tree). The scales ``s_g`` are
+sought as those of all layers are. Inputs for which the layer has synapses left, it reads itself; not in a
+crossbar of bits, where the inputs of all its neurons would take axons of each of its cores. The network that
+is made is another one, if close: quantisation follows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.draft import Draft
 from nmcompiler.passes.fan_in import FanIn, crowded
 from nmcompiler.passes.kernel_algebra import is_pick
-from nmcompiler.passes.pieces import pieces
+from nmcompiler.passes.pieces import pieces, shares
 from nmcompiler.passes.walk import walk
 
 __all__ = ["Split", "SplitFanIn", "split_layers"]
@@ -114,7 +115,7 @@ def _split(draft: Draft, layer: Layer, fan_in: FanIn, context: Context) -> list[
         plain, groups = [*plain, *groups[0]], groups[1:]
     elif len(groups) + len(plain) > most:
         plain, groups = [], _groups(draft, layer, fan_in, context, None)
-    helpers = []
+    helpers: list[str] = []
     for edges in groups:
         name = f"{layer.name}.part{len(helpers) + 1}"
         while name in draft.layers:
@@ -128,19 +129,15 @@ def _split(draft: Draft, layer: Layer, fan_in: FanIn, context: Context) -> list[
 
 
 def _own_inputs(draft: Draft, layer: Layer, fan_in: FanIn, most: int) -> int:
-    """Returns how many inputs a layer can still read itself, where few of the rest make it read helpers.
-
-    With h helpers of m inputs and what the layer has left, ``h·m + (m − h) ≥ n`` for n inputs.
-    """
+    """Returns how many inputs a layer can read itself beside helpers and plain copies of other layers."""
     wide = [edge for edge in draft.sources[layer.name] if not is_pick(edge[1].kernel)]
     if len(wide) != 1:
         return 0
-    cost = fan_in.cost(draft.layers[wide[0][0]])
+    if fan_in.cost(draft.layers[wide[0][0]]) > 1:
+        return 0
     total = _reads(draft, fan_in, layer, wide)
-    left = most - (_reads(draft, fan_in, layer, draft.sources[layer.name]) - total)
-    each = most // cost * cost
-    helpers = -(-(total - left) // max(each - 1, 1))
-    return max((left - helpers) // cost, 0)
+    plain = _reads(draft, fan_in, layer, draft.sources[layer.name]) - total
+    return shares(total, most, plain)
 
 
 def _groups(draft: Draft, layer: Layer, fan_in: FanIn, context: Context, own: int | None) -> list[_Edges]:

@@ -34,7 +34,8 @@ from nmcompiler.target.model import Target
 __all__ = ["SplitExact"]
 
 _MOST_LEVELS = 65535
-_DEEPEST = 4  # levels of helpers
+_LEAST = 2  # synapses with which helpers make the inputs fewer
+_DEEPEST = 32  # levels of helpers: each at least halves what is read
 
 _Edges = list[tuple[str, Projection]]
 
@@ -61,7 +62,7 @@ class SplitExact:
                 neurons for all of them.
         """
         limit = FanIn.of(context.target)
-        if limit is None:
+        if limit is None or limit.full - limit.bias < _LEAST:
             return PassResult(graph, False)
         network = graph
         helpers: dict[str, int] = {}
@@ -163,7 +164,7 @@ class _Builder:
             for part in pieces(projection.kernel, *shapes, most, own or None):
                 these = [(source, replace(projection, kernel=kernel)) for kernel in part]
                 needed = self._reads(these, replace(p, bias=0 * p.bias))
-                if needed > room or (own and len(groups) == 1):
+                if not groups or needed > room or (own and len(groups) == 1):
                     groups.append([])
                     room = most
                 groups[-1] += these

@@ -35,7 +35,8 @@ __all__ = ["Split", "SplitFanIn", "split_layers"]
 
 _LOW = 0.2  # percent of the partial sums that lie below the range of a helper
 _ROWS = 1 << 16  # partial sums of a channel that are looked at
-_DEEPEST = 4  # levels of helpers
+_DEEPEST = 32  # levels of helpers: each at least halves what is read
+_LEAST = 2  # synapses with which helpers make the inputs fewer
 
 _Edges = list[tuple[str, Link]]
 
@@ -108,6 +109,8 @@ def _split(draft: Draft, layer: Layer, fan_in: FanIn, context: Context) -> list[
     if context.target.bias is None:
         raise _cannot(layer, fan_in, draft, context, "partial sums need a bias, which the chip has not")
     most = fan_in.full - fan_in.bias
+    if most < _LEAST:
+        raise _cannot(layer, fan_in, draft, context, f"partial sums need {_LEAST} synapses beside the bias")
     plain = [edge for edge in draft.sources[layer.name] if is_pick(edge[1].kernel)]
     own = 0 if fan_in.shared else _own_inputs(draft, layer, fan_in, most)
     groups = _groups(draft, layer, fan_in, context, own)
@@ -164,7 +167,7 @@ def _groups(draft: Draft, layer: Layer, fan_in: FanIn, context: Context, own: in
         for part in pieces(link.kernel, *shapes, most // cost, own or None):
             edges = [(source, replace(link, kernel=kernel)) for kernel in part]
             needed = _reads(draft, fan_in, layer, edges)
-            if needed > room or (own and len(groups) == 1):
+            if not groups or needed > room or (own and len(groups) == 1):
                 groups.append([])
                 room = most
             groups[-1] += edges

@@ -67,10 +67,10 @@ class SplitFanIn:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A model whose helpers pass on partial sums as they are: their ranges are not known yet.
+    """A model with helpers, the low ends of whose ranges are not known yet.
 
     Attributes:
-        model: It; it computes what the model did that was split, up to rounding.
+        model: It.
         helpers: By layer that was split, the names of its helpers.
         reader: By helper, the layer that reads it.
     """
@@ -78,6 +78,14 @@ class Split:
     model: Model
     helpers: Mapping[str, list[str]]
     reader: Mapping[str, str]
+
+    @property
+    def linear(self) -> Model:
+        """The model whose helpers pass on all sums: it computes what it did before, up to rounding."""
+        draft = Draft(self.model)
+        for name in self.reader:
+            draft.layers[name] = replace(draft.layers[name], activation=Clip())
+        return draft.model()
 
     @property
     def neurons(self) -> int:
@@ -123,7 +131,7 @@ def _split(draft: Draft, layer: Layer, fan_in: FanIn, context: Context) -> list[
         name = f"{layer.name}.part{len(helpers) + 1}"
         while name in draft.layers:
             name += "_"
-        draft.layers[name] = Layer(name, layer.op, layer.sum_shape, origin=layer.origin)
+        draft.layers[name] = Layer(name, layer.op, layer.sum_shape, activation=Clip(0.0), origin=layer.origin)
         draft.sources[name] = edges
         helpers.append(name)
     joined = Link(identity(layer.sum_shape[2]))
@@ -201,9 +209,9 @@ def _note(model: Model, fan_in: FanIn, context: Context, name: str, parts: int) 
 
 
 def _with_ranges(split: Split, context: Context) -> Model:
-    """Returns the model whose helpers are rectified above the low end of what they sum up in calibration."""
+    """Returns the model whose helpers pass on what lies above the low end of their sums in calibration."""
     draft = Draft(split.model)
-    for layer, _, sums in walk(split.model, context.calibration):
+    for layer, _, sums in walk(split.linear, context.calibration):
         name = split.reader.get(layer.name)
         if name is None:
             continue
@@ -211,6 +219,6 @@ def _with_ranges(split: Split, context: Context) -> Model:
         some = rows[:: -(-len(rows) // _ROWS)]
         low: Array = np.percentile(some, _LOW, axis=0).astype(np.float64).reshape(1, 1, -1)
         helper, reader = draft.layers[layer.name], draft.layers[name]
-        draft.layers[layer.name] = replace(helper, bias=helper.bias - low, activation=Clip(0.0))
+        draft.layers[layer.name] = replace(helper, bias=helper.bias - low)
         draft.layers[name] = replace(reader, bias=reader.bias + low)
     return draft.model()

@@ -404,7 +404,7 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "seed": options.seed,
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
         "silent_channels": {n.layer: n.silent_channels for n in notes if n.silent_channels},
-        "kept_answers": next((n.agreement for n in notes if n.agreement is not None), None),
+        "fan_in": next((asdict(n.fitted) for n in notes if n.fitted is not None), None),
         "saturated_share": {
             n.layer: round(n.saturated_share, 5) for n in notes if n.sqnr_db is not None and not n.warning
         },

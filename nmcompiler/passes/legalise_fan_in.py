@@ -12,7 +12,7 @@ from nmcompiler.errors import DoesNotFit
 from nmcompiler.evaluate.float import run_float
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
-from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
+from nmcompiler.passes.base import LOSSY, Context, Fitted, Keeps, Note, PassResult
 from nmcompiler.passes.draft import Draft
 from nmcompiler.passes.fan_in import FanIn, available_neurons, crowded, neurons_of, with_joined_pools
 from nmcompiler.passes.prune_fan_in import PruneFanIn
@@ -57,8 +57,8 @@ class LegaliseFanIn:
             return PassResult(joined, joined is not graph)
         chosen = self._chosen(joined, fan_in, context)
         made = chosen.run(joined, context)
-        note = _answers_note(graph, made.graph, context)
-        return replace(made, notes=made.notes if note is None else (*made.notes, note))
+        method = "prune" if isinstance(chosen, PruneFanIn) else "split"
+        return replace(made, notes=(*made.notes, _answers_note(graph, made.graph, context, method)))
 
     def _chosen(self, model: Model, fan_in: FanIn, context: Context) -> SplitFanIn | PruneFanIn:
         """Returns the way that fits the chips.
@@ -96,17 +96,15 @@ class LegaliseFanIn:
         )
 
 
-def _answers_note(before: Model, after: Model, context: Context) -> Note | None:
-    """Returns how many answers on the calibration samples stay the same; None where there are no classes."""
+def _answers_note(before: Model, after: Model, context: Context, method: str) -> Note:
+    """Returns how the network was made to fit, and how many answers on the calibration samples stay."""
     port = before.outputs[0]
     if context.calibration is None or math.prod(port.shape) < 2:
-        return None
-    classes = [
-        _classes(run_float(model, context.calibration).outputs[port.name]) for model in (before, after)
-    ]
-    share = float(np.mean(classes[0] == classes[1]))
+        return Note(port.node, fitted=Fitted(method, None))
+    outputs = [run_float(model, context.calibration).outputs[port.name] for model in (before, after)]
+    share = float(np.mean(_classes(outputs[0]) == _classes(outputs[1])))
     text = f"gives {100 * share:.1f} % of the calibration samples the answer that it gave with all inputs"
-    return Note(port.node, text, by_target=True, warning=True, agreement=share)
+    return Note(port.node, text, by_target=True, warning=True, fitted=Fitted(method, share))
 
 
 def _classes(outputs: Array) -> Array:

@@ -23,7 +23,7 @@ from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.bounds import sums_of_weights
 from nmcompiler.ir.kernels import Array, elementwise
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
-from nmcompiler.passes.base import EXACT, Context, Keeps, Note, PassResult
+from nmcompiler.passes.base import EXACT, Context, Fitted, Keeps, Note, PassResult
 from nmcompiler.passes.draft import compact
 from nmcompiler.passes.drop_zeros import fan_in_of
 from nmcompiler.passes.fan_in import FanIn, available_neurons
@@ -99,7 +99,7 @@ def _note(network: Network, name: str, helpers: int, target: Target) -> Note:
     neurons = helpers * network.graph.node(name).size
     sums = f"{helpers} exact partial sums, {neurons:,} neurons"
     text = f"has more inputs a neuron than {target.name} takes: {sums}"
-    return Note(name, text, by_target=True)
+    return Note(name, text, by_target=True, fitted=Fitted("exact", 1.0))
 
 
 @dataclass

@@ -156,7 +156,7 @@ def run_facts(
     facts["stream"] = stream
     facts["variation"] = simulator.drawn
     facts["ideal_devices"] = program.target.conductance_tiles is not None and simulator.drawn is None
-    facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts)
+    facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts, program)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
     results = {
         p.name: apply_host_ops(p.host_ops, y).astype(np.float32)

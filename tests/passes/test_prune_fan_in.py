@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -66,15 +67,16 @@ def test_no_layer_of_random_models_keeps_too_many_inputs(seed: int, limit: int, 
     simple = _simple(model, samples)
     fan_in = FanIn.of(target)
     assert fan_in is not None
-    try:
+    with suppress(DoesNotFit):  # of layers that read lists of synapses
         made = LegaliseFanIn("prune").run(simple, Context(samples, target))
-    except DoesNotFit as error:
-        assert "wiring of its own" in str(error)
-        return
-    assert not complaints(made.graph)
-    assert not crowded(Draft(made.graph), fan_in)
+        _check_pruned(simple, made.graph, fan_in)
+
+
+def _check_pruned(simple: Model, made: Model, fan_in: FanIn) -> None:
+    assert not complaints(made)
+    assert not crowded(Draft(made), fan_in)
     if not crowded(Draft(simple), fan_in):
-        assert made.graph is simple
+        assert made is simple
 
 
 @pytest.mark.parametrize(("bias", "kept"), [(0, 16), (1, 15)])
@@ -156,7 +158,7 @@ def test_a_list_of_synapses_is_not_pruned() -> None:
     y = b.add("Gather", (1, 1, 2), [(x, Sparse(rows, np.arange(30), np.ones(30)))])
     samples = b.samples(8)
     model = b.model(y)
-    with pytest.raises(DoesNotFit, match="wiring of its own.*--fan-in split"):
+    with pytest.raises(DoesNotFit, match=r"wiring of its own.*--fan-in split"):
         PruneFanIn().run(model, Context(samples, _chip(10)))
 
 

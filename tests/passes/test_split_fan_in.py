@@ -139,5 +139,5 @@ def test_in_a_crossbar_helpers_have_weights_of_all_types_and_read_all_inputs() -
 def test_a_chip_without_a_bias_is_told_what_to_try() -> None:
     model, samples = _mlp(40, 6, 3)
     target = replace(_chip(16), bias=None)
-    with pytest.raises(DoesNotFit, match="40 fan_in where tiny has 16.*--fan-in prune"):
+    with pytest.raises(DoesNotFit, match=r"40 fan_in where tiny has 16.*--fan-in prune"):
         SplitFanIn().run(model, Context(samples, target))

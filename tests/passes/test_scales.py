@@ -92,3 +92,7 @@ def test_silent_channels_and_exact_ones_keep_their_scales() -> None:
         found, values, values, 7, signed=False, sensitivity=np.ones_like(values), gradients=gradients
     )
     np.testing.assert_array_equal(refined.scale, found.scale)
+
+
+def test_samples_of_a_layer_that_is_always_silent_count_alike() -> None:
+    np.testing.assert_array_equal(importance(np.zeros((3, 1, 1, 2), np.float32)), np.ones(3))

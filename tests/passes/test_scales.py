@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.passes.scales import ScaleSearch, output_gain, refine_scales, search_scales
+from nmcompiler.passes.scales import (
+    ScaleSearch,
+    importance,
+    output_gain,
+    refine_scales,
+    search_scales,
+)
 
 
 def test_errors_that_do_not_matter_do_not_set_the_scale() -> None:

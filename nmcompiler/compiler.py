@@ -292,15 +292,16 @@ def _network(
     progress: Progress,
 ) -> tuple[Network, tuple[Note, ...]]:
     """Returns the golden network and notes; partial sums are exact by themselves where that takes no time."""
-    methods: tuple[FanInMethod, ...] = (options.fan_in,)
-    if options.fan_in == "auto" and plan.coding.windowed and plan.coding.steps(_MANY_LEVELS) == 1:
+    methods: tuple[FanInMethod, ...] = (plan.fan_in,)
+    if plan.fan_in == "auto" and plan.coding.windowed and plan.coding.steps(_MANY_LEVELS) == 1:
         methods = ("exact", "auto")
     for method in methods[:-1]:
         try:
-            return _made(layers, backend, chip, plan, samples, replace(options, fan_in=method), progress)
+            return _made(layers, backend, chip, replace(plan, fan_in=method), samples, options, progress)
         except DoesNotFit:
             continue  # the next method may fit
-    return _made(layers, backend, chip, plan, samples, replace(options, fan_in=methods[-1]), progress)
+    last = replace(plan, fan_in=methods[-1])
+    return _made(layers, backend, chip, last, samples, options, progress)
 
 
 def _made(
@@ -325,14 +326,14 @@ def _made(
     )
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
-    if options.fan_in == "exact":
+    if plan.fan_in == "exact":
         legalise = (*legalise, SplitExact(plan.coding, options.chips))
     network, notes = to_network(
         layers,
         context,
         quantise,
         legalise=legalise,
-        fan_in=LegaliseFanIn(options.fan_in, options.chips),
+        fan_in=LegaliseFanIn(plan.fan_in, options.chips),
         verify=options.verify,
     )
     with blame(backend, "obstacles"):

@@ -63,7 +63,7 @@ class CompileOptions:
     output_levels: int | None = None
     chips: int | None = None
     seed: int = 0
-    fan_in: FanInMethod = "auto"
+    fan_in: FanInMethod | None = None
     backend: str | None = None
     verify: bool = False
     include_source: bool = True
@@ -85,18 +85,20 @@ class Plan:
     input_levels: int
     input_encoding: str
     output_levels: int | None = None  # None where outputs are read from membranes
+    fan_in: FanInMethod = "auto"
 
 
 def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     """Returns the options with their defaults; raises ``UsageError`` where they suit not code or chip."""
     chosen = coding(code)
     _check_code(chosen, chip)
-    if options.fan_in not in FAN_IN_METHODS:
-        raise UsageError(f"--fan-in {options.fan_in} is unknown", allowed=", ".join(FAN_IN_METHODS))
+    fan_in = options.fan_in or "auto"
+    if fan_in not in FAN_IN_METHODS:
+        raise UsageError(f"--fan-in {fan_in} is unknown", allowed=", ".join(FAN_IN_METHODS))
     weight_bits = _given(options.weight_bits, chip.weight_bits)
     if weight_bits not in chip.possible_weight_bits:
         raise _no_weight_bits(weight_bits, chip)
-    if options.fan_in == "exact":
+    if fan_in == "exact":
         _check_exact_sums(chosen)
     encoding = _encoding(options.input_encoding, chosen, chip)
     levels, timesteps = _levels_and_steps(options, chosen, chip)
@@ -116,7 +118,7 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     output_levels = _output_levels(options.output_levels, code, chip, timesteps, most)
     settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
     chosen = chosen if settle is None else chosen.settled(settle)
-    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
+    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels, fan_in)
 
 
 def _no_weight_bits(asked: int, chip: Target) -> UsageError:

@@ -101,14 +101,14 @@ class Trials:
             crowded = too_many_neurons(layers, held, _most_chips(held, options))
             if crowded is not None:
                 return Outcome(code, broken=(_limit(crowded),))
-            layers = self._fitting(layers, held, options)
+            layers = self._fitting(layers, held, LegaliseFanIn(plan.fan_in, options.chips))
             quantised = self.quantise(layers, held, plan)
         except NmcError as error:
             if isinstance(error, UnsupportedModel):
                 raise
             return Outcome(code, broken=_broken(error))
         try:
-            exact = (SplitExact(plan.coding, options.chips),) if options.fan_in == "exact" else ()
+            exact = (SplitExact(plan.coding, options.chips),) if plan.fan_in == "exact" else ()
             spiking = _spiking(quantised, backend, held, plan, exact)
         except NmcError as error:
             return Outcome(code, broken=_broken(error))
@@ -121,7 +121,7 @@ class Trials:
             self._placed[key] = network, _mapped(spiking, backend, held, options)
         return replace(self._placed[key][1], coding=code)
 
-    def _fitting(self, model: Model, chip: Target, options: CompileOptions) -> Model:
+    def _fitting(self, model: Model, chip: Target, legalise: LegaliseFanIn) -> Model:
         """Returns the model whose layers have no more inputs than a neuron of the chip has synapses.
 
         Raises:
@@ -130,10 +130,10 @@ class Trials:
         fan_in = FanIn.of(chip)
         if fan_in is None or not crowded(Draft(model), fan_in):
             return model
-        key = (id(model), fan_in, chip.bias is None, chip.neurons, options.fan_in, options.chips)
+        key = (id(model), fan_in, chip.bias is None, chip.neurons, legalise)
         if key not in self._fitted:
             context = Context(calibration=StandIns(model).samples, target=chip)
-            made = LegaliseFanIn(options.fan_in, options.chips).run(model, context).graph
+            made = legalise.run(model, context).graph
             self._fitted[key] = model, made
         return self._fitted[key][1]
 

@@ -218,10 +218,8 @@ _COMPILE = (
     click.option(
         "--fan-in",
         type=click.Choice(["auto", "exact", "split", "prune", "refuse"]),
-        default="auto",
-        show_default=True,
         help="Layers with more inputs than a neuron has synapses: partial sums, exact in phase and graded or "
-        "rounded (split), or only the inputs that matter most (prune); auto splits where there are neurons.",
+        "rounded (split), or only the inputs that matter most (prune).  [auto: split where neurons allow]",
     ),
     click.option("--backend", metavar="NAME", help="The backend, where several know the target."),
 )

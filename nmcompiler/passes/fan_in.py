@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from nmcompiler.ir.kernels import Kernel
+from nmcompiler.ir.kernels import Array, Kernel
 from nmcompiler.ir.layers import Layer, Model
+from nmcompiler.passes.calibration import calibration_samples
 from nmcompiler.passes.draft import Draft
 from nmcompiler.passes.room import Room
+from nmcompiler.passes.scales import input_range
 from nmcompiler.target.model import Target
 
-__all__ = ["FanIn", "available_neurons", "crowded", "neurons_of", "with_joined_pools"]
+__all__ = ["FanIn", "available_neurons", "crowded", "neurons_of", "signed_inputs", "with_joined_pools"]
+
+_ANY_LEVELS = 255  # whether an input has a sign does not depend on them
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class FanIn:
         bias: Those that a bias takes.
         shared: Whether the neurons of a core should read the same sources: each takes axons of its own.
         room: What counts the sources of a layer.
+        signed: Inputs with values of either sign: where spikes carry none, they are two neurons a value.
     """
 
     most: int
@@ -34,9 +38,10 @@ class FanIn:
     bias: int
     shared: bool
     room: Room
+    signed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, target: Target) -> FanIn | None:
+    def of(cls, target: Target, signed: frozenset[str] = frozenset()) -> FanIn | None:
         """Returns the limits of a chip; None where it has none, or is built for layers and not for synapses.
 
         Cores hold synapses of their own, so that it is no limit of memory that counts here.
@@ -55,24 +60,29 @@ class FanIn:
         if most is None or full is None:
             return None
         bias = 0 if target.bias is None else target.bias.synapses
-        return cls(most, full, bias, target.crossbar is not None, Room.of(target))
+        return cls(most, full, bias, target.crossbar is not None, Room.of(target), signed)
 
-    def inputs(self, layer: Layer, *, full: bool = True) -> int:
-        """Returns the inputs that a neuron of a layer may have: the most, or those of full weights."""
-        most = self.full if full else self.most
-        return most - (self.bias if np.any(layer.bias) else 0)
+    @property
+    def inputs(self) -> int:
+        """Inputs that a neuron may have beside its bias, with weights of all bits."""
+        return self.full - self.bias
 
     def cost(self, source: Layer) -> int:
         """Returns the synapses that one value of a source takes."""
         pool = source.max_pool
         parted = pool is not None and not pool.joined
         terms = 1 + math.ceil(math.log2(math.prod(pool.size))) if pool and parted else 1
-        unsigned = source.is_input or source.activation.lower >= 0
-        return terms if unsigned or self.room.signs else 2 * terms
+        signed = source.name in self.signed if source.is_input else source.activation.lower < 0
+        return 2 * terms if signed and not self.room.signs else terms
 
     def reads(self, edges: list[tuple[Layer, Kernel]], layer: Layer) -> int:
         """Returns the synapses of the neuron of a layer that has most, without its bias."""
-        return self.room.reads(edges, layer.sum_shape).fan_in
+        counted = [
+            edge
+            for edge in edges
+            for _ in range(2 if edge[0].name in self.signed and not self.room.signs else 1)
+        ]
+        return self.room.reads(counted, layer.sum_shape).fan_in
 
 
 def crowded(draft: Draft, fan_in: FanIn) -> list[str]:
@@ -82,8 +92,16 @@ def crowded(draft: Draft, fan_in: FanIn) -> list[str]:
         for name, layer in draft.layers.items()
         if draft.sources[name]
         and fan_in.reads([(draft.layers[source], link.kernel) for source, link in draft.sources[name]], layer)
-        > fan_in.inputs(layer, full=False)
+        > fan_in.most - fan_in.bias
     ]
+
+
+def signed_inputs(model: Model, calibration: Mapping[str, Array] | None) -> frozenset[str]:
+    """Returns the inputs whose calibration samples are coded with a sign."""
+    if calibration is None:
+        return frozenset()
+    samples = calibration_samples(model, calibration)
+    return frozenset(name for name, x in samples.items() if input_range(x, _ANY_LEVELS).signed)
 
 
 def with_joined_pools(model: Model, fan_in: FanIn) -> Model:

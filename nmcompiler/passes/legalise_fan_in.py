@@ -14,7 +14,14 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 from nmcompiler.passes.base import LOSSY, Context, Fitted, Keeps, Note, PassResult
 from nmcompiler.passes.draft import Draft
-from nmcompiler.passes.fan_in import FanIn, available_neurons, crowded, neurons_of, with_joined_pools
+from nmcompiler.passes.fan_in import (
+    FanIn,
+    available_neurons,
+    crowded,
+    neurons_of,
+    signed_inputs,
+    with_joined_pools,
+)
 from nmcompiler.passes.prune_fan_in import PruneFanIn
 from nmcompiler.passes.split_fan_in import SplitFanIn, split_layers
 
@@ -49,7 +56,7 @@ class LegaliseFanIn:
             UsageError: Where calibration samples are missing.
             DoesNotFit: Neither way fits the chip, or the one that was asked for does not.
         """
-        fan_in = FanIn.of(context.target)
+        fan_in = FanIn.of(context.target, signed_inputs(graph, context.calibration))
         if fan_in is None or self.method == "refuse" or not crowded(Draft(graph), fan_in):
             return PassResult(graph, False)
         joined = with_joined_pools(graph, fan_in)

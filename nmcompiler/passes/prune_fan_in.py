@@ -26,7 +26,7 @@ from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.calibration import last_readers
 from nmcompiler.passes.columns import Positions, columns, from_groups, most_rows, to_groups
 from nmcompiler.passes.draft import Draft, compact
-from nmcompiler.passes.fan_in import FanIn, crowded
+from nmcompiler.passes.fan_in import FanIn, crowded, signed_inputs
 from nmcompiler.passes.layerwise import sqnr
 from nmcompiler.passes.refit import Read, refit
 from nmcompiler.passes.walk import walk
@@ -56,7 +56,7 @@ class PruneFanIn:
             UsageError: Where calibration samples are missing.
             DoesNotFit: A layer has too many inputs that it reads through wiring of its own.
         """
-        fan_in = FanIn.of(context.target)
+        fan_in = FanIn.of(context.target, signed_inputs(graph, context.calibration))
         draft, notes = Draft(graph), []
         names = set() if fan_in is None else set(crowded(draft, fan_in))
         if fan_in is None or not names:
@@ -71,7 +71,7 @@ class PruneFanIn:
                 draft.layers[layer.name], draft.sources[layer.name] = pruned, edges
                 ratio = _ratio(layer, sums, _sums(edges, pruned, found))
                 after = _reads(draft, fan_in, pruned)
-                notes.append(_note(layer.name, before, after, fan_in.inputs(pruned), ratio, context))
+                notes.append(_note(layer.name, before, after, fan_in.inputs, ratio, context))
             now = _sums(draft.sources[layer.name], draft.layers[layer.name], found)
             found[layer.name] = activate(layer, sums if now is None else now)
             for done in readers.get(layer.name, ()):
@@ -83,7 +83,7 @@ def _pruned(
     draft: Draft, layer: Layer, fan_in: FanIn, context: Context, found: _Values, sums: Array
 ) -> tuple[Layer, _Edges]:
     """Returns a layer and its in-edges with as many inputs as a neuron may have."""
-    most = fan_in.full - fan_in.bias
+    most = fan_in.inputs
     shape = layer.sum_shape
     before = draft.sources[layer.name]
     if not all(_has_columns(link.kernel, shape) for _, link in before):

@@ -26,7 +26,7 @@ from nmcompiler.ir.kernels import Array, identity
 from nmcompiler.ir.layers import Clip, Layer, Link, Model
 from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.draft import Draft
-from nmcompiler.passes.fan_in import FanIn, crowded
+from nmcompiler.passes.fan_in import FanIn, crowded, signed_inputs
 from nmcompiler.passes.kernel_algebra import is_pick
 from nmcompiler.passes.pieces import pieces, shares
 from nmcompiler.passes.walk import walk
@@ -55,7 +55,7 @@ class SplitFanIn:
             UsageError: Where calibration samples are missing.
             DoesNotFit: A value takes more synapses than a neuron has, or the chip has no bias.
         """
-        fan_in = FanIn.of(context.target)
+        fan_in = FanIn.of(context.target, signed_inputs(graph, context.calibration))
         if fan_in is None:
             return PassResult(graph, False)
         split = split_layers(graph, fan_in, context)
@@ -116,7 +116,7 @@ def _split(draft: Draft, layer: Layer, fan_in: FanIn, context: Context) -> list[
     """Puts helpers between a layer and what it reads, and returns their names."""
     if context.target.bias is None:
         raise _cannot(layer, fan_in, draft, context, "partial sums need a bias, which the chip has not")
-    most = fan_in.full - fan_in.bias
+    most = fan_in.inputs
     if most < _LEAST:
         raise _cannot(layer, fan_in, draft, context, f"partial sums need {_LEAST} synapses beside the bias")
     plain = [edge for edge in draft.sources[layer.name] if is_pick(edge[1].kernel)]
@@ -162,7 +162,7 @@ def _groups(draft: Draft, layer: Layer, fan_in: FanIn, context: Context, own: in
         own: Inputs that the layer is to read itself: they are the first group; 0 for none, None where even
             its plain copies of other layers are to be read by helpers.
     """
-    most = fan_in.full - fan_in.bias
+    most = fan_in.inputs
     groups: list[_Edges] = []
     room = 0
     for source, link in draft.sources[layer.name]:
@@ -203,7 +203,7 @@ def _note(model: Model, fan_in: FanIn, context: Context, name: str, parts: int) 
     edges = [(model.graph.node(e.source), e.payload.kernel) for e in model.graph.in_edges(name)]
     text = (
         f"has {fan_in.reads(edges, layer):,} inputs a neuron, and {context.target.name} takes "
-        f"{fan_in.inputs(layer):,}: {parts} partial sums take {parts * math.prod(layer.sum_shape):,} neurons"
+        f"{fan_in.inputs:,}: {parts} partial sums take {parts * math.prod(layer.sum_shape):,} neurons"
     )
     return Note(name, text, by_target=True, warning=True)
 

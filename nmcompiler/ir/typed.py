@@ -65,8 +65,9 @@ def type_code(network: Network, name: str, types: int, crossbar: Crossbar | None
     """Returns the typed weights of a population with the fewest types, None where more are needed.
 
     The unit of a neuron is the largest that makes its weights; where the weights of the types would then be
-    more than the crossbar holds, the largest of its parts that makes them as well.
+    more than the crossbar holds, the largest of its parts that makes them as well, of more types if need be.
     """
+    too_large: TypeCode | None = None
     population = network.graph.node(name)
     groups: dict[str, list[Kernel]] = {}
     for edge in network.graph.in_edges(name):
@@ -91,8 +92,11 @@ def type_code(network: Network, name: str, types: int, crossbar: Crossbar | None
                 source: tuple(np.flatnonzero(bits_of(c, base).any(axis=1)).tolist())
                 for source, c in codes.items()
             }
-            return TypeCode(base, unit.reshape((1, 1, -1) if shared else population.shape), used)
-    return None
+            made = TypeCode(base, unit.reshape((1, 1, -1) if shared else population.shape), used)
+            if crossbar is None or np.abs(unit).max(initial=1) <= crossbar.room(base):
+                return made
+            too_large = too_large or made
+    return too_large
 
 
 def held_types(network: Network, name: str, target: Target) -> TypeCode:

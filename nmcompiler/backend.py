@@ -16,6 +16,8 @@ from nmcompiler.ir.progress import Progress
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.passes.base import Pass
+from nmcompiler.passes.drop_zeros import DropZeros
+from nmcompiler.passes.fan_in import FanIn
 from nmcompiler.passes.network_limits import beyond_limits
 from nmcompiler.passes.relays import Relays
 from nmcompiler.passes.split_signed import SplitSigned
@@ -179,8 +181,10 @@ class BackendBase:
 
     def legalise(self, coding: Coding, target: Target) -> tuple[Pass[Network], ...]:
         """Returns the passes that turn an integer network into one that the chip can hold."""
+        zeros: tuple[Pass[Network], ...] = () if FanIn.of(target) is None else (DropZeros(),)
         signs: tuple[Pass[Network], ...] = () if target.signed_spikes else (SplitSigned(),)
-        return signs if target.axon_fan_out is None else (*signs, Relays(coding))
+        relays: tuple[Pass[Network], ...] = () if target.axon_fan_out is None else (Relays(coding),)
+        return (*zeros, *signs, *relays)
 
     def map(self, spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
         """Returns the placed cores, or raises ``DoesNotFit``."""

@@ -17,6 +17,7 @@ from nmcompiler.codings import Coding
 from nmcompiler.compensate import calibration_of, chosen, compensation_facts
 from nmcompiler.errors import (
     BackendFault,
+    DoesNotFit,
     InputFileError,
     NotVerified,
     RefusedNode,
@@ -35,9 +36,10 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.passes import Note, QuantiseOptions, to_network
+from nmcompiler.passes import FanInMethod, LegaliseFanIn, Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.passes.rate_response import RateOptions
+from nmcompiler.passes.split_exact import SplitExact
 from nmcompiler.plan import DEFAULT_OPTIONS, CompileOptions, Plan, plan_of
 from nmcompiler.program.layout import Program
 from nmcompiler.program.lift import LiftReport, check_lift
@@ -63,6 +65,7 @@ __all__ = [
 ]
 
 _TRAFFIC_SAMPLES = 32
+_MANY_LEVELS = 65535
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,6 +308,28 @@ def _network(
     options: CompileOptions,
     progress: Progress,
 ) -> tuple[Network, tuple[Note, ...]]:
+    """Returns the golden network and notes; partial sums are exact by themselves where that takes no time."""
+    methods: tuple[FanInMethod, ...] = (plan.fan_in,)
+    if plan.fan_in == "auto" and plan.coding.windowed and plan.coding.steps(_MANY_LEVELS) == 1:
+        methods = ("exact", "auto")
+    for method in methods[:-1]:
+        try:
+            return _made(layers, backend, chip, replace(plan, fan_in=method), samples, options, progress)
+        except DoesNotFit:
+            continue  # the next method may fit
+    last = replace(plan, fan_in=methods[-1])
+    return _made(layers, backend, chip, last, samples, options, progress)
+
+
+def _made(
+    layers: Model,
+    backend: Backend,
+    chip: Target,
+    plan: Plan,
+    samples: Mapping[str, Array],
+    options: CompileOptions,
+    progress: Progress,
+) -> tuple[Network, tuple[Note, ...]]:
     context = Context(calibration=samples, target=chip, seed=options.seed, progress=progress)
     repeats = plan.timesteps if plan.timesteps and plan.input_encoding == "current" else 1
     quantise = QuantiseOptions(
@@ -318,7 +343,16 @@ def _network(
     )
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
-    network, notes = to_network(layers, context, quantise, legalise=legalise, verify=options.verify)
+    if plan.fan_in == "exact":
+        legalise = (*legalise, SplitExact(plan.coding, options.chips))
+    network, notes = to_network(
+        layers,
+        context,
+        quantise,
+        legalise=legalise,
+        fan_in=LegaliseFanIn(plan.fan_in, options.chips),
+        verify=options.verify,
+    )
     with blame(backend, "obstacles"):
         obstacles = backend.obstacles(network, plan.coding, chip)
     if obstacles:
@@ -388,6 +422,7 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "seed": options.seed,
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
         "silent_channels": {n.layer: n.silent_channels for n in notes if n.silent_channels},
+        "fan_in": next((asdict(n.fitted) for n in notes if n.fitted is not None), None),
         "saturated_share": {
             n.layer: round(n.saturated_share, 5) for n in notes if n.sqnr_db is not None and not n.warning
         },

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nmcompiler.codings import CODINGS, Coding, coding
 from nmcompiler.errors import UsageError
+from nmcompiler.passes.legalise_fan_in import FAN_IN_METHODS, FanInMethod
 from nmcompiler.registry import targets
 from nmcompiler.target import Target
 from nmcompiler.target.model import USUAL
@@ -45,6 +46,8 @@ class CompileOptions:
             where the chip prefers that.
         chips: Number of chips; None uses as few as needed.
         seed: Seed of the placement.
+        fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses: ``auto``,
+            ``exact``, ``split``, ``prune`` or ``refuse`` (``passes/legalise_fan_in.py``).
         backend: Name of the backend, where several provide the target.
         verify: Whether every pass is executed against the one before.
         include_source: Whether the ONNX file is kept in the program.
@@ -60,6 +63,7 @@ class CompileOptions:
     output_levels: int | None = None
     chips: int | None = None
     seed: int = 0
+    fan_in: FanInMethod | None = None
     backend: str | None = None
     verify: bool = False
     include_source: bool = True
@@ -81,15 +85,21 @@ class Plan:
     input_levels: int
     input_encoding: str
     output_levels: int | None = None  # None where outputs are read from membranes
+    fan_in: FanInMethod = "auto"
 
 
 def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     """Returns the options with their defaults; raises ``UsageError`` where they suit not code or chip."""
     chosen = coding(code)
     _check_code(chosen, chip)
+    fan_in = options.fan_in or "auto"
+    if fan_in not in FAN_IN_METHODS:
+        raise UsageError(f"--fan-in {fan_in} is unknown", allowed=", ".join(FAN_IN_METHODS))
     weight_bits = _given(options.weight_bits, chip.weight_bits)
     if weight_bits not in chip.possible_weight_bits:
         raise _no_weight_bits(weight_bits, chip)
+    if fan_in == "exact":
+        _check_exact_sums(chosen)
     encoding = _encoding(options.input_encoding, chosen, chip)
     levels, timesteps = _levels_and_steps(options, chosen, chip)
     default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
@@ -108,7 +118,7 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
     output_levels = _output_levels(options.output_levels, code, chip, timesteps, most)
     settle = None if timesteps is None else _settle(options.settle, timesteps, chip)
     chosen = chosen if settle is None else chosen.settled(settle)
-    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels)
+    return Plan(chosen, levels, weight_bits, timesteps, settle, input_levels, encoding, output_levels, fan_in)
 
 
 def _no_weight_bits(asked: int, chip: Target) -> UsageError:
@@ -141,6 +151,17 @@ def _check_code(chosen: Coding, chip: Target) -> None:
         raise UsageError(
             f"target '{chip.name}' has no events that carry values, which the coding '{code}' needs",
             allowed="graded_payload_bits in the target file, where the chip has such events",
+        )
+
+
+def _check_exact_sums(chosen: Coding) -> None:
+    """Raises where a code cannot send a whole sum as one value."""
+    able = [name for name, code in CODINGS.items() if code.windowed and code.steps(_MOST_LEVELS) <= 16]
+    if chosen.name not in able:
+        raise UsageError(
+            f"--fan-in exact does not apply to the coding '{chosen.name}': it sends no values of many levels",
+            allowed=f"{' or '.join(able)} with exact partial sums",
+            hint="use --fan-in split",
         )
 
 

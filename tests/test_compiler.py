@@ -513,3 +513,61 @@ def test_the_outputs_of_a_run_are_those_that_the_simulator_decodes(code):
     assert (program.fraction_bits(program.outputs[0].population) > 0) == (code == "rate")
     (y,) = decode(program, Simulator(program).run(X).outputs)
     assert np.array_equal(run_program(program, Samples(X, None)).outputs["y"], y)
+
+
+@pytest.mark.parametrize(
+    ("code", "method", "signed", "most"),
+    [
+        ("phase", "exact", True, 18),
+        ("phase", "exact", False, 17),
+        ("graded", "auto", True, 18),
+        ("phase", "split", False, 18),
+        ("ttfs", "split", True, 17),
+        ("phase", "prune", False, 17),
+        ("rate", "split", True, 18),
+        ("rate", "prune", False, 18),
+    ],
+)
+def test_layers_with_too_many_inputs_are_made_to_fit_and_the_program_is_the_network(
+    code, method, signed, most
+):
+    bias = replace(CHIP.bias, synapses=18 - most)
+    target = replace(
+        tiny_target(fan_in=18, neurons=256, signed_spikes=signed, graded_payload_bits=24), bias=bias
+    )
+    given = {"input_levels": 15, "levels": 15} if code != "rate" else {}
+    made = compiled(target, code, fan_in=method, **given)
+    assert max(layer["fan_in"] for layer in made.facts["layers"]) <= 18
+    assert made.facts["static_check"]["ok"]
+    facts = run_program(made.program, Samples(X, LABELS)).facts
+    wrong = [facts[f"mismatched_{what}"] for what in ("outputs", "activations", "membranes")]
+    assert wrong == ([None] * 3 if code == "rate" else [0, 0, 0])
+    assert facts["accuracy"]["chip"] > 0.5
+    used = made.program.report["fan_in"]["method"]
+    assert used == ("exact" if method == "auto" else method)
+    assert [rung["stage"] for rung in facts["ladder"]["stages"]] == ["float", "legalised", "integer", "chip"]
+
+
+def test_exact_partial_sums_answer_as_the_network_without_a_limit():
+    outputs = []
+    for fan_in in (None, 18):
+        made = compiled(tiny_target(fan_in=fan_in, neurons=256), fan_in="exact", input_levels=15, levels=7)
+        outputs.append(run_program(made.program, Samples(X, LABELS)).outputs["y"])
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_where_exact_sums_do_not_fit_an_event_the_default_rounds_them():
+    made = compiled(tiny_target(fan_in=18, neurons=256, graded_payload_bits=9), "graded")
+    assert made.program.report["fan_in"]["method"] == "split"
+
+
+def test_a_code_that_sends_no_large_values_refuses_exact_partial_sums():
+    text = sentence(UsageError, CHIP, "ttfs", fan_in="exact")
+    assert "--fan-in exact does not apply to the coding 'ttfs'" in text
+    assert "phase or graded" in text
+    assert "allowed: auto, exact" in sentence(UsageError, CHIP, fan_in="halve")
+
+
+def test_layers_with_too_many_inputs_can_be_refused():
+    text = sentence(DoesNotFit, tiny_target(fan_in=18), fan_in="refuse")
+    assert "needs 48 fan_in where tiny has 18" in text

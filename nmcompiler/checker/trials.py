@@ -17,10 +17,20 @@ from nmcompiler.ir.cores import CoreGraph, Traffic
 from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.passes import Pipeline, Quantise, QuantiseOptions, float_passes, refused_layers
-from nmcompiler.passes.base import Context
+from nmcompiler.passes import (
+    LegaliseFanIn,
+    Pipeline,
+    Quantise,
+    QuantiseOptions,
+    float_passes,
+    refused_layers,
+)
+from nmcompiler.passes.base import Context, Pass
+from nmcompiler.passes.draft import Draft
+from nmcompiler.passes.fan_in import FanIn, crowded
 from nmcompiler.passes.formats import Formats
 from nmcompiler.passes.room import Room
+from nmcompiler.passes.split_exact import SplitExact
 from nmcompiler.plan import CompileOptions, Plan, plan_of
 from nmcompiler.target import Target
 
@@ -48,6 +58,7 @@ class Trials:
         self._read = model
         self._simplified: list[Simplified] = []
         self._made: dict[_Key, Quantised | DoesNotFit] = {}
+        self._fitted: dict[object, tuple[Model, Model]] = {}
         self._placed: dict[object, tuple[Network, Outcome]] = {}  # a network that is kept keeps its id
 
     def simplified(self, chip: Target) -> Simplified:
@@ -90,13 +101,15 @@ class Trials:
             crowded = too_many_neurons(layers, held, _most_chips(held, options))
             if crowded is not None:
                 return Outcome(code, broken=(_limit(crowded),))
+            layers = self._fitting(layers, held, LegaliseFanIn(plan.fan_in, options.chips))
             quantised = self.quantise(layers, held, plan)
         except NmcError as error:
             if isinstance(error, UnsupportedModel):
                 raise
             return Outcome(code, broken=_broken(error))
         try:
-            spiking = _spiking(quantised, backend, held, plan)
+            exact = (SplitExact(plan.coding, options.chips),) if plan.fan_in == "exact" else ()
+            spiking = _spiking(quantised, backend, held, plan, exact)
         except NmcError as error:
             return Outcome(code, broken=_broken(error))
         if model is not None or type(backend).map is not BackendBase.map:
@@ -108,6 +121,22 @@ class Trials:
             self._placed[key] = network, _mapped(spiking, backend, held, options)
         return replace(self._placed[key][1], coding=code)
 
+    def _fitting(self, model: Model, chip: Target, legalise: LegaliseFanIn) -> Model:
+        """Returns the model whose layers have no more inputs than a neuron of the chip has synapses.
+
+        Raises:
+            DoesNotFit: The chip has no room for it.
+        """
+        fan_in = FanIn.of(chip)
+        if fan_in is None or not crowded(Draft(model), fan_in):
+            return model
+        key = (id(model), fan_in, chip.bias is None, chip.neurons, legalise)
+        if key not in self._fitted:
+            context = Context(calibration=StandIns(model).samples, target=chip)
+            made = legalise.run(model, context).graph
+            self._fitted[key] = model, made
+        return self._fitted[key][1]
+
     def quantise(self, model: Model, chip: Target, plan: Plan) -> Network:
         """Returns the integer network of a model in the formats of a chip.
 
@@ -118,6 +147,8 @@ class Trials:
         options = quantise_options(plan)
         formats = replace(Formats.of(chip, weight_bits=plan.weight_bits), name="")
         data = next((known.data for known in self._simplified if known.model is model), None)
+        if data is None and any(made is model for _, made in self._fitted.values()):
+            data = StandIns(model)
         if data is None:  # a changed model is tried once
             made = _quantised(model, chip, formats, options, StandIns(model))
         else:
@@ -190,7 +221,9 @@ def _quantised(
     return Quantised(model, network, formats, options, data, {})
 
 
-def _spiking(quantised: Network, backend: Backend, chip: Target, plan: Plan) -> Spiking:
+def _spiking(
+    quantised: Network, backend: Backend, chip: Target, plan: Plan, more: tuple[Pass[Network], ...] = ()
+) -> Spiking:
     """Returns the network as the chip runs it.
 
     Raises:
@@ -198,7 +231,7 @@ def _spiking(quantised: Network, backend: Backend, chip: Target, plan: Plan) -> 
     """
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
-    network = Pipeline(legalise).run(quantised, Context(calibration=None, target=chip)).graph
+    network = Pipeline((*legalise, *more)).run(quantised, Context(calibration=None, target=chip)).graph
     with blame(backend, "obstacles"):
         obstacles = backend.obstacles(network, plan.coding, chip)
     if obstacles:

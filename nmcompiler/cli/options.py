@@ -215,6 +215,12 @@ _COMPILE = (
     click.option(
         "--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of the placement."
     ),
+    click.option(
+        "--fan-in",
+        type=click.Choice(["auto", "exact", "split", "prune", "refuse"]),
+        help="Layers with more inputs than a neuron has synapses: partial sums, exact in phase and graded or "
+        "rounded (split), or only the inputs that matter most (prune).  [auto: split where neurons allow]",
+    ),
     click.option("--backend", metavar="NAME", help="The backend, where several know the target."),
 )
 

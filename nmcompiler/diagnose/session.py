@@ -29,6 +29,7 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Model
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
+from nmcompiler.passes import LegaliseFanIn
 from nmcompiler.passes.base import Context
 from nmcompiler.plan import CompileOptions, Plan, plan_of
 from nmcompiler.program.layout import Program
@@ -80,6 +81,7 @@ def options_of(program: Program) -> CompileOptions:
         input_encoding=program.inputs[0].encoding if program.inputs else None,
         output_levels=program.output_levels,
         seed=int(report.get("seed", 0)),
+        fan_in=(report.get("fan_in") or {}).get("method"),
     )
 
 
@@ -116,7 +118,9 @@ def debug_program(
     outcome = _run(program, samples, answers, threads)
     progress("comparing layers", 1, 4)
     with one_blas_thread():
-        model = simple_model(program, None if recipe is None else recipe.inputs.samples)
+        model = _fitted(
+            simple_model(program, None if recipe is None else recipe.inputs.samples), program, recipe
+        )
         few = few_samples(program, samples.x)
         rows, verdict = _diagnosed(program, spiking, model, few)
     progress("trying options", 2, 4)
@@ -129,7 +133,7 @@ def debug_program(
         "coding": program.coding,
         "samples": len(samples),
         "ladder": {
-            "stages": _stages(model, samples, answers, outcome),
+            "stages": _stages(program, model, samples, answers, outcome),
             "samples": len(next(iter(few.values()))),
             "layers": rows,
             "skipped": None,
@@ -198,14 +202,37 @@ def _complete(rows: list[dict[str, Any]], errors: tuple[LayerError, ...]) -> Non
         row["achievable_db"] = _db(error.achievable)
 
 
+def _fitted(model: Model, program: Program, recipe: Recipe | None) -> Model:
+    """Returns the model as it was made to fit the synapses of a neuron.
+
+    Raises:
+        UsageError: Its layers cannot be made again: samples are missing, or only the integers were changed.
+    """
+    fitted = program.report.get("fan_in")
+    if fitted is None:
+        return model
+    if fitted["method"] == "exact":
+        raise UsageError(
+            "layers that were summed up exactly in parts are not compared with floating point",
+            hint="--fan-in split sums them up in layers of their own",
+        )
+    if recipe is None:
+        raise UsageError(
+            "the layers of this program were made to fit the chip's synapses with calibration samples",
+            hint="give nmc debug the ONNX file, --target and --calibration",
+        )
+    context = Context(recipe.inputs.samples, program.target)
+    return LegaliseFanIn(fitted["method"], recipe.options.chips).run(model, context).graph
+
+
 def _db(error: float) -> float | None:
     return None if error <= FLOOR else round(decibels(error), 2)
 
 
 def _stages(
-    model: Model, samples: Samples, answers: Mapping[str, Array], outcome: RunOutcome
+    program: Program, model: Model, samples: Samples, answers: Mapping[str, Array], outcome: RunOutcome
 ) -> list[dict[str, Any]]:
-    facts, port = outcome.facts, model.outputs[0]
+    facts, port, fitted = outcome.facts, model.outputs[0], program.report.get("fan_in")
     accuracy, agreement = facts["accuracy"], facts["agreement"]
     graph = apply_host_ops(port.host_ops, run_float(model, samples.x).outputs[port.name])
     same = accuracy_of_graph = None
@@ -215,7 +242,7 @@ def _stages(
         accuracy_of_graph = None if samples.y is None else float((classes[0] == samples.y).mean())
     return [
         stage("float", accuracy["float"], None if same is None else 1.0),
-        stage("layer graph", accuracy_of_graph, same),
+        stage("layer graph" if fitted is None else "legalised", accuracy_of_graph, same),
         stage("integer", accuracy["integer"], agreement["integer_float"]),
         stage("chip", accuracy["chip"], agreement["chip_float"]),
     ]

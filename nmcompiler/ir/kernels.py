@@ -27,9 +27,11 @@ class Dense:
 
     Attributes:
         weight: ``(n_target, n_source)``, both in flat order.
+        pruned: Whether weights of 0 are no synapses: they stay 0, whatever the others become.
     """
 
     weight: Array
+    pruned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,7 @@ class Conv:
         groups: Number of groups; depthwise where it equals the number of source channels.
         source_channel: First source channel that is read.
         target_channel: First target channel that is written.
+        pruned: Whether weights of 0 are no synapses: they stay 0, whatever the others become.
     """
 
     weight: Array
@@ -59,6 +62,7 @@ class Conv:
     groups: int = 1
     source_channel: int = 0
     target_channel: int = 0
+    pruned: bool = False
 
     @property
     def source_channels(self) -> int:

@@ -78,12 +78,14 @@ class MaxPool:
         stride: ``(sy, sx)``.
         padding: ``(top, left)``.
         dilation: ``(dy, dx)``.
+        joined: Whether one population holds its result, and is read in place of all terms of the pool's tree.
     """
 
     size: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+    joined: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 from nmcompiler.ir.network import Network
-from nmcompiler.target.model import Target
+from nmcompiler.target.model import Crossbar, Target
 
 __all__ = ["TypeCode", "base_of", "bits_of", "held_types", "largest_code", "type_code"]
 
@@ -61,8 +61,13 @@ def bits_of(codes: Array, base: tuple[int, ...]) -> Array:
     return np.stack([(codes >> t) & 1 == 1 for t in range(len(base))])
 
 
-def type_code(network: Network, name: str, types: int) -> TypeCode | None:
-    """Returns the typed weights of a population with the fewest types, None where more are needed."""
+def type_code(network: Network, name: str, types: int, crossbar: Crossbar | None = None) -> TypeCode | None:
+    """Returns the typed weights of a population with the fewest types, None where more are needed.
+
+    The unit of a neuron is the largest that makes its weights; where the weights of the types would then be
+    more than the crossbar holds, the largest of its parts that makes them as well, of more types if need be.
+    """
+    too_large: TypeCode | None = None
     population = network.graph.node(name)
     groups: dict[str, list[Kernel]] = {}
     for edge in network.graph.in_edges(name):
@@ -76,6 +81,8 @@ def type_code(network: Network, name: str, types: int) -> TypeCode | None:
     signed = _units(list(found.values()), count)
     for k in range(1, types + 1):
         unit = signed if k == 1 else np.abs(signed)
+        if crossbar is not None:
+            unit = _held_units(unit, list(found.values()), k, crossbar)
         codes = {source: weight // unit[index] for source, (index, weight) in found.items()}
         low = min((int(c.min(initial=0)) for c in codes.values()), default=0)
         high = max((int(c.max(initial=0)) for c in codes.values()), default=0)
@@ -85,8 +92,11 @@ def type_code(network: Network, name: str, types: int) -> TypeCode | None:
                 source: tuple(np.flatnonzero(bits_of(c, base).any(axis=1)).tolist())
                 for source, c in codes.items()
             }
-            return TypeCode(base, unit.reshape((1, 1, -1) if shared else population.shape), used)
-    return None
+            made = TypeCode(base, unit.reshape((1, 1, -1) if shared else population.shape), used)
+            if crossbar is None or np.abs(unit).max(initial=1) <= crossbar.room(base):
+                return made
+            too_large = too_large or made
+    return too_large
 
 
 def held_types(network: Network, name: str, target: Target) -> TypeCode:
@@ -98,7 +108,7 @@ def held_types(network: Network, name: str, target: Target) -> TypeCode:
     crossbar = target.crossbar
     if crossbar is None:
         raise ValueError(f"{target.name} has no crossbar")
-    code = type_code(network, name, crossbar.axon_types)
+    code = type_code(network, name, crossbar.axon_types, crossbar)
     hint = "use fewer weight bits, or a target with more types of axons"
     if code is None:
         raise DoesNotFit(
@@ -119,6 +129,27 @@ def held_types(network: Network, name: str, target: Target) -> TypeCode:
             hint=hint,
         )
     return code
+
+
+def _held_units(unit: Array, groups: list[tuple[Array, Array]], types: int, crossbar: Crossbar) -> Array:
+    """Returns the units, those that are too large divided by what their neurons' codes leave room for."""
+    room = crossbar.room(base_of(types))
+    large = unit > room
+    if not large.any():
+        return unit
+    low, high = np.zeros(len(unit), np.int64), np.zeros(len(unit), np.int64)
+    for index, weight in groups:
+        np.minimum.at(low, index, weight // unit[index])
+        np.maximum.at(high, index, weight // unit[index])
+    unit = unit.copy()
+    for factor in range(2, largest_code(types) + 1):
+        fits = np.array(
+            [_holds(types, int(a), int(b)) for a, b in zip(low * factor, high * factor, strict=True)]
+        )
+        divided = large & fits & (unit % factor == 0) & (unit // factor <= room)
+        unit[divided] //= factor
+        large &= ~divided
+    return unit
 
 
 def _holds(types: int, low: int, high: int) -> bool:

@@ -9,7 +9,8 @@
   kernels of the box's channels once if that is less. Boxes of a population with the same channels share
   the kernels on a core where all its projections are convolutions.
 - ``thresholds``: distinct θ; a read-out has none.
-- ``fan_in``: most synapses of one neuron. A synapse of weight 0 is a synapse.
+- ``fan_in``: most synapses of one neuron, those among them that a bias takes (``BiasFormat.synapses``). A
+  synapse of weight 0 is a synapse.
 - ``output_axons``: (neuron, destination core) pairs, the own core included. ``destinations``: most
   destination cores of one neuron. Both depend on where the consumers lie.
 """
@@ -79,8 +80,10 @@ class PopulationNeeds:
 
     @cached_property
     def fan_in(self) -> Array:
-        """Synapses of each neuron, ``(h, w, c)`` int64."""
-        total = np.zeros(self.shape, np.int64)
+        """Synapses of each neuron, those that hold its bias among them, ``(h, w, c)`` int64."""
+        bias = self.target.bias
+        each = 0 if bias is None else bias.synapses
+        total = np.array(np.broadcast_to(each * (self.population.bias != 0), self.shape), np.int64)
         for wire in self.wires:
             total += wire.reach.fan_in
         return total

@@ -9,6 +9,7 @@ from nmcompiler.passes.base import EXACT, LOSSY, Context, Keeps, Note, Pass, Pas
 from nmcompiler.passes.fold_linear import FoldLinear
 from nmcompiler.passes.fuse_activation import FuseActivation
 from nmcompiler.passes.layer_rules import refused_layers
+from nmcompiler.passes.legalise_fan_in import FAN_IN_METHODS, FanInMethod, LegaliseFanIn
 from nmcompiler.passes.linearise import Linearise
 from nmcompiler.passes.pipeline import Pipeline
 from nmcompiler.passes.quantise import Quantise, QuantiseOptions
@@ -18,11 +19,14 @@ from nmcompiler.passes.split_signed import SplitSigned
 
 __all__ = [
     "EXACT",
+    "FAN_IN_METHODS",
     "LOSSY",
     "Context",
+    "FanInMethod",
     "FoldLinear",
     "FuseActivation",
     "Keeps",
+    "LegaliseFanIn",
     "Linearise",
     "Note",
     "Pass",
@@ -56,6 +60,7 @@ def to_network(
     options: QuantiseOptions,
     *,
     legalise: tuple[Pass[Network], ...] = (),
+    fan_in: LegaliseFanIn | None = None,
     verify: bool = False,
 ) -> tuple[Network, tuple[Note, ...]]:
     """Returns the golden integer network of a model, and what the passes have to say.
@@ -65,6 +70,7 @@ def to_network(
         context: Calibration samples and the target.
         options: Options of quantisation.
         legalise: The backend's passes from network to network, in order.
+        fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses.
         verify: Whether to execute each pass against the one before.
 
     Raises:
@@ -79,6 +85,7 @@ def to_network(
     )
     if refused:
         raise UnsupportedModel(refused, asked=f"'{model.name}' on '{context.target.name}'")
-    quantised = Quantise(options).run(simple.graph, context)
+    fitting = Pipeline(() if fan_in is None else (fan_in,), verify).run(simple.graph, context)
+    quantised = Quantise(options).run(fitting.graph, context)
     legal = Pipeline(legalise, verify).run(quantised.graph, context)
-    return legal.graph, (*simple.notes, *quantised.notes, *legal.notes)
+    return legal.graph, (*simple.notes, *fitting.notes, *quantised.notes, *legal.notes)

@@ -12,7 +12,7 @@ from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.target.model import Target
 
-__all__ = ["EXACT", "LOSSY", "Context", "Keeps", "Note", "Pass", "PassResult", "close"]
+__all__ = ["EXACT", "LOSSY", "Context", "Fitted", "Keeps", "Note", "Pass", "PassResult", "close"]
 
 G = TypeVar("G", Model, Network)
 
@@ -40,6 +40,19 @@ def close(rtol: float) -> Keeps:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """How a network was made to fit the synapses of a neuron.
+
+    Attributes:
+        method: ``exact``, ``split`` or ``prune``.
+        agreement: Share of the calibration samples whose answer stays the same; None where not known.
+    """
+
+    method: str
+    agreement: float | None
+
+
+@dataclass(frozen=True)
 class Note:
     """What a pass has to say about one layer.
 
@@ -50,6 +63,7 @@ class Note:
         silent_channels: Channels that calibration never saw active.
         saturated_share: Share of calibration values that were cut at the largest level.
         by_target: Whether limits of the chip decided this, so that another chip may get another graph.
+        fitted: How the network was made to fit the synapses of a neuron, where it was.
         warning: Whether the answers of the network change, so that the user must be told.
     """
 
@@ -60,6 +74,7 @@ class Note:
     saturated_share: float = 0.0
     by_target: bool = False
     warning: bool = False
+    fitted: Fitted | None = None
 
 
 @dataclass(frozen=True, eq=False)

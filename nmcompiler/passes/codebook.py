@@ -20,7 +20,7 @@ from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.ir.layers import Layer, Model
 from nmcompiler.ir.typed import base_of, largest_code
-from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
+from nmcompiler.passes.columns import Positions, columns, from_groups, most_rows, to_groups
 from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.gptq import spread_errors
 from nmcompiler.passes.kernel_algebra import largest_weight
@@ -176,7 +176,7 @@ def code_weights(
         grain: Where all quanta must be whole multiples of one: the largest multiple.
     """
     count = len(sources[0])
-    at = Positions.spread(count, shape, _ROWS)
+    at = Positions.spread(count, shape, most_rows(tuple(b.kernel for b in branches), _ROWS))
     parts = [_part(b.kernel, x, at, shape) for b, x in zip(branches, sources, strict=True)]
     peak = np.zeros(shape[2])
     for branch in branches:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import Layer
+from nmcompiler.passes.columns import most_rows
 from nmcompiler.passes.few_bits import FEW_BITS, FINER, cut_weights
 from nmcompiler.passes.formats import Branch
 from nmcompiler.passes.gptq import round_in_turn
@@ -176,14 +177,14 @@ def _cut(
     """Returns weights of few bits and which unit each channel took; None where they have more bits."""
     if state.formats.weight > FEW_BITS:
         return None
-    at = Positions.spread(state.samples, layer.sum_shape, _ROWS_IN_TURN)
+    at = _rows_in_turn(state, layer, branches)
     values = {branch.source: state.signals[branch.source].q for branch in branches}
     return cut_weights(branches, values, units, at, layer.sum_shape, state.formats.weight, together=together)
 
 
 def _in_turn(state: State, layer: Layer, branches: tuple[Branch, ...], unit: Array) -> tuple[Branch, ...]:
     """Returns branches with whole weights that make up for each other's rounding; they may not fit."""
-    at = Positions.spread(state.samples, layer.sum_shape, _ROWS_IN_TURN)
+    at = _rows_in_turn(state, layer, branches)
     limit = state.formats.weight
     rounded = []
     for branch in branches:
@@ -191,3 +192,8 @@ def _in_turn(state: State, layer: Layer, branches: tuple[Branch, ...], unit: Arr
         q = state.signals[branch.source].q
         rounded.append(replace(branch, kernel=round_in_turn(scaled, q, at, layer.sum_shape, limit)))
     return tuple(rounded)
+
+
+def _rows_in_turn(state: State, layer: Layer, branches: tuple[Branch, ...]) -> Positions:
+    rows = most_rows(tuple(branch.kernel for branch in branches), _ROWS_IN_TURN)
+    return Positions.spread(state.samples, layer.sum_shape, rows)

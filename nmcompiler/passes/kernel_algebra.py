@@ -64,7 +64,7 @@ def synapses(kernel: Kernel, target: Shape) -> int:
 def scale_sources(kernel: Kernel, factor: Array, source: Shape) -> Kernel:
     """Returns ``x ↦ kernel(factor · x)`` for a factor ``(c,)`` per source channel."""
     if isinstance(kernel, Dense):
-        return Dense(kernel.weight * np.tile(factor, source[0] * source[1]))
+        return replace(kernel, weight=kernel.weight * np.tile(factor, source[0] * source[1]))
     if isinstance(kernel, Sparse):
         return replace(kernel, weight=kernel.weight * factor[kernel.columns % source[2]])
     ci, co = kernel.weight.shape[2:]
@@ -76,7 +76,7 @@ def scale_sources(kernel: Kernel, factor: Array, source: Shape) -> Kernel:
 def scale_targets(kernel: Kernel, factor: Array, target: Shape) -> Kernel:
     """Returns ``x ↦ factor · kernel(x)`` for a factor ``(c,)`` per target channel."""
     if isinstance(kernel, Dense):
-        return Dense(kernel.weight * np.tile(factor, target[0] * target[1])[:, None])
+        return replace(kernel, weight=kernel.weight * np.tile(factor, target[0] * target[1])[:, None])
     if isinstance(kernel, Sparse):
         return replace(kernel, weight=kernel.weight * factor[kernel.rows % target[2]])
     written = factor[kernel.target_channel : kernel.target_channel + kernel.target_channels]

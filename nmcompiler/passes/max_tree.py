@@ -16,7 +16,7 @@ from nmcompiler.ir.layers import MaxPool
 from nmcompiler.ir.network import Population, PopulationGraph, Projection
 from nmcompiler.passes.kernel_algebra import add_sparse, compose, scale_targets, to_sparse
 
-__all__ = ["Term", "Values", "max_tree", "read"]
+__all__ = ["Term", "Values", "joined", "max_tree", "read"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,31 @@ def _copied(graph: PopulationGraph, term: Term, values: Values) -> str:
     )
     graph.connect(source.name, name, Projection(term.kernel))
     return name
+
+
+def joined(graph: PopulationGraph, name: str, values: Values, origin: tuple[str, ...]) -> Values:
+    """Adds a population that holds a pooled value, the sum of its terms, and returns it as the one term."""
+    if len(values.terms) == 1 and values.terms[0].kernel is None:
+        return values
+    copy = Population(
+        name=f"{name}.max",
+        shape=values.shape,
+        role="hidden",
+        bias=np.zeros((1, 1, 1), np.int64),
+        theta=np.ones((1, 1, 1), np.int64),
+        levels=values.levels,
+        signed=values.signed,
+        scale=values.scale,
+        offset=np.zeros(values.shape[2]),
+        op="MaxPool",
+        origin=origin,
+    )
+    whole = elementwise(np.ones(values.shape[2], np.int64))
+    parts = read(graph, whole, values, values.shape)
+    graph.add(copy)
+    for source, kernel in parts:
+        graph.connect(source, copy.name, Projection(kernel))
+    return replace(values, terms=(Term(copy.name),))
 
 
 def max_tree(

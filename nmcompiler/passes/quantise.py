@@ -13,12 +13,13 @@ import numpy as np
 
 from nmcompiler.evaluate.float import activate, max_pool
 from nmcompiler.ir.kernels import Array
-from nmcompiler.ir.layers import Layer, Model
+from nmcompiler.ir.layers import Layer, MaxPool, Model
 from nmcompiler.ir.network import Network, Population, PopulationGraph
 from nmcompiler.passes.base import LOSSY, Context, Keeps, Note, PassResult
 from nmcompiler.passes.calibration import calibration_samples, largest_layer, last_readers, refuse
 from nmcompiler.passes.codebook import typed_formats
 from nmcompiler.passes.coded import coded_layer
+from nmcompiler.passes.columns import most_rows
 from nmcompiler.passes.fitted import fit_hidden, fit_output, stretched
 from nmcompiler.passes.formats import Branch, Formats
 from nmcompiler.passes.layerwise import (
@@ -36,7 +37,7 @@ from nmcompiler.passes.layerwise import (
     shifted,
     sqnr,
 )
-from nmcompiler.passes.max_tree import Term, Values, max_tree
+from nmcompiler.passes.max_tree import Term, Values, joined, max_tree
 from nmcompiler.passes.output_step import output_step
 from nmcompiler.passes.rate_response import RateOptions, RateResponse
 from nmcompiler.passes.rate_search import RateTuner, whole_lead
@@ -241,7 +242,7 @@ class Quantise:
             (Term(layer.name),), layer.sum_shape, levels, signed, numbers.scale, np.zeros(len(theta))
         )
         if layer.max_pool is not None:
-            values = max_tree(state.graph, layer.name, values, layer.max_pool, layer.shape, layer.origin)
+            values = _pooled(state, layer, layer.max_pool, values)
             q = max_pool(layer.max_pool, q, layer.shape[:2])
         if state.rate is not None:
             q = state.rate.counts(values)
@@ -310,7 +311,8 @@ class Quantise:
         if not self.options.refit:
             return branches, bias, coarse
         reads = tuple(Read(e.payload.kernel, state.signals[e.source].real) for e in edges)
-        at = Positions.spread(state.samples, layer.sum_shape, self.options.refit_rows)
+        most = most_rows(tuple(read.kernel for read in reads), self.options.refit_rows)
+        at = Positions.spread(state.samples, layer.sum_shape, most)
         kernels, shift = refit(
             reads,
             at.of(exact),
@@ -332,7 +334,7 @@ class Quantise:
         """A layer that only pools needs no population before its tree."""
         if layer.max_pool is None:
             raise ValueError("a layer that only pools has a pool")
-        values = max_tree(state.graph, layer.name, source.values, layer.max_pool, layer.shape, layer.origin)
+        values = _pooled(state, layer, layer.max_pool, source.values)
         pooled = [max_pool(layer.max_pool, a, layer.shape[:2]) for a in (source.q, source.x)]
         if state.rate is not None:
             pooled[0] = state.rate.counts(values)
@@ -366,6 +368,12 @@ class Quantise:
         state.notes.append(
             Note(layer.name, "", sqnr(exact, q * scales.astype(np.float32)), saturated_share=saturated)
         )
+
+
+def _pooled(state: State, layer: Layer, pool: MaxPool, values: Values) -> Values:
+    """Returns the values of a pool, whose populations are added."""
+    pooled = max_tree(state.graph, layer.name, values, pool, layer.shape, layer.origin)
+    return joined(state.graph, layer.name, pooled, layer.origin) if pool.joined else pooled
 
 
 def _answers(state: State, population: Population, acc: Array) -> Array:

@@ -22,7 +22,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.ir.layers import Clip
-from nmcompiler.passes.columns import Positions, columns, from_groups
+from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
 from nmcompiler.passes.kernel_algebra import is_identity
 
 __all__ = ["Positions", "Read", "refit"]
@@ -115,13 +115,12 @@ def _damping(read: Read, rows: int, shape: Shape, scarce: float | None) -> float
     """Returns λ for an edge, None where it stays as it is."""
     kernel = read.kernel
     if isinstance(kernel, Dense):
-        unknowns = kernel.weight.shape[1]
         whole = shape[:2] == (1, 1)
     elif isinstance(kernel, Conv):
-        unknowns = int(np.prod(kernel.weight.shape[:3]))
         whole = kernel.target_channels == shape[2]
     else:
         return None
+    unknowns = to_groups(kernel).shape[1]
     if not whole or unknowns > _MOST_UNKNOWNS or is_identity(kernel, read.source.shape[1:], shape):
         return None
     return _DAMPING if rows >= _ROWS_PER_UNKNOWN * (unknowns + 1) else scarce

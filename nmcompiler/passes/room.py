@@ -10,6 +10,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape
 from nmcompiler.ir.layers import Layer
+from nmcompiler.passes.columns import to_groups
 from nmcompiler.target.model import CoreType, Target
 
 __all__ = ["Reads", "Room"]
@@ -63,13 +64,14 @@ class Room:
     def reads(self, edges: Iterable[tuple[Layer, Kernel]], target: Shape) -> Reads:
         """Returns what a layer with these sources and kernels reads.
 
-        A pool over n positions is read as ``1 + ⌈log2 n⌉`` populations (``max_tree``).
+        A pool over n positions is read as ``1 + ⌈log2 n⌉`` populations (``max_tree``), or as one.
         """
         fan_in = np.zeros(target[2], np.int64)
         axons = np.zeros(target[2], np.int64)
         for source, kernel in edges:
             pool = source.max_pool
-            terms = 1 if pool is None else 1 + math.ceil(math.log2(math.prod(pool.size)))
+            parted = pool is not None and not pool.joined
+            terms = 1 + math.ceil(math.log2(math.prod(pool.size))) if pool and parted else 1
             unsigned = source.is_input or source.activation.lower >= 0
             halves = terms if unsigned or self.signs else 2 * terms
             fan_in += halves * _sources(kernel, source.shape, target, pixels=False)
@@ -92,7 +94,11 @@ def _sources(kernel: Kernel, source: Shape, target: Shape, *, pixels: bool) -> A
     """Returns ``(c,)`` int64: how many sources the neuron of a channel that reads most has."""
     channels = target[2]
     count = np.zeros(channels, np.int64)
-    if isinstance(kernel, Dense):
+    if isinstance(kernel, Dense | Conv) and kernel.pruned and not pixels:
+        each = np.count_nonzero(to_groups(kernel), axis=1).ravel()
+        first = kernel.target_channel if isinstance(kernel, Conv) else 0
+        np.maximum.at(count, (first + np.arange(len(each))) % channels, each)
+    elif isinstance(kernel, Dense):
         count[:] = math.prod(source[:2]) if pixels else math.prod(source)
     elif isinstance(kernel, Conv):
         taps, per_group = math.prod(kernel.weight.shape[:2]), kernel.weight.shape[2]

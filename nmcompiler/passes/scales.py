@@ -155,6 +155,8 @@ def refine_scales(
 def importance(target: Array) -> Array:
     """Returns ``(N,)`` float32: how much the squared error of each sample of ``(N, h, w, c)`` counts."""
     energy = np.square(target).reshape(len(target), -1).mean(axis=1, dtype=np.float64)
+    if not energy.any():
+        return np.ones(len(energy), np.float32)
     weight: Array = 1 / np.sqrt(np.maximum(energy, _QUIET**2 * energy.mean()))
     return weight.astype(np.float32)
 

@@ -31,6 +31,7 @@ from nmcompiler.sim import Record, RunResult, Simulator
 __all__ = [
     "chip_values",
     "few_samples",
+    "fitted_stage",
     "float_values",
     "ladder",
     "layer_rows",
@@ -55,12 +56,16 @@ class _Layers:
     chip: Mapping[str, Array] | None
 
 
-def stages(facts: Facts) -> dict[str, Any]:
-    """Returns the ladder of a run without its layers, from the accuracies and agreements in its facts."""
+def stages(facts: Facts, program: Program) -> dict[str, Any]:
+    """Returns the ladder of a run without its layers, from the accuracies and agreements in its facts.
+
+    What a network lost when it was made to fit the synapses of a neuron is known of the calibration samples.
+    """
     accuracy, agreement = facts["accuracy"], facts["agreement"]
     known = agreement["integer_float"] is not None
     rungs = [
         stage("float", accuracy["float"], 1.0 if known else None),
+        *fitted_stage(program),
         stage("integer", accuracy["integer"], agreement["integer_float"]),
         stage("chip", accuracy["chip"], agreement["chip_float"]),
     ]
@@ -77,7 +82,7 @@ def ladder(facts: Facts, program: Program, simulator: Simulator, x: Mapping[str,
         x: Samples ``(N, *shape)`` by input port.
     """
     few = few_samples(program, x)
-    made = {**stages(facts), "samples": len(next(iter(few.values())))}
+    made = {**stages(facts, program), "samples": len(next(iter(few.values())))}
     if program.golden is None or program.source is None:
         made["skipped"] = "the program carries no ONNX file and no integer network"
         return made
@@ -98,6 +103,12 @@ def few_samples(program: Program, x: Mapping[str, Array]) -> dict[str, Array]:
     """Returns the first samples on which layers are compared: 64, or fewer where the network is large."""
     count = max(_LEAST_SAMPLES, min(_MOST_SAMPLES, _MOST_VALUES // max(1, program.neurons)))
     return {name: values[:count] for name, values in x.items()}
+
+
+def fitted_stage(program: Program) -> list[dict[str, Any]]:
+    """Returns the rung of a network that was made to fit the synapses of a neuron; none of others."""
+    fitted = program.report.get("fan_in")
+    return [] if fitted is None else [stage("legalised", None, fitted["agreement"])]
 
 
 def stage(name: str, accuracy: float | None, agreement: float | None) -> dict[str, Any]:

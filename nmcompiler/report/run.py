@@ -160,7 +160,7 @@ def run_facts(
     facts["variation"] = simulator.drawn
     analog = program.target.conductance_tiles or program.target.neuron_array
     facts["ideal_devices"] = analog is not None and simulator.drawn is None
-    facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts)
+    facts["ladder"] = ladder(facts, program, simulator, samples.x) if layers else stages(facts, program)
     facts["wall_seconds"] = round(time.perf_counter() - began, 4)
     results = {
         p.name: apply_host_ops(p.host_ops, y).astype(np.float32)

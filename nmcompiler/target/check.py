@@ -81,6 +81,7 @@ def _numbers(target: Target) -> Iterator[Complaint]:
         ("threshold.bits", target.threshold.bits, 1, 40),
         ("bias.mantissa_bits", None if bias is None else bias.mantissa_bits, 2, 48),
         ("bias.exponent_max", None if bias is None else bias.exponent_max, 0, 31),
+        ("bias.synapses", None if bias is None else bias.synapses, 0, 1024),
         ("graded_payload_bits", target.graded_payload_bits, 1, 32),
         ("events_per_step", target.events_per_step, 1, _MOST_LEVELS),
         ("crossbar.axon_types", None if crossbar is None else crossbar.axon_types, 1, 16),

@@ -95,10 +95,12 @@ class BiasFormat:
     Attributes:
         mantissa_bits: Bits of the mantissa, the sign included.
         exponent_max: Largest exponent; 0 means plain integers.
+        synapses: Synapses of a neuron that its bias takes, and that its inputs cannot have.
     """
 
     mantissa_bits: int
     exponent_max: int = 0
+    synapses: int = 0
 
 
 @dataclass(frozen=True)

@@ -189,8 +189,17 @@ def test_a_convolution_of_3x3_has_the_types_that_its_fan_in_leaves(channels, typ
 
 def test_a_convolution_over_more_channels_is_refused_with_layer_need_and_limit():
     with pytest.raises(DoesNotFit, match=r"layer 'a' needs 135 fan_in where truenorth has 128") as caught:
-        compiled(convolution(15), samples(15, 5, 5, count=8), timesteps=4)
+        compiled(convolution(15), samples(15, 5, 5, count=8), timesteps=4, fan_in="refuse")
     assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(("method", "sign"), [("split", 0), ("prune", 0), ("split", 0.5), ("prune", 0.5)])
+def test_a_convolution_over_more_channels_is_split_or_pruned_to_weights_of_all_types(method, sign):
+    x = {"x": samples(15, 5, 5, count=8)["x"] - np.float32(sign)}
+    made = compiled(convolution(15), x, timesteps=4, fan_in=method)
+    assert core_usage(made.program).broken() == []
+    assert any("135 inputs a neuron" in text or "270 inputs" in text for text in made.facts["warnings"])
+    chip_is_the_network_layer_by_layer(made, x)
 
 
 def test_inputs_of_either_sign_take_two_neurons_a_value_and_leave_axons_for_fewer_types():
@@ -205,8 +214,9 @@ def test_inputs_of_either_sign_take_two_neurons_a_value_and_leave_axons_for_fewe
 def test_a_layer_that_is_too_wide_is_refused_before_any_layer_is_quantised():
     told = []
     network = perceptron(64, 128, 300, 10)
+    options = CompileOptions(fan_in="refuse")
     with pytest.raises(DoesNotFit, match="needs 300 fan_in where truenorth has 128"):
-        compile_model(network, CHIP, "rate", samples(64), progress=lambda *work: told.append(work))
+        compile_model(network, CHIP, "rate", samples(64), options, lambda *work: told.append(work))
     assert "quantise" not in {work for work, _, _ in told}
 
 

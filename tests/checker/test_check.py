@@ -170,7 +170,6 @@ def test_one_simplified_network_serves_all_chips_whose_limits_do_not_matter():
 @pytest.mark.parametrize(
     ("limits", "resource", "layer", "used"),
     [
-        ({"fan_in": 19}, "fan_in", "fc1", 20),
         ({"input_axons": 19}, "input_axons", "fc1", 20),
         ({"synapse_bits": 159}, "synapse_bits", "fc1", 160),
         ({"state_bits": 20}, "state_bits", "fc1", 24),
@@ -190,14 +189,22 @@ def test_each_limit_is_named_with_layer_need_and_limit(check, limits, resource, 
         compiled(two_layers(), tiny_target(**limits))
 
 
+@pytest.mark.parametrize("chip", [tiny_target(fan_in=10), tiny_target(fan_in=10, rows=1, columns=1)])
+def test_layers_with_too_many_inputs_fit_split_or_pruned(check, chip):
+    row = only(check(two_layers(), chip))
+    assert row["ok"]
+    facts = compiled(two_layers(), chip).facts
+    assert facts["cores"]["used"] == row["cores"]
+    assert max(layer["fan_in"] for layer in facts["layers"]) <= 10
+    assert ("partial sums" if chip.cores_per_chip > 1 else "keeps 10 of 20") in facts["warnings"][0]
+
+
 def test_all_limits_are_named_and_not_only_the_first(check):
-    row = only(check(two_layers(), tiny_target(fan_in=10, input_axons=11, synapse_bits=90)))
+    row = only(check(two_layers(), tiny_target(input_axons=11, synapse_bits=90)))
     found = {(o["layer"], o["resource"]) for o in row["codings"][0]["obstacles"]}
     assert found == {
-        ("fc1", "fan_in"),
         ("fc1", "input_axons"),
         ("fc1", "synapse_bits"),
-        ("fc2", "fan_in"),
         ("fc2", "input_axons"),
         ("fc2", "synapse_bits"),
     }
@@ -302,7 +309,7 @@ def test_another_code_is_proposed_where_the_preferred_one_cannot_run(check):
 
 
 def test_the_layers_to_narrow_are_named_and_such_a_network_compiles(check):
-    chip = tiny_target(fan_in=10)
+    chip = tiny_target(input_axons=10)
     row = only(check(two_layers(), chip))
     change = next(p for p in row["proposals"] if "at most" in p["change"])
     assert change["change"] == "at most 10 inputs in 'x' (20 now); at most 10 neurons in 'fc1' (12 now)"
@@ -321,7 +328,7 @@ def test_the_largest_layer_is_narrowed_where_cores_are_too_few(check):
 
 
 def test_other_targets_that_hold_it_are_named(check):
-    row = only(check(two_layers(), tiny_target(fan_in=2, input_axons=2)))
+    row = only(check(two_layers(), tiny_target(input_axons=2)))
     assert any(p["change"].startswith("--target generic-digital") for p in row["proposals"])
 
 

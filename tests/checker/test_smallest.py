@@ -152,9 +152,9 @@ def test_a_chip_that_fails_on_the_real_samples_is_passed_over(
 
 
 def test_where_nothing_fits_the_reasons_are_said(inputs: Inputs, known: Any) -> None:
-    known(chip("small", NEEDED // 8), chip("narrow", NEEDED, fan_in=4))
+    known(chip("small", NEEDED // 8), chip("narrow", NEEDED, input_axons=4))
     with pytest.raises(
-        NmcError, match=r"none of 2 chips holds 'model' \(small: .*narrow: .*fan_in"
+        NmcError, match=r"none of 2 chips holds 'model' \(small: .*narrow: .*input_axons"
     ) as caught:
         choice(inputs)
     assert caught.value.exit_code == 1

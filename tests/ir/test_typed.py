@@ -83,6 +83,32 @@ def test_bits_times_typed_weights_are_the_weights(data, types):
     assert code.base == base_of(len(code.base))
 
 
+def test_a_unit_that_is_too_large_for_all_types_is_divided():
+    crossbar = Crossbar(axon_types=4, weight_bits=9)
+    weight = [[32, 224], [0, 224], [0, -96]]
+    code = type_code(dense(weight), "b", 4, crossbar)
+    assert code.base == (1, 2, 4, -8)
+    assert code.unit.ravel().tolist() == [32, 32, 32]
+    assert type_code(dense(weight), "b", 4).unit.ravel().tolist() == [32, 224, 96]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), types=st.integers(2, 4))
+def test_codes_times_quanta_that_a_crossbar_holds_stay_within_it(data, types):
+    crossbar, most = Crossbar(types, weight_bits=9), largest_code(types)
+    codes = st.lists(st.integers(-most, most), min_size=3, max_size=3)
+    rows = np.array(data.draw(st.lists(codes, min_size=1, max_size=5)))
+    quanta = st.integers(1, crossbar.room(base_of(types)))
+    factor = np.array(data.draw(st.lists(quanta, min_size=len(rows), max_size=len(rows))))
+    weight = rows * factor[:, None]
+    code = type_code(dense(weight), "b", types, crossbar)
+    assert np.abs(code.unit).max() <= crossbar.room(code.base)
+    assert not (weight % code.unit.reshape(-1, 1)).any()
+    bits = bits_of(weight // code.unit.reshape(-1, 1), code.base)
+    typed = code.unit.reshape(1, -1, 1) * np.array(code.base)[:, None, None]
+    assert np.array_equal((bits * typed).sum(axis=0), weight)
+
+
 def test_more_types_than_there_are_is_none():
     assert type_code(dense([[1, 8]]), "b", 4) is None
     assert type_code(dense([[1, -2]]), "b", 2) is None

@@ -12,7 +12,7 @@ from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.reach import cut, grid_box, reach, segment_sums
 from nmcompiler.mapping.search import Outputs, grid_needs
-from nmcompiler.target.model import RESOURCES
+from nmcompiler.target.model import RESOURCES, BiasFormat
 
 
 @st.composite
@@ -151,3 +151,14 @@ def test_kernels_that_take_powers_of_two_follow_the_rule(side, read, written, pa
             features = int(cuts[2][c + 1] - cuts[2][c])
             words = read * 2 ** math.ceil(math.log2(area) + math.log2(features) - 1e-9)
             assert found == 8 * words
+
+
+def test_a_bias_takes_synapses_of_its_neuron_where_the_chip_says_so():
+    builder = Builder().add("x", (1, 1, 12), "input").add("y", (1, 1, 3)).dense("x", "y")
+    biased = replace(builder.graph.node("y"), bias=np.array([0, 5, -1]).reshape(1, 1, 3))
+    builder.graph.replace(biased)
+    for each in (0, 1, 3):
+        target = replace(chip(), bias=BiasFormat(12, synapses=each))
+        needs = network_needs(builder.spiking(), target).populations["y"]
+        assert needs.fan_in.ravel().tolist() == [12, 12 + each, 12 + each]
+    assert network_needs(builder.spiking(), chip()).populations["y"].fan_in.max() == 12

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.passes.scales import ScaleSearch, output_gain, refine_scales, search_scales
+from nmcompiler.passes.scales import (
+    ScaleSearch,
+    importance,
+    output_gain,
+    refine_scales,
+    search_scales,
+)
 
 
 def test_errors_that_do_not_matter_do_not_set_the_scale() -> None:
@@ -92,3 +98,7 @@ def test_silent_channels_and_exact_ones_keep_their_scales() -> None:
         found, values, values, 7, signed=False, sensitivity=np.ones_like(values), gradients=gradients
     )
     np.testing.assert_array_equal(refined.scale, found.scale)
+
+
+def test_samples_of_a_layer_that_is_always_silent_count_alike() -> None:
+    np.testing.assert_array_equal(importance(np.zeros((3, 1, 1, 2), np.float32)), np.ones(3))

@@ -22,7 +22,7 @@ def array_ranges(plan: Plan) -> Mapping[str, TrimRange]:
         if dac is not None:
             found[name] = TrimRange(dac.lowest, dac.highest, 0, dac.step, unit, "neuron", neurons)
     if plan.outputs:
-        digital = trim_ranges(len(plan.outputs), neurons)
+        digital = trim_ranges(len(plan.outputs), neurons, 0)
         found |= {name: digital[name] for name in ("gain", "offset")}
         if plan.array.adc_bits is not None:
             found["adc-range"] = digital["adc-range"]

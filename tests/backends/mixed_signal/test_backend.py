@@ -19,6 +19,7 @@ from nmcompiler.target import target_from_toml, target_to_toml
 from ...cli.conftest import calibration, inputs, labelled, model, nmc  # noqa: F401
 from .chips import DAY, chip
 
+WHOLE = CompileOptions(fan_in="refuse")
 DIGITS = Path(__file__).parents[3] / "examples" / "digits" / "mlp"
 CROSSBARS = tuple(
     name for name, t in backend("mixed-signal").targets().items() if t.conductance_tiles is not None
@@ -108,7 +109,7 @@ def test_a_layer_with_more_inputs_than_a_core_has_rows_is_refused_with_numbers(d
     calibrating = {"pixels": digits[1].x["pixels"][:40]}
     small = chip(rows=16, columns=16, tiles_per_core=2)
     with pytest.raises(DoesNotFit) as refused:
-        compile_model((DIGITS / "model.onnx").read_bytes(), small, "phase", calibrating)
+        compile_model((DIGITS / "model.onnx").read_bytes(), small, "phase", calibrating, WHOLE)
     assert refused.value.limit == 32
 
 

@@ -24,7 +24,10 @@ def _refused(answer: Any, folder: Path, before: set[str], *words: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--target", "generic"), ("no target 'generic'", "did you mean 'generic-analog' or 'generic-digital'")),
+        (
+            ("--target", "generic"),
+            ("no target 'generic'", "'generic-analog' or 'generic-digital'"),
+        ),
         (("--target", "no/chip.toml"), ("'no/chip.toml' cannot be read",)),
         (("--target", CHIP, "--coding", "phse"), ("no coding 'phse'", "did you mean 'phase'")),
         (("--target", "loihi1", "--coding", "phase"), ("'phase'", "generic-digital", "loihi2")),

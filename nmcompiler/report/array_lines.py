@@ -28,6 +28,8 @@ def array_lines(array: Facts) -> Iterator[tuple[str, str]]:
         yield "outputs", f"membranes are read in codes of {array['adc_bits']} bits"
     if array.get("digital_terms"):
         yield "router", f"adds and subtracts up to {array['digital_terms']} whole numbers, as max pools need"
+    if array.get("synapse_copies", 1) > 1:
+        yield "copies", f"up to {array['synapse_copies']} synapses hold one weight where the fan-in has room"
     trims = [
         f"{name} ± {array[key]['span']:g} {unit} in {array[key]['bits']} bits, one per neuron"
         for key, name, unit in (

@@ -22,6 +22,7 @@ _MOST_AXONS = 64  # of one source
 _MOST_COMPARTMENTS = 64  # of one neuron
 _MOST_ADC_BITS = 24  # codes beyond are no whole numbers in 32-bit floats
 _MOST_DAC_BITS = 12
+_MOST_COPIES = 64  # of one synapse
 _SHORTEST_TAU_STEPS = 2.0  # below it a rate is lost in the leak, see docs/mixed-signal.md
 
 
@@ -284,6 +285,9 @@ def _array_numbers(array: NeuronArray) -> Iterator[Complaint]:
         yield Complaint("neuron_array.adc_bits", f"is {array.adc_bits}", f"2 to {_MOST_ADC_BITS}")
     if array.digital_terms < 0:
         yield Complaint("neuron_array.digital_terms", f"is {array.digital_terms}", "0 or more")
+    if not 1 <= array.synapse_copies <= _MOST_COPIES:
+        found = f"is {array.synapse_copies}"
+        yield Complaint("neuron_array.synapse_copies", found, f"1 to {_MOST_COPIES}")
     if not array.source.strip():
         yield Complaint("neuron_array.source", "is empty", "where it was read")
     yield from _dac("neuron_array.threshold_dac", array.threshold_dac)

@@ -54,6 +54,8 @@ class NeuronArray:
             membranes cannot be read.
         digital_terms: Neurons that only add and subtract at most so many whole numbers (weights 1 and −1,
             threshold 1, no bias, as in max pools) are computed by the router, exactly; 0 where none are.
+        synapse_copies: How many synapses of a neuron are given the same weight where its fan-in leaves room,
+            a bias as well: each is off by a factor of its own, and the sum is off by less.
         threshold_dac: Trims thresholds; left out where nothing does.
         bias_dac: Trims biases.
         source: Where it was read.
@@ -69,6 +71,7 @@ class NeuronArray:
     tau_steps: float | None = None
     adc_bits: int | None = None
     digital_terms: int = 0
+    synapse_copies: int = 1
     threshold_dac: TrimDac | None = None
     bias_dac: TrimDac | None = None
 

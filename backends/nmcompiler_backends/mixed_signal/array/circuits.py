@@ -67,8 +67,9 @@ def varying(array: NeuronArray) -> tuple[str, ...]:
 def build(loaded: Loaded, plan: BlockPlan, draw: Draw | None) -> Circuits:
     """Returns the circuits of a block on a chip.
 
-    A weight is off by a factor of its own (``Mismatch``), and a bias, which is one more synapse, likewise;
-    so are thresholds, gains and time constants. Membranes start at half of the threshold as it was meant.
+    A weight is off by a factor of its own (``Mismatch``), the mean of those of its copies, and a bias, which
+    is one more synapse, likewise; so are thresholds, gains and time constants. Membranes start at half of the
+    threshold as it was meant.
 
     Args:
         loaded: The program.
@@ -84,12 +85,19 @@ def build(loaded: Loaded, plan: BlockPlan, draw: Draw | None) -> Circuits:
             return np.ones(shape)
         return mismatch.factors(draw.chip.normals(f"block {block.index} {place}", source, shape))
 
-    weight = Mismatch.of_weights(array.weight_cv or 0.0)
+    def synapses(place: str, shape: tuple[int, ...] = n) -> FloatArray:
+        mismatch = Mismatch.of_weights(array.weight_cv or 0.0)
+        places = [place, *(f"{place}, copy {k}" for k in range(1, plan.copies))]
+        total = np.zeros(shape)
+        for copy in places:
+            total += factors("weight", copy, mismatch, shape)
+        return total / plan.copies
+
     own = factors("threshold", "neurons", Mismatch.of_thresholds(array.threshold_cv or 0.0))
     read = factors("gain", "outputs", Mismatch.of_gains(array.gain_cv or 0.0))
     slow = factors("time-constant", "neurons", Mismatch.of_time_constants(array.time_constant_cv or 0.0))
-    held = plan.rows.weights * factors("weight", "synapses", weight, plan.rows.weights.shape)
-    biased = factors("weight", "bias", weight)
+    held = plan.rows.weights * synapses("synapses", plan.rows.weights.shape)
+    biased = synapses("bias")
     tau = np.inf if array.tau_steps is None or block.is_readout else array.tau_steps
     return Circuits(
         weights=held.astype(np.float32 if plan.largest < _EXACT else np.float64),

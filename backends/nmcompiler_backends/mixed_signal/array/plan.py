@@ -34,6 +34,7 @@ class BlockPlan:
         largest: The largest sum that a neuron can receive at once, in the program's whole numbers.
         sources: Rows of ``blocks`` that it reads.
         exact: Whether it is computed by the router, in which nothing varies.
+        copies: How many synapses hold each of its weights, and each of its biases.
     """
 
     block: Block
@@ -42,6 +43,7 @@ class BlockPlan:
     largest: int
     sources: tuple[int, ...]
     exact: bool
+    copies: int
 
     @property
     def waits(self) -> int:
@@ -115,7 +117,19 @@ class Plan:
             largest=rows.largest(self.peaks, block.n) >> shift,
             sources=tuple(sources.tolist()),
             exact=self._exact(block, rows, 1 << shift),
+            copies=self._copies(block, rows),
         )
+
+    def _copies(self, block: Block, rows: Rows) -> int:
+        """Returns how often the fan-in of a neuron has room for the synapses of every neuron of a block."""
+        program = self.loaded.program
+        place = program.arrays["cores"][int(program.column("core")[block.index])]
+        kind = program.target.core_type(int(place[1]) * program.target.mesh.columns + int(place[2]))
+        limit = program.target.core_types[kind].limits.fan_in
+        if limit is None:
+            return self.array.synapse_copies
+        taken = int(np.bincount(rows.synapses[2], minlength=1).max()) + 1  # its bias is one of them
+        return max(1, min(self.array.synapse_copies, limit // taken))
 
     def _exact(self, block: Block, rows: Rows, unit: int) -> bool:
         """Returns whether a block only adds and subtracts few enough whole numbers of its sources."""

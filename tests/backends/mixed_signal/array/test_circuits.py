@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_ideal_circuits_hold_what_the_program_says(code):
 
 
 def test_factors_have_the_spread_of_the_target_and_never_turn_a_sign():
-    program, _ = placed(5, weight_cv=0.5, threshold_cv=0.3, gain_cv=0.1)
+    program, _ = placed(5, weight_cv=0.5, threshold_cv=0.3, gain_cv=0.1, synapse_copies=1)
     weights, thresholds = [], []
     for seed in range(200):
         for plan, made in circuits(program, drawn(program, seed)):
@@ -46,6 +48,22 @@ def test_factors_have_the_spread_of_the_target_and_never_turn_a_sign():
     assert abs(w.mean() - 1.0042) < 5 * 0.5 / np.sqrt(w.size)
     assert w.std() == pytest.approx(0.49, rel=0.02)
     assert t.std() == pytest.approx(0.3, rel=0.05)
+
+
+def test_copies_of_a_synapse_average_as_far_as_the_fan_in_has_room():
+    program, _ = placed(5, weight_cv=0.2, synapse_copies=4)
+    for plan, ideal in circuits(program, None):
+        most = np.bincount(plan.rows.synapses[2]).max()
+        assert plan.copies == min(4, 4096 // (most + 1))
+        held = ideal.weights != 0
+        seen = [build(plan_of(program).loaded, plan, drawn(program, s)).weights[held] for s in range(100)]
+        factors = np.array(seen) / ideal.weights[held]
+        if factors.size > 5000:
+            assert factors.std() == pytest.approx(0.2 / np.sqrt(plan.copies), rel=0.04)
+    kind = program.target.core_types[0]
+    small = replace(kind, limits=replace(kind.limits, fan_in=int(most) * 2 + 2))
+    tight = plan_of(replace(program, target=replace(program.target, core_types=(small,))))
+    assert tight.blocks[plan.block.index].copies == 2
 
 
 def test_a_bias_is_one_more_synapse_and_the_start_of_a_membrane_none():

@@ -30,7 +30,8 @@ def data():
 
 @pytest.fixture(scope="module")
 def digits(data):
-    return compile_model((DIGITS / "model.onnx").read_bytes(), analog(), "phase", data[1]).program
+    target = analog(synapse_copies=1)
+    return compile_model((DIGITS / "model.onnx").read_bytes(), target, "phase", data[1]).program
 
 
 def accuracy(simulator, samples):

@@ -37,6 +37,9 @@ def tile_complaints(target: Target) -> Iterator[Complaint]:
     if not 1 <= tiles.input_bits <= _MOST_INPUT_BITS:
         allowed = f"1 to {_MOST_INPUT_BITS}, 1 where an input is on or off"
         yield Complaint("conductance_tiles.input_bits", f"is {tiles.input_bits}", allowed)
+    if tiles.input_bits > 1 and "phase" in target.codings:
+        found = f"is {tiles.input_bits} beside the code phase"
+        yield Complaint("conductance_tiles.input_bits", found, "1: phase sends one binary digit at a time")
     yield from _devices(tiles)
     if not tiles.source.strip():
         yield Complaint("conductance_tiles.source", "is empty", "where it was read")

@@ -33,6 +33,7 @@ def test_columns_of_synapses_have_one_scale():
         (('device = "pcm"', 'device = "synapse"'), 'is given beside device = "synapse"'),
         (("adc_bits = 8", "adc_bits = 8\nweight_cv = 0.2"), "weight_cv' is given beside device"),
         (("input_bits = 1", "input_bits = 9"), "1 to 8"),
+        (("input_bits = 1", "input_bits = 2"), "one binary digit at a time"),
         (("weight_sharing = false", "weight_sharing = true"), "a device is one synapse"),
         (('device = "pcm"', 'device = "pcn"'), "did you mean 'pcm'"),
         (('evidence = "modelled"', 'evidence = "guessed"'), "evidence' is 'guessed'"),

@@ -102,7 +102,9 @@ def plan_of(options: CompileOptions, code: str, chip: Target) -> Plan:
         _check_exact_sums(chosen)
     encoding = _encoding(options.input_encoding, chosen, chip)
     levels, timesteps = _levels_and_steps(options, chosen, chip)
-    default = levels if not chosen.windowed and encoding == "spikes" else DEFAULT_INPUT_LEVELS
+    default = min(DEFAULT_INPUT_LEVELS, _carried(chosen, chip))
+    if not chosen.windowed and encoding == "spikes":
+        default = levels
     input_levels = _given(options.input_levels, default)
     if timesteps is not None and encoding == "spikes" and input_levels > timesteps:
         raise UsageError(
@@ -168,6 +170,12 @@ def _check_exact_sums(chosen: Coding) -> None:
 def _installed(name: str, chip: Target) -> str:
     """Returns the name of an installed chip, told apart from that of a file which has the same."""
     return f"{name} (the installed one, not this file)" if name == chip.name else name
+
+
+def _carried(chosen: Coding, chip: Target) -> int:
+    """Returns the largest value without a sign that an event of a chip can carry, where a code has such."""
+    carries = chosen.payload_bits(1, signed=False) and chip.graded_payload_bits
+    return min(2**carries - 1, _MOST_LEVELS) if carries else _MOST_LEVELS
 
 
 def _levels_and_steps(options: CompileOptions, chosen: Coding, chip: Target) -> tuple[int, int | None]:

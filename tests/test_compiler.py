@@ -292,6 +292,11 @@ def test_options_have_defaults_for_every_code():
     assert (plan.levels, plan.weight_bits, plan.timesteps, plan.input_levels) == (15, 8, None, 255)
     rate = plan_of(CompileOptions(timesteps=32, input_encoding="spikes"), "rate", chip)
     assert (rate.levels, rate.timesteps, rate.input_levels) == (32, 32, 32)
+    for bits, levels in ((5, 31), (8, 255), (16, 255)):
+        narrow = tiny_target(graded_payload_bits=bits)
+        assert plan_of(CompileOptions(), "graded", narrow).input_levels == levels
+        assert plan_of(CompileOptions(input_levels=63), "graded", narrow).input_levels == 63
+        assert plan_of(CompileOptions(), "phase", narrow).input_levels == 255
 
 
 def test_layers_wait_by_default_where_no_spike_can_be_taken_back():

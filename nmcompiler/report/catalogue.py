@@ -111,6 +111,8 @@ def _properties(target: Facts) -> Iterator[tuple[str, str]]:
     tiles = chip.get("conductance_tiles")
     if tiles is not None:
         shared = "pairs of conductances, one for each synapse"
+        if tiles["device"] == "synapse":
+            shared = "pairs of rows, one for each sign"
     yield "weights", f"{chip['weight_bits']} bits, {shared}"
     if tiles is not None:
         yield "tiles of a core", _tiles(tiles)
@@ -179,14 +181,22 @@ def _layer_rules(rules: Facts) -> Iterator[tuple[str, str]]:
         yield "not computed", ", ".join(lacking)
 
 
-_DEVICES = {"pcm": "phase-change memory", "rram": "resistive memory"}
+_DEVICES = {
+    "pcm": "phase-change memory",
+    "rram": "resistive memory",
+    "synapse": "synapses with digital weights",
+}
 
 
 def _tiles(tiles: Facts) -> str:
+    after = tiles.get("read_after_s")
+    varies = [f"{name[:-3]} {tiles[name]:g}" for name in ("weight_cv", "gain_cv") if name in tiles]
     return (
         f"{tiles['tiles_per_core']} of {tiles['rows']} × {tiles['columns']}, {_DEVICES[tiles['device']]} "
-        f"read {tiles['read_after_s']:g} s after programming, by ADCs of {tiles['adc_bits']} bits "
-        f"({tiles['evidence']}: {tiles['source']})"
+        + ("" if after is None else f"{after:g} s after programming, ")
+        + (f"driven by {tiles['input_bits']} bits at once, " if tiles["input_bits"] > 1 else "")
+        + (f"deviation over mean: {', '.join(varies)}, " if varies else "")
+        + f"read by ADCs of {tiles['adc_bits']} bits ({tiles['evidence']}: {tiles['source']})"
     )
 
 

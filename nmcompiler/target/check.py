@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from nmcompiler.errors import did_you_mean, nearest
+from nmcompiler.target.check_tiles import MOST_ADC_BITS, tile_complaints
+from nmcompiler.target.complaint import Complaint
 from nmcompiler.target.figures import FIGURES, Figure, unit_of
 from nmcompiler.target.layer_rules import ConvolutionRules
 from nmcompiler.target.model import Target
@@ -20,20 +22,9 @@ _MOST_CHIPS = 1_000_000
 _MOST_LEVELS = 65535
 _MOST_AXONS = 64  # of one source
 _MOST_COMPARTMENTS = 64  # of one neuron
-_MOST_ADC_BITS = 24  # codes beyond are no whole numbers in 32-bit floats
 _MOST_DAC_BITS = 12
 _MOST_COPIES = 64  # of one synapse
 _SHORTEST_TAU_STEPS = 2.0  # below it a rate is lost in the leak, see docs/mixed-signal.md
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """An entry that cannot be meant: its key, a clause that says what it is, what is allowed, what to try."""
-
-    key: str
-    found: str
-    allowed: str = ""
-    hint: str = ""
 
 
 def complaints(target: Target, codings: Collection[str] | None = None) -> Iterator[Complaint]:
@@ -46,7 +37,7 @@ def complaints(target: Target, codings: Collection[str] | None = None) -> Iterat
     yield from _names(target, codings)
     yield from _numbers(target)
     yield from _cores(target)
-    yield from _tiles(target)
+    yield from tile_complaints(target)
     yield from _array(target)
     yield from _network(target)
     yield from _figures(target)
@@ -204,44 +195,6 @@ def _agreements(target: Target) -> Iterator[Complaint]:
             yield Complaint(key, found, allowed)
 
 
-def _tiles(target: Target) -> Iterator[Complaint]:
-    """Yields what is wrong with conductance tiles: their numbers, and cores that are no stack of them."""
-    tiles = target.conductance_tiles
-    if tiles is None:
-        return
-    for name, most in (("rows", _MOST_LEVELS), ("columns", _MOST_LEVELS), ("tiles_per_core", 4096)):
-        if not 1 <= getattr(tiles, name) <= most:
-            yield Complaint(f"conductance_tiles.{name}", f"is {getattr(tiles, name)}", f"1 to {most:,}")
-    if not 2 <= tiles.adc_bits <= _MOST_ADC_BITS:
-        yield Complaint("conductance_tiles.adc_bits", f"is {tiles.adc_bits}", f"2 to {_MOST_ADC_BITS}")
-    if tiles.adc_deviations is not None and tiles.adc_deviations <= 0:
-        found = f"is {tiles.adc_deviations:g}"
-        yield Complaint("conductance_tiles.adc_deviations", found, "above 0, or left out")
-    if not 1 <= tiles.row_copies <= 256:
-        yield Complaint("conductance_tiles.row_copies", f"is {tiles.row_copies}", "1 to 256, 1 for no copies")
-    if not 0 <= tiles.digital_terms <= _MOST_LEVELS:
-        allowed = f"0 to {_MOST_LEVELS:,}, 0 where the periphery computes no neuron"
-        yield Complaint("conductance_tiles.digital_terms", f"is {tiles.digital_terms}", allowed)
-    if tiles.read_after_s <= 0:
-        yield Complaint("conductance_tiles.read_after_s", f"is {tiles.read_after_s:g}", "above 0")
-    if not tiles.source.strip():
-        yield Complaint("conductance_tiles.source", "is empty", "where it was read")
-    if target.weight_sharing:
-        yield Complaint(
-            "weight_sharing", "is true beside conductance_tiles", "false: a device is one synapse"
-        )
-    if target.crossbar is not None:
-        yield Complaint("conductance_tiles", "stands beside crossbar", "one of the two")
-    for i, kind in enumerate(target.core_types):
-        stacked = {"input_axons": tiles.rows * tiles.tiles_per_core, "neurons": tiles.columns}
-        for name, most in stacked.items():
-            limit = getattr(kind.limits, name)
-            if limit is None or limit > most:
-                found = "is left out" if limit is None else f"is {limit}"
-                key = f"core_types[{i}].limits.{name}"
-                yield Complaint(key, found, f"1 to {most:,}, what the core's conductance_tiles have")
-
-
 def _array(target: Target) -> Iterator[Complaint]:
     """Yields what is wrong with a neuron array: its numbers, and entries that an array cannot have."""
     array = target.neuron_array
@@ -281,8 +234,8 @@ def _array_numbers(array: NeuronArray) -> Iterator[Complaint]:
         allowed = f"{_SHORTEST_TAU_STEPS:g} or more, or left out where membranes keep what they hold"
         hint = "a membrane that forgets within a step or two counts no spikes: take longer time constants"
         yield Complaint("neuron_array.tau_steps", f"is {array.tau_steps:g}", allowed, hint)
-    if array.adc_bits is not None and not 2 <= array.adc_bits <= _MOST_ADC_BITS:
-        yield Complaint("neuron_array.adc_bits", f"is {array.adc_bits}", f"2 to {_MOST_ADC_BITS}")
+    if array.adc_bits is not None and not 2 <= array.adc_bits <= MOST_ADC_BITS:
+        yield Complaint("neuron_array.adc_bits", f"is {array.adc_bits}", f"2 to {MOST_ADC_BITS}")
     if array.digital_terms < 0:
         yield Complaint("neuron_array.digital_terms", f"is {array.digital_terms}", "0 or more")
     if not 1 <= array.synapse_copies <= _MOST_COPIES:

@@ -26,6 +26,7 @@ from nmcompiler.testing.networks import evaluate_naively, inner_share
 from .checks import CODES, WINDOWED, counters, mismatches, nothing_wrong
 
 DECLARING = sorted((name, code) for name, (_, t) in targets().items() for code in {*t.codings} & {*WINDOWED})
+SMALL = 10_000  # neurons of all chips: any random network fits larger ones
 FIRST_SEED = {"phase": 1000, "rate-sync": 0, "ttfs": 2000, "graded": 3000}
 
 
@@ -72,7 +73,12 @@ def test_random_networks_keep_their_activations_inside():
 @pytest.mark.parametrize(("target", "code"), DECLARING)
 @pytest.mark.parametrize("seed", range(10))
 def test_a_random_network_is_exact_on_every_target_that_declares_the_code(seed, code, target):
-    program, spiking = placed_program(random_network(seed), targets()[target][1], code)
+    chip = targets()[target][1]
+    try:
+        program, spiking = placed_program(random_network(seed), chip, code)
+    except DoesNotFit as refused:
+        assert (chip.neurons or SMALL) * chip.max_chips < SMALL
+        pytest.skip(refused.sentence())
     assert check_lift(program, spiking).ok
     wrong, _ = mismatches(program, spiking, random_samples(spiking.network, seed, 12))
     assert nothing_wrong(wrong)

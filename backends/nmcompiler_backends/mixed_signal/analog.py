@@ -42,6 +42,10 @@ class Device(Protocol):
         """Returns what is read, over the largest conductance, of devices programmed to x."""
         ...
 
+    def gains(self, shape: tuple[int, ...], normals: Normals) -> FloatArray:
+        """Returns by what the sum of each column of each tile is multiplied where it is read."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class AnalogTiles:
@@ -80,9 +84,10 @@ def build(
     """Returns the tiles of a block on a chip.
 
     A weight w is two devices, ``max(w, 0) / m`` and ``max(−w, 0) / m`` of the largest conductance, m the
-    largest magnitude of its column in the tile. What their conductances are off by is added to w: without
-    variation, weights are the program's whole numbers. Where a tile holds its rows several times, each copy
-    is driven by the same inputs and has devices of its own; currents add up, and the ADC reaches further.
+    largest magnitude of its column in the tile, or of any weight where columns are not scaled. What their
+    conductances are off by is added to w: without variation, weights are the program's whole numbers. Gains
+    of columns multiply all weights of a column. Where a tile holds its rows several times, each copy is
+    driven by the same inputs and has devices of its own; currents add up, and the ADC reaches further.
 
     Args:
         tiles: The block.
@@ -96,6 +101,7 @@ def build(
     weights = tiles.weights.astype(np.float64)
     if chip is not None and device is not None and device.sources:
         weights += np.where(tiles.wired, _off(tiles, chip, device, read_after_s) * scale[tiles.tile], 0.0)
+        weights *= _gains(tiles, chip, device)[tiles.tile]
     step = np.zeros(scale.shape)
     top = 0
     if adc_bits is not None:
@@ -106,18 +112,20 @@ def build(
         sources=tiles.sources,
         rows=tiles.rows,
         starts=starts,
-        weights=_stepped(weights, starts),
+        weights=_stepped(weights, starts, tiles.digit),
         unit=step,
         largest=top,
     )
 
 
-def _stepped(weights: FloatArray, starts: Ints) -> Floats:
+def _stepped(weights: FloatArray, starts: Ints, digit: int) -> Floats:
     """Returns weights in steps so coarse that the sum of a tile is exact, and in the type that takes least.
+
+    The sum is that of digits, ``digit`` the largest of them, times weights.
 
     Some 1/256 of a unit of 8-bit weights, far below what devices vary by; whole numbers stay what they are.
     """
-    sums = [np.abs(weights[a:b]).sum(axis=0).max(initial=1.0) for a, b in pairwise(starts.tolist())]
+    sums = [digit * np.abs(weights[a:b]).sum(axis=0).max(initial=1.0) for a, b in pairwise(starts.tolist())]
     whole = int(np.ceil(np.log2(max(sums, default=1.0)))) + 1
     kind = next((k for k, held in _EXACT.items() if held - whole >= _LEAST_BITS), np.float64)
     bits = min(_EXACT[kind] - whole, _MOST_BITS)
@@ -146,21 +154,30 @@ def _off_side(x: FloatArray, place: str, chip: Chip, device: Device, time_s: flo
     return device.conductances(x, time_s, normals) - x
 
 
+def _gains(tiles: BlockTiles, chip: Chip, device: Device) -> FloatArray:
+    """Returns with what gain the columns of each tile are read, ``(T, n)``."""
+    shape = tiles.column_scale.shape
+    return device.gains(shape, lambda source: chip.normals(f"block {tiles.block} columns", source, shape))
+
+
 def full_scale(tiles: BlockTiles, deviations: float | None) -> Floats:
     """Returns the largest current that each tile's ADC reads, ``(T,)``, over the largest conductance.
 
-    Of its columns, the most demanding decides. With ``deviations`` a column needs, for digits that are 0 or
-    1 with equal odds and independent, ``|Σx| / 2`` and so many standard deviations ``sqrt(Σx²) / 2``, at
-    most what any digits bring; without, always the latter: what all weights of one sign add up to, or where
-    digits have a sign, all weights. x = w / m. A fifth more is room for devices above their targets.
+    Of its columns, the most demanding decides. With ``deviations`` a column needs, for digits that are 0 to
+    D with equal odds and independent, ``|Σx|·D / 2`` and so many standard deviations ``sqrt(Σx²·D(D + 2) /
+    12)``, at most what any digits bring; without, always the latter: D times what all weights of one sign add
+    up to, or where digits have a sign, all weights. x = w / m. A fifth more is room for devices above their
+    targets.
     """
     x = tiles.weights / np.maximum(tiles.column_scale, 1)[tiles.tile]
     plus, minus, square = (np.zeros((tiles.tiles, tiles.weights.shape[1])) for _ in range(3))
     np.add.at(plus, tiles.tile, np.maximum(x, 0))
     np.add.at(minus, tiles.tile, np.maximum(-x, 0))
     np.add.at(square, tiles.tile, x * x)
-    needed = plus + minus if tiles.signed else np.maximum(plus, minus)
+    top = tiles.digit
+    needed = top * (plus + minus if tiles.signed else np.maximum(plus, minus))
     if deviations is not None:
-        needed = np.minimum(needed, np.abs(plus - minus) / 2 + deviations * np.sqrt(square) / 2)
+        spread = np.sqrt(square * (top * (top + 2) / 12))
+        needed = np.minimum(needed, np.abs(plus - minus) * (top / 2) + deviations * spread)
     largest: Floats = _HEADROOM * needed.max(axis=1, initial=0)
     return largest

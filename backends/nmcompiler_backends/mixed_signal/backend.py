@@ -30,6 +30,8 @@ from nmcompiler_backends.mixed_signal.variation import Chip
 
 __all__ = ["MixedSignalBackend"]
 
+_CODES = ("phase", "graded")  # what tiles run
+
 
 class MixedSignalBackend(BackendBase):
     """Compiles for crossbars and neuron arrays; a program holds intended integers, a seed draws the chip."""
@@ -79,14 +81,14 @@ class MixedSignalBackend(BackendBase):
         if chip_seed is None:
             return CrossbarSimulator(program)
         return CrossbarSimulator(
-            program, Chip(chip_seed), device_of(tiles.device), tiles.adc_bits, tiles.read_after_s
+            program, Chip(chip_seed), device_of(tiles), tiles.adc_bits, tiles.read_after_s
         )
 
     def sources(self, program: Program) -> tuple[str, ...]:
         """Returns what varies from chip to chip."""
         if program.target.neuron_array is not None:
             return arrays.sources(program)
-        return device_of(_tiles(program.target).device).sources
+        return device_of(_tiles(program.target)).sources
 
     def session(
         self, program: Program, *, chip_seed: int, sources: Collection[str] | None = None
@@ -100,7 +102,7 @@ class MixedSignalBackend(BackendBase):
         if program.target.neuron_array is not None:
             return arrays.session(program, chip_seed, sources)
         tiles = _tiles(program.target)
-        device, known = device_of(tiles.device), self.sources(program)
+        device, known = device_of(tiles), self.sources(program)
         for name in sorted(set(sources or ()).difference(known)):
             raise UsageError(
                 f"devices of '{program.target.name}' have no '{name}'", hint=nearest(name, known)
@@ -127,10 +129,11 @@ def _tiles(target: Target) -> ConductanceTiles:
             allowed="one of the two, for its backend",
             hint="see docs/target-files.md",
         )
-    if target.codings != ("phase",):
+    if not set(target.codings) <= set(_CODES):
         raise TargetFileError(
             f"target '{target.name}' names the codes {', '.join(target.codings)}",
-            allowed="phase: tiles read binary digits",
+            allowed=f"{' and '.join(_CODES)}: tiles read digits of values",
         )
-    device_of(target.conductance_tiles.device).check(target.conductance_tiles.read_after_s)
-    return target.conductance_tiles
+    tiles = target.conductance_tiles
+    device_of(tiles).check(tiles.read_after_s or 0.0)
+    return tiles

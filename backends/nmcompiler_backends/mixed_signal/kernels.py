@@ -30,57 +30,61 @@ def row_values(values: Array, sources: Array, rows: Array, out: Array) -> int:
     return largest
 
 
-def planes(values: Array, digits: int, out: Array) -> None:
-    """Writes the binary digits of what drives some rows.
+def planes(values: Array, digits: int, bits: int, out: Array) -> None:
+    """Writes the digits of what drives some rows.
 
     Args:
-        values: ``(S, R)`` int64, below 2^digits in magnitude.
-        digits: Binary digits.
-        out: ``(digits · S, R)``: row ``k · S + s`` becomes digit k of sample s, −1 where pulses are negative.
+        values: ``(S, R)`` int64, below 2^(digits · bits) in magnitude.
+        digits: Digits.
+        bits: Bits of a digit.
+        out: ``(digits · S, R)``: row ``k · S + s`` becomes digit k of sample s, below 0 where pulses are
+            negative.
     """
-    samples = values.shape[0]
+    samples, largest = values.shape[0], (1 << bits) - 1
     for s in range(samples):
         for r in range(values.shape[1]):
             q = values[s, r]
             left = abs(q)
             for k in range(digits):
-                bit = left & 1
-                out[k * samples + s, r] = bit if q > 0 else -bit
-                left >>= 1
+                digit = left & largest
+                out[k * samples + s, r] = digit if q > 0 else -digit
+                left >>= bits
 
 
 def add_codes(
-    current: Array, codes_per: Array, per_code: Array, largest: int, digits: int, part: Array
+    current: Array, codes_per: Array, per_code: Array, largest: int, digits: int, bits: int, part: Array
 ) -> tuple[int, int]:
     """Adds up what the ADC of one tile makes of its currents, over digits.
 
     The code of a current is ``rint(current · codes_per)`` within ± largest, and ``rint(code · per_code)``
-    whole units times 2^k join the sum of the column. Returns how many codes were clipped, and the largest
-    magnitude of one.
+    whole units times 2^(k · bits) join the sum of the column. Returns how many codes were clipped, and the
+    largest magnitude of one.
 
     Args:
         current: ``(digits · S, n)`` float32 or float64, in units of the program's weights.
         codes_per: ``(n,)``, of that type: codes of one unit; 0 where a column is not read.
         per_code: ``(n,)``: units of one code.
         largest: Largest code; 0 for an ADC that resolves everything: the sum is rounded to whole units.
-        digits: Binary digits.
+        digits: Digits.
+        bits: Bits of a digit.
         part: ``(S, n)`` int64, added to.
     """
     samples, n = part.shape
     clipped, peak = 0, 0
     for k in range(digits):
+        shift = k * bits
         for s in range(samples):
             row = k * samples + s
             for j in range(n):
                 if largest == 0:
-                    part[s, j] += np.int64(np.rint(current[row, j])) << k
+                    part[s, j] += np.int64(np.rint(current[row, j])) << shift
                     continue
                 code = np.rint(current[row, j] * codes_per[j])
                 if abs(code) > largest:
                     code = largest if code > 0 else -largest
                     clipped += 1
                 peak = max(peak, int(abs(code)))
-                part[s, j] += np.int64(np.rint(code * per_code[j])) << k
+                part[s, j] += np.int64(np.rint(code * per_code[j])) << shift
     return clipped, peak
 
 

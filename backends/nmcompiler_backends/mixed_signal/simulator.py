@@ -1,7 +1,8 @@
 """Runs a placed program on crossbars: digit by digit and tile by tile, by the devices of one chip.
 
-Layers follow one another as in the program's windows. Inputs of a layer are the binary digits that its
-sources send in the code ``phase``; every tile reads one digit at a time. Bias and threshold are digital:
+Layers follow one another as in the program's windows. Inputs of a layer are the values that its sources
+send, in digits of as many bits as a tile takes at once: the binary ones of ``phase``, or a whole value of
+``graded``. Every tile reads one digit at a time. Bias and threshold are digital:
 ``q = clip(floor(v / θ))`` of the membrane ``v = v0 + gain·Σ + offset``. Without variation and trims, and with
 an ADC that resolves everything, v is that of the program.
 """
@@ -20,19 +21,24 @@ from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
+from nmcompiler.target import ConductanceTiles
 from nmcompiler_backends.mixed_signal import kernels
 from nmcompiler_backends.mixed_signal.analog import AnalogTiles, Device, build
 from nmcompiler_backends.mixed_signal.layout import Layout, layout_of
 from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, REFIT_ONE, CrossbarTrims, scaled
-from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
+from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice, SynapseDevice
 
 __all__ = ["CrossbarSimulator", "Readings", "device_of"]
 
 
-def device_of(kind: str) -> Device:
-    """Returns the model of the devices that a target names."""
-    kinds: Mapping[str, Device] = {"pcm": PcmDevice(), "rram": RramDevice()}
-    return kinds[kind]
+def device_of(tiles: ConductanceTiles) -> Device:
+    """Returns the model of the devices that the tiles of a target name."""
+    kinds: Mapping[str, Device] = {
+        "pcm": PcmDevice(),
+        "rram": RramDevice(),
+        "synapse": SynapseDevice.of(tiles.weight_cv, tiles.gain_cv),
+    }
+    return kinds[tiles.device]
 
 
 @dataclass
@@ -59,7 +65,7 @@ class CrossbarSimulator(Simulator):
         chip: Draws the devices; None for a chip whose devices are all at their targets.
         device: The model of its devices; None likewise.
         adc_bits: Bits of an ADC's code; None for one that resolves everything and never clips.
-        read_after_s: Seconds since programming.
+        read_after_s: Seconds since programming; None where devices do not change with time.
         trims: What was set on the chip; None for a chip that nobody trimmed.
         held: Its tiles, where another simulator of the same chip has drawn them.
     """
@@ -67,7 +73,7 @@ class CrossbarSimulator(Simulator):
     chip: Chip | None = None
     device: Device | None = None
     adc_bits: int | None = None
-    read_after_s: float = 1.0
+    read_after_s: float | None = 1.0
     trims: CrossbarTrims | None = None
     held: Mapping[int, AnalogTiles] | None = field(default=None, repr=False)
 
@@ -110,9 +116,9 @@ class CrossbarSimulator(Simulator):
             return self.held
         conductances = self.program.target.conductance_tiles
         assert conductances is not None
-        deviations = conductances.adc_deviations
+        deviations, after = conductances.adc_deviations, self.read_after_s or 0.0
         return {
-            index: build(tiles, self.chip, self.device, self.adc_bits, deviations, self.read_after_s)
+            index: build(tiles, self.chip, self.device, self.adc_bits, deviations, after)
             for index, tiles in self.layout.tiles.items()
         }
 
@@ -150,7 +156,8 @@ class CrossbarSimulator(Simulator):
                     continue
                 values[:, mine] = self.fire(block, v)
             self._sent(block, rows, values[:, mine], store)
-            counts[mine] = np.bitwise_count(np.abs(values[:, mine])).sum(axis=0, dtype=np.int64)
+            spikes = loaded.coding.spikes_per_value(block.levels)
+            counts[mine] = spikes[np.abs(values[:, mine])].sum(axis=0, dtype=np.int64)
         return TileCounters(counts, clipped)
 
     def integrate(
@@ -173,7 +180,10 @@ class CrossbarSimulator(Simulator):
 
     def read(self, block: Block, values: Array, analog: Mapping[int, AnalogTiles]) -> tuple[int, Readings]:
         """Returns how many codes of a block's tiles were clipped, and what they read; see ``integrate``."""
-        return _read(analog[block.index], values, block.n, self._codes["adc-range"][self._tiles(block)])
+        tiles = self.program.target.conductance_tiles
+        assert tiles is not None
+        ranges = self._codes["adc-range"][self._tiles(block)]
+        return _read(analog[block.index], values, block.n, ranges, tiles.input_bits)
 
     def scaled(self, block: Block, sums: Int64Array) -> Int64Array:
         """Returns what the tiles of a block read, ``(S, T, n)``, after the scale of each."""
@@ -218,8 +228,11 @@ class CrossbarSimulator(Simulator):
                 store.add_sent(block, rows, block.slot.fire_start + j, sent, 0)
 
 
-def _read(tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array) -> tuple[int, Readings]:
-    """Returns how many codes were clipped, and what T tiles read; a code of its range for each."""
+def _read(tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array, bits: int) -> tuple[int, Readings]:
+    """Returns how many codes were clipped, and what T tiles read; a code of its range for each.
+
+    ``bits`` are those of a digit.
+    """
     kind, samples, count = tiles.weights.dtype, len(values), len(tiles.starts) - 1
     unit = tiles.unit * (ranges / RANGE_ONE)[:, None]
     codes_per = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0).astype(kind)
@@ -227,13 +240,14 @@ def _read(tiles: AnalogTiles, values: Array, n: int, ranges: Int64Array) -> tupl
     sums, peaks, clipped = np.zeros((samples, count, n), np.int64), np.zeros(count, np.int64), 0
     driven = np.zeros((samples, len(tiles.weights)), np.int64)
     # Digits that are 0 everywhere read nothing: how many are looked at changes no sum.
-    most = jit(kernels.row_values)(values, tiles.sources, tiles.rows, driven).bit_length()
+    largest = jit(kernels.row_values)(values, tiles.sources, tiles.rows, driven)
+    most = -(-largest.bit_length() // bits)
     for t in range(count):
         mine = tiles.tile(t)
         digits = np.empty((most * samples, mine.stop - mine.start), kind)
-        jit(kernels.planes)(driven[:, mine], most, digits)
+        jit(kernels.planes)(driven[:, mine], most, bits, digits)
         current = digits @ tiles.weights[mine]
         step = codes_per[t], per_code[t]
-        lost, peaks[t] = jit(kernels.add_codes)(current, *step, tiles.largest, most, sums[:, t])
+        lost, peaks[t] = jit(kernels.add_codes)(current, *step, tiles.largest, most, bits, sums[:, t])
         clipped += lost
     return clipped, Readings(sums, peaks)

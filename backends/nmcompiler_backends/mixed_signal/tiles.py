@@ -39,6 +39,9 @@ class BlockTiles:
         rows: ``(P,)`` int64: the row that it drives, rising; several that drive one add up.
         signed: Whether any of them sends values below 0.
         copies: ``(T,)`` int64: how often each tile holds its rows.
+        digit: Largest magnitude of a digit that drives a row.
+        full: Largest weight that the devices of any column hold; None where each column of a tile has a scale
+            of its own, its largest weight.
     """
 
     block: int
@@ -49,6 +52,8 @@ class BlockTiles:
     rows: Ints
     signed: bool
     copies: Ints
+    digit: int = 1
+    full: int | None = None
 
     @property
     def tiles(self) -> int:
@@ -57,7 +62,9 @@ class BlockTiles:
 
     @property
     def column_scale(self) -> Ints:
-        """``(T, n)``: largest magnitude of each tile's columns, which becomes the largest conductance."""
+        """``(T, n)``: the weight that is the largest conductance, or current, in each tile's columns."""
+        if self.full is not None:
+            return np.full((self.tiles, self.weights.shape[1]), self.full, np.int64)
         largest = np.zeros((self.tiles, self.weights.shape[1]), np.int64)
         np.maximum.at(largest, self.tile, np.abs(self.weights))
         return largest
@@ -103,7 +110,19 @@ def cut_block(program: Program, block: int, kind: ConductanceTiles) -> BlockTile
     numbers, tile = np.unique(used // kind.rows, return_inverse=True)
     taken = np.bincount(np.unique(row) // kind.rows)[numbers]
     copies = np.clip(kind.rows // taken, 1, kind.row_copies)
-    return BlockTiles(block, weights, wired, tile, sources[order], rows[order], signed, copies)
+    reach = np.bincount(rows, weights=program.column("levels")[driving]).max(initial=1)
+    return BlockTiles(
+        block,
+        weights,
+        wired,
+        tile,
+        sources[order],
+        rows[order],
+        signed,
+        copies,
+        digit=min(2**kind.input_bits - 1, int(reach)),
+        full=None if kind.scales_columns else 2 ** (program.target.weight_bits - 1) - 1,
+    )
 
 
 @lru_cache(maxsize=512)

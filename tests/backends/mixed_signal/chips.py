@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nmcompiler.registry import backend
 from nmcompiler.sim import Record
-from nmcompiler.target import CoreType, Limits
+from nmcompiler.target import CoreType, Limits, Mesh
 from nmcompiler.testing import random_network, random_samples
 from nmcompiler.testing.chain import placed_program
 from nmcompiler_backends.mixed_signal.backend import MixedSignalBackend
@@ -19,12 +19,14 @@ RESOLUTION_TO_SPARE = 22
 DAY = 86_400.0
 
 
-def chip(name="pcm-crossbar", **tiles):
-    """A shipped target with other tiles; the limits of its cores follow."""
+def chip(name="pcm-crossbar", places=None, **tiles):
+    """A shipped target with other tiles, and ``places``² cores; the limits of its cores follow."""
     target = backend("mixed-signal").targets()[name]
     changed = replace(target.conductance_tiles, **tiles)
     axons = changed.rows * changed.tiles_per_core
     limits = Limits(neurons=changed.columns, input_axons=axons, fan_in=axons)
+    if places is not None:
+        target = replace(target, mesh=Mesh(places, places))
     count = target.mesh.rows * target.mesh.columns
     return replace(target, conductance_tiles=changed, core_types=(CoreType(count, limits),))
 
@@ -39,15 +41,26 @@ def still(program, adc_bits=RESOLUTION_TO_SPARE):
     return CrossbarSimulator(program, Chip(1), STILL, adc_bits, DAY)
 
 
+def multiplying(**tiles):
+    """The multiply-accumulate mode with small arrays and room for random networks."""
+    sizes = {"rows": 16, "columns": 16, "tiles_per_core": 16, **tiles}
+    return chip("brainscales2-mac", places=12, **sizes)
+
+
+def placed_graded(seed, target=None):
+    """A random network of 5-bit values on small arrays, and samples."""
+    return placed(seed, target or multiplying(), random_network(seed, input_levels=31), "graded")
+
+
 def drawn(program, seed, device=None, adc_bits=8, read_after_s=DAY):
     return CrossbarSimulator(program, Chip(seed), device or PcmDevice(), adc_bits, read_after_s)
 
 
-def placed(seed, target=None):
+def placed(seed, target=None, network=None, code="phase"):
     """A random network on small tiles, and samples."""
     target = target or chip(rows=16, columns=16, tiles_per_core=16)
-    network = random_network(seed)
-    program, spiking = placed_program(network, target, "phase", backend=MixedSignalBackend(), seed=seed)
+    network = network or random_network(seed)
+    program, spiking = placed_program(network, target, code, backend=MixedSignalBackend(), seed=seed)
     return replace(program, golden=spiking), random_samples(spiking.network, seed, 60)
 
 

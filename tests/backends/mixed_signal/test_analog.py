@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nmcompiler_backends.mixed_signal.analog import build, full_scale
 from nmcompiler_backends.mixed_signal.tiles import BlockTiles
-from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
+from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice, SynapseDevice
 
 from .chips import DAY, STILL
 
@@ -55,6 +55,27 @@ def test_a_weight_is_the_difference_of_two_devices_scaled_by_its_column(seed, de
     expected = np.where(tiles.wired, (held["plus"] - held["minus"]) * scale, 0)
     np.testing.assert_allclose(made.weights, expected, rtol=0, atol=2**-8)
     assert np.abs(made.weights - tiles.weights).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_synapse_is_off_by_its_own_factor_and_its_column_by_a_gain(seed):
+    tiles, chip = replace(tiles_of(seed), full=127), Chip(seed)
+    made = build(tiles, chip, SynapseDevice.of(0.3, 0.2), 8, None, 0.0)
+    expected = np.zeros(tiles.weights.shape)
+    gains = np.maximum(0.1, 1 + 0.2 * chip.normals("block 3 columns", "gain", tiles.column_scale.shape))
+    for side, sign in (("plus", 1), ("minus", -1)):
+        factors = np.maximum(0, 1 + 0.3 * chip.normals(f"block 3 {side}", "weight", expected.shape))
+        expected += sign * np.maximum(sign * tiles.weights, 0) * factors
+    for row, column in np.ndindex(*expected.shape):
+        expected[row, column] *= gains[tiles.tile[row], column]
+    np.testing.assert_allclose(made.weights, expected, rtol=0, atol=2**-7)
+    assert np.abs(made.weights - tiles.weights).max() > 0.1
+
+
+def test_columns_of_synapses_are_read_in_the_same_steps():
+    for seed in range(4):
+        unit = build(replace(tiles_of(seed), full=127), None, None, 8, 4.0, 0.0).unit
+        assert (unit == unit[:, :1]).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -114,17 +135,37 @@ def test_large_sums_are_held_in_64_bits():
     assert build(tiles, None, None, None, None, DAY).weights.dtype == np.float64
 
 
-@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([None, 1.0, 4.0]))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 31))
+@settings(max_examples=30, deadline=None)
+def test_sums_of_stepped_weights_and_digits_are_exact_in_any_order(seed, digit):
+    tiles, rng = replace(tiles_of(seed), digit=digit, full=127), np.random.default_rng(seed)
+    made = build(tiles, Chip(seed), SynapseDevice.of(0.3, 0.3), None, None, 0.0)
+    digits = rng.integers(0, digit + 1, len(tiles.weights))
+    digits[rng.random(len(digits)) < 0.5] = digit
+    for t in range(tiles.tiles):
+        mine = made.tile(t)
+        order = rng.permutation(mine.stop - mine.start)
+        terms = digits[mine, None][order].astype(made.weights.dtype) * made.weights[mine][order]
+        added = np.add.accumulate(terms, axis=0)[-1]
+        assert np.array_equal(
+            added, digits[mine].astype(np.longdouble) @ made.weights[mine].astype(np.longdouble)
+        )
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([None, 1.0, 4.0]), st.integers(1, 31))
 @settings(max_examples=40, deadline=None)
-def test_the_adc_reaches_as_far_as_the_most_demanding_column(seed, signed, deviations):
-    tiles = tiles_of(seed, signed)
+def test_the_adc_reaches_as_far_as_the_most_demanding_column(seed, signed, deviations, digit):
+    tiles = replace(tiles_of(seed, signed), digit=digit)
+    values = np.arange(digit + 1)
     expected = []
     for t in range(tiles.tiles):
         needs = []
         for column in tiles.weights[tiles.tile == t].T:
             x = column / max(np.abs(column).max(), 1)
-            most = np.abs(x).sum() if signed else max(x[x > 0].sum(), -x[x < 0].sum())
-            usual = np.inf if deviations is None else (abs(x.sum()) + deviations * np.sqrt(x @ x)) / 2
+            most = digit * (np.abs(x).sum() if signed else max(x[x > 0].sum(), -x[x < 0].sum()))
+            usual = np.inf
+            if deviations is not None:
+                usual = abs(x.sum()) * values.mean() + deviations * np.sqrt(x @ x) * values.std()
             needs.append(min(most, usual))
         expected.append(1.2 * max(needs))
     np.testing.assert_allclose(full_scale(tiles, deviations), expected)
@@ -143,4 +184,4 @@ def test_the_adc_reaches_as_far_as_the_most_demanding_column(seed, signed, devia
                 .reshape(2, tiles.tiles, -1)
                 .max(axis=0)
             )
-        assert (worst <= (made.largest + 0.01) * made.unit).all()
+        assert (digit * worst <= (made.largest + 0.01) * made.unit).all()

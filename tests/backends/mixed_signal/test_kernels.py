@@ -10,9 +10,9 @@ from nmcompiler_backends.mixed_signal.kernels import add_codes, add_whole, plane
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@given(SEEDS)
-@settings(max_examples=30, deadline=None)
-def test_digits_spell_what_drives_a_row_with_its_sign(seed):
+@given(SEEDS, st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_digits_spell_what_drives_a_row_with_its_sign(seed, bits):
     rng = np.random.default_rng(seed)
     values = rng.integers(-255, 256, (5, 20)).astype(np.int32)
     sources, rows = rng.integers(0, 20, 15), np.sort(rng.integers(0, 9, 15))
@@ -22,33 +22,33 @@ def test_digits_spell_what_drives_a_row_with_its_sign(seed):
     np.add.at(wanted.T, rows, values[:, sources].T)
     assert np.array_equal(driven, wanted)
     assert most == np.abs(wanted).max()
-    digits = int(most).bit_length()
+    digits = -(-int(most).bit_length() // bits)
     out = np.empty((digits * 5, 9), np.float32)
-    jit(planes)(driven, digits, out)
-    assert set(np.unique(out)) <= {-1, 0, 1}
-    assert np.array_equal(sum(2**k * out[k * 5 : (k + 1) * 5] for k in range(digits)), wanted)
+    jit(planes)(driven, digits, bits, out)
+    assert np.abs(out).max(initial=0) < 2**bits
+    assert np.array_equal(sum(2 ** (k * bits) * out[k * 5 : (k + 1) * 5] for k in range(digits)), wanted)
 
 
-def slow(current, codes_per, per_code, largest, digits, samples):
+def slow(current, codes_per, per_code, largest, digits, bits, samples):
     """The same, one scalar at a time, in 32-bit floats."""
     n = current.shape[1]
     part, clipped, peak = np.zeros((samples, n), np.int64), 0, 0
     for k, s, j in np.ndindex(digits, samples, n):
         found = current[k * samples + s, j]
         if not largest:
-            part[s, j] += int(np.rint(found)) << k
+            part[s, j] += int(np.rint(found)) << (k * bits)
             continue
         code = np.rint(np.float32(found * codes_per[j]))
         if abs(code) > largest:
             code, clipped = np.sign(code) * largest, clipped + 1
         peak = max(peak, abs(code))
-        part[s, j] += int(np.rint(np.float32(np.float32(code) * per_code[j]))) * 2**k
+        part[s, j] += int(np.rint(np.float32(np.float32(code) * per_code[j]))) * 2 ** (k * bits)
     return part, clipped, peak
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.sampled_from([0, 3, 127, 2**15]))
-def test_codes_add_up_as_they_are_described(seed, largest):
+@given(SEEDS, st.sampled_from([0, 3, 127, 2**15]), st.integers(1, 8))
+def test_codes_add_up_as_they_are_described(seed, largest, bits):
     rng = np.random.default_rng(seed)
     samples, n = rng.integers(1, [4, 6])
     current = rng.normal(0, 300, (4 * samples, n)).astype(np.float32)
@@ -56,8 +56,8 @@ def test_codes_add_up_as_they_are_described(seed, largest):
     per_code[rng.random(n) < 0.1] = 0
     codes_per = np.divide(1, per_code, out=np.zeros_like(per_code), where=per_code > 0)
     part = np.zeros((samples, n), np.int64)
-    found = jit(add_codes)(current, codes_per, per_code, largest, 4, part)
-    expected, clipped, peak = slow(current, codes_per, per_code, largest, 4, samples)
+    found = jit(add_codes)(current, codes_per, per_code, largest, 4, bits, part)
+    expected, clipped, peak = slow(current, codes_per, per_code, largest, 4, bits, samples)
     assert np.array_equal(part, expected)
     assert found == (clipped, peak)
 

@@ -16,7 +16,9 @@ from nmcompiler.session import ChipSession
 from nmcompiler.sim import Record
 from nmcompiler_backends.mixed_signal.session import CrossbarSession
 
-from .chips import placed, still
+from .chips import placed, placed_graded, still
+
+CODES = pytest.mark.parametrize("made", [placed, placed_graded])
 
 EVERYTHING = Record(values=True, membranes=True)
 
@@ -44,8 +46,9 @@ def test_methods_of_compensation_use_the_session_and_nothing_behind_it():
         assert all(name.startswith(allowed) for name in inside), path.name
 
 
-def test_sums_of_tiles_and_bias_are_the_golden_membranes_on_a_chip_that_does_not_vary():
-    program, samples = placed(3)
+@CODES
+def test_sums_of_tiles_and_bias_are_the_golden_membranes_on_a_chip_that_does_not_vary(made):
+    program, samples = made(3)
     calibration = calibration_of(program, samples)
     simulator = still(program)
     measured = CrossbarSession(simulator).measure(samples)
@@ -70,10 +73,11 @@ def test_a_chip_that_nobody_trimmed_is_the_chip_of_its_seed():
     assert all(map(np.array_equal, one.membranes, other.membranes))
 
 
+@CODES
 @pytest.mark.parametrize("seed", [3, 5])
-def test_measurements_after_partial_trims_are_those_of_a_fresh_session(seed):
+def test_measurements_after_partial_trims_are_those_of_a_fresh_session(seed, made):
     """Layers that were run before are not run again: only where nothing before them changed."""
-    program, samples = placed(seed)
+    program, samples = made(seed)
     session = session_of(backend("mixed-signal"), program, 2)
     rng = np.random.default_rng(seed)
     session.measure(samples)
@@ -92,8 +96,9 @@ def test_measurements_after_partial_trims_are_those_of_a_fresh_session(seed):
             assert np.array_equal(sent, wanted.spikes[b])
 
 
-def test_a_compensated_chip_is_the_same_for_any_threads_and_any_batch():
-    program, samples = placed(3)
+@CODES
+def test_a_compensated_chip_is_the_same_for_any_threads_and_any_batch(made):
+    program, samples = made(3)
     chips = backend("mixed-signal")
     calibration, methods = calibration_of(program, samples), chosen(chips, program, "all")
     first, again = (compensated(chips, program, 6, calibration, methods) for _ in range(2))
@@ -106,9 +111,10 @@ def test_a_compensated_chip_is_the_same_for_any_threads_and_any_batch():
             assert np.array_equal(membranes[k::7], part.membranes[number])
 
 
+@CODES
 @pytest.mark.parametrize("seed", [3, 5, 8])
-def test_compensation_of_a_chip_without_variation_changes_no_value(seed):
-    program, samples = placed(seed)
+def test_compensation_of_a_chip_without_variation_changes_no_value(seed, made):
+    program, samples = made(seed)
     calibration = calibration_of(program, samples)
     session = CrossbarSession(still(program))
     compensate(session, chosen(backend("mixed-signal"), program, "all"), calibration)

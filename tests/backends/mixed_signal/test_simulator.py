@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
-from nmcompiler.errors import InputFileError, NotVerified, UsageError
+from nmcompiler.errors import DoesNotFit, InputFileError, NotVerified, UsageError
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.sim import Record
 from nmcompiler.testing import random_network, random_samples
@@ -13,10 +15,10 @@ from nmcompiler.testing.chain import placed_program
 from nmcompiler.testing.programs import random_program
 from nmcompiler_backends.mixed_signal.backend import MixedSignalBackend
 from nmcompiler_backends.mixed_signal.simulator import CrossbarSimulator
-from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice
+from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice, SynapseDevice
 
 from ...exactness.checks import counters
-from .chips import DAY, chip, drawn, on_tiles, still
+from .chips import DAY, RESOLUTION_TO_SPARE, chip, drawn, multiplying, on_tiles, placed_graded, still
 
 EVERYTHING = Record(values=True, membranes=True)
 
@@ -58,13 +60,73 @@ def test_without_variation_scattered_tiles_are_the_golden_network(seed):
         assert result.saturations == 0
 
 
-def test_counters_are_those_of_the_digital_simulator():
-    made = random_program(4)
+def synapses(program, weight_cv=0.0, gain_cv=0.0, adc_bits=RESOLUTION_TO_SPARE, seed=1):
+    return CrossbarSimulator(program, Chip(seed), SynapseDevice.of(weight_cv, gain_cv), adc_bits, None)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_without_variation_one_shot_of_values_is_the_golden_network(seed):
+    try:
+        program, samples = placed_graded(seed, multiplying(adc_deviations=None))
+    except DoesNotFit:
+        reject()
+    samples = {name: x[:10] for name, x in samples.items()}
+    for simulator in (CrossbarSimulator(program), synapses(program), synapses(program, adc_bits=None)):
+        wrong, result = differing(simulator, samples)
+        assert wrong == 0
+        assert result.saturations == 0
+
+
+@pytest.mark.parametrize("bits", [1, 3, 5])
+@pytest.mark.parametrize("seed", range(0, 12, 2))
+def test_values_wider_than_a_shot_take_several(seed, bits):
+    """On random cores: values to 255 and below 0, chips that fire on v > θ."""
+    made = random_program(seed, "graded")
+    program = on_tiles(made, name="brainscales2-mac", rows=5, adc_deviations=None, input_bits=bits)
+    samples = random_samples(made.golden.network, seed, 10)
+    for simulator in (CrossbarSimulator(program), synapses(program)):
+        wrong, result = differing(simulator, samples)
+        assert wrong == 0
+        assert result.saturations == 0
+
+
+def test_each_source_of_variation_of_synapses_alone_changes_the_chip():
+    program, samples = placed_graded(3)
+    for sources, changed in ((("weight",), {"weight_cv": 0.2}), (("gain",), {"gain_cv": 0.2})):
+        simulator = synapses(program, adc_bits=None, **changed)
+        assert simulator.drawn == {
+            "chip_seed": 1,
+            "sources": list(sources),
+            "adc_bits": None,
+            "read_after_s": None,
+        }
+        assert differing(simulator, samples)[0] > 0
+
+
+def test_a_chip_of_synapses_is_the_same_for_any_threads_and_any_batch():
+    program, samples = placed_graded(3)
+    whole = synapses(program, 0.2, 0.2, 8, seed=5).run(samples, record=EVERYTHING)
+    threaded = synapses(program, 0.2, 0.2, 8, seed=5).run(samples, record=EVERYTHING, threads=4)
+    part = synapses(program, 0.2, 0.2, 8, seed=5).run(
+        {name: x[1::3] for name, x in samples.items()}, record=EVERYTHING
+    )
+    other = synapses(program, 0.2, 0.2, 8, seed=6).run(samples, record=EVERYTHING)
+    for number, membranes in enumerate(whole.membranes):
+        assert np.array_equal(membranes, threaded.membranes[number])
+        assert np.array_equal(membranes[1::3], part.membranes[number])
+    assert any((a != b).any() for a, b in zip(whole.membranes, other.membranes, strict=True))
+
+
+@pytest.mark.parametrize(("code", "name"), [("phase", "pcm-crossbar"), ("graded", "brainscales2-mac")])
+def test_counters_are_those_of_the_digital_simulator(code, name):
+    made = random_program(4, code)
     samples = random_samples(made.golden.network, 4, 10)
     from nmcompiler.sim import Simulator
 
     digital = Simulator(made).run(samples, record=replace(EVERYTHING, trains=True))
-    analog = CrossbarSimulator(on_tiles(made)).run(samples, record=replace(EVERYTHING, trains=True))
+    tiles = on_tiles(made, name=name)
+    analog = CrossbarSimulator(tiles).run(samples, record=replace(EVERYTHING, trains=True))
     assert counters(analog) == counters(digital)
     assert all(map(np.array_equal, analog.trains, digital.trains))
     assert all(map(np.array_equal, analog.values, digital.values))

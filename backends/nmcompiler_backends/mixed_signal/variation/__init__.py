@@ -4,6 +4,7 @@ from nmcompiler_backends.mixed_signal.variation.chip import Chip, FloatArray, No
 from nmcompiler_backends.mixed_signal.variation.mismatch import Mismatch
 from nmcompiler_backends.mixed_signal.variation.pcm import PcmDevice, PcmDrift, PcmProgramming, PcmReadNoise
 from nmcompiler_backends.mixed_signal.variation.rram import RramDevice, RramProgramming
+from nmcompiler_backends.mixed_signal.variation.synapse import SynapseDevice
 
 __all__ = [
     "Chip",
@@ -16,4 +17,5 @@ __all__ = [
     "PcmReadNoise",
     "RramDevice",
     "RramProgramming",
+    "SynapseDevice",
 ]

@@ -9,9 +9,10 @@ from nmcompiler.compensate import calibration_of, chosen, compensate
 from nmcompiler.registry import backend
 from nmcompiler_backends.mixed_signal.trims import ONE, RANGE_ONE
 
-from ..chips import damaged, off_by, placed
+from ..chips import damaged, off_by, placed, placed_graded
 
 SEEDS = [3, 5, 8]
+CODES = pytest.mark.parametrize("made", [placed, placed_graded])
 
 
 def trimmed(program, session, calibration, names):
@@ -20,9 +21,10 @@ def trimmed(program, session, calibration, names):
     return before, off_by(session.simulator(), calibration)
 
 
+@CODES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_tile_that_conducts_too_little_gets_its_scale(seed):
-    program, samples = placed(seed)
+def test_a_tile_that_conducts_too_little_gets_its_scale(seed, made):
+    program, samples = made(seed)
     calibration = calibration_of(program, samples)
     touched = []
 
@@ -40,10 +42,11 @@ def test_a_tile_that_conducts_too_little_gets_its_scale(seed):
     assert (np.delete(codes, mine.start) == ONE).all()
 
 
+@CODES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_adcs_reach_as_far_as_shrunken_currents_need(seed):
+def test_adcs_reach_as_far_as_shrunken_currents_need(seed, made):
     """An ADC of few bits resolves a third of the current three times better after it."""
-    program, samples = placed(seed)
+    program, samples = made(seed)
     calibration = calibration_of(program, samples)
 
     def shrink(block, weights, tile):
@@ -78,9 +81,10 @@ def test_an_adc_that_clips_is_given_more_range():
     assert session.simulator().run(samples).saturations == 0
 
 
+@CODES
 @pytest.mark.parametrize("name", ["column", "output"])
-def test_columns_with_another_gain_get_it_back(name):
-    program, samples = placed(3)
+def test_columns_with_another_gain_get_it_back(name, made):
+    program, samples = made(3)
     samples = {port: np.concatenate([x] * 4) for port, x in samples.items()}
     calibration = calibration_of(program, samples)
     levels = program.column("levels")

@@ -105,7 +105,7 @@ def test_time_constants_vary_where_membranes_leak():
 
 def test_neurons_that_cross_their_threshold_between_steps_are_found_among_the_others():
     """Thresholds this wide apart lie below the rest of every fifth neuron."""
-    program, samples = placed(3, "rate", tau_steps=4.0, threshold_cv=0.6)
+    program, _ = placed(3, "rate", tau_steps=4.0, threshold_cv=0.6)
     machine = ArraySimulator(program, drawn(program, 2)).machine
     rng = np.random.default_rng(0)
     early = 0

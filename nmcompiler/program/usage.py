@@ -159,10 +159,10 @@ def _bias_synapses(program: Program, block: int) -> Ints:
     at = first + np.arange(n) % count
     theta, start, current = (program.arrays[k][at].astype(np.int64) for k in ("theta", "v0", "current"))
     if program.coding == "rate":
-        return each * (current != 0)
+        return np.where(current != 0, each, 0)
     # In codes with windows a bias is part of the start, which has half of the threshold where there is one.
     usual = int(program.fires_when == "gt") + (theta // 2 if levels else 0)
-    return each * (start != usual)
+    return np.where(start != usual, each, 0)
 
 
 def _count_bits(program: Program, block: int) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -146,13 +147,15 @@ def _off_side(x: FloatArray, place: str, chip: Chip, device: Device, time_s: flo
     return device.conductances(x, time_s, normals) - x
 
 
+@lru_cache(maxsize=512)
 def full_scale(tiles: BlockTiles, deviations: float | None) -> Floats:
     """Returns the largest current that each tile's ADC reads, ``(T,)``, over the largest conductance.
 
     Of its columns, the most demanding decides. With ``deviations`` a column needs, for digits that are 0 or
     1 with equal odds and independent, ``|Σx| / 2`` and so many standard deviations ``sqrt(Σx²) / 2``, at
     most what any digits bring; without, always the latter: what all weights of one sign add up to, or where
-    digits have a sign, all weights. x = w / m. A fifth more is room for devices above their targets.
+    digits have a sign, all weights. x = w / m. A fifth more is room for devices above their targets. It is
+    kept for the next chip with the same program.
     """
     x = tiles.weights / np.maximum(tiles.column_scale, 1)[tiles.tile]
     plus, minus, square = (np.zeros((tiles.tiles, tiles.weights.shape[1])) for _ in range(3))

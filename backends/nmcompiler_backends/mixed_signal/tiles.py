@@ -8,7 +8,7 @@ with a synapse of weight 0 is a pair of devices like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,7 +55,7 @@ class BlockTiles:
         """T."""
         return int(self.tile.max(initial=-1)) + 1
 
-    @property
+    @cached_property
     def column_scale(self) -> Ints:
         """``(T, n)``: largest magnitude of each tile's columns, which becomes the largest conductance."""
         largest = np.zeros((self.tiles, self.weights.shape[1]), np.int64)

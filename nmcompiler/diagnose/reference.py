@@ -19,7 +19,7 @@ from nmcompiler.ir.relays import plan_of
 from nmcompiler.passes.base import Context, Pass
 from nmcompiler.passes.draft import compact
 from nmcompiler.passes.kernel_algebra import scale_sources, scale_targets
-from nmcompiler.passes.max_tree import Term, Values, max_tree, read
+from nmcompiler.passes.max_tree import Term, Values, joined, max_tree, read
 from nmcompiler.passes.relays import Relays
 
 __all__ = ["Mismatch", "Reference", "input_units", "reference"]
@@ -132,7 +132,7 @@ class _Builder:
             if layer.max_pool is None or len(edges) != 1:
                 raise Mismatch(f"the network has no population for layer '{layer.name}'")
             source = self.signals[edges[0].source]
-            return max_tree(self.graph, layer.name, source, layer.max_pool, layer.shape, layer.origin)
+            return self._pooled(layer, source)
         population = self._population(layer)
         self.graph.add(population)
         for source_name, kernel in self._kernels(layer, population):
@@ -145,9 +145,13 @@ class _Builder:
             population.scale,
             population.offset,
         )
-        if layer.max_pool is None:
-            return values
-        return max_tree(self.graph, layer.name, values, layer.max_pool, layer.shape, layer.origin)
+        return values if layer.max_pool is None else self._pooled(layer, values)
+
+    def _pooled(self, layer: Layer, values: Values) -> Values:
+        pool = layer.max_pool
+        assert pool is not None
+        made = max_tree(self.graph, layer.name, values, pool, layer.shape, layer.origin)
+        return joined(self.graph, layer.name, made, layer.origin) if pool.joined else made
 
     def _population(self, layer: Layer) -> Population:
         found = self.golden.graph.node(layer.name)

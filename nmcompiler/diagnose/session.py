@@ -18,6 +18,7 @@ from nmcompiler.diagnose.layers import LayerError, layer_errors
 from nmcompiler.diagnose.placed import program_fault, run_values
 from nmcompiler.diagnose.reference import Mismatch, reference
 from nmcompiler.diagnose.verdict import Verdict, of_layers, of_program
+from nmcompiler.diagnose.whole import whole, with_pools_of
 from nmcompiler.errors import NmcError, NotVerified, UsageError
 from nmcompiler.evaluate.float import run_float
 from nmcompiler.evaluate.host import apply_host_ops
@@ -119,7 +120,10 @@ def debug_program(
     progress("comparing layers", 1, 4)
     with one_blas_thread():
         model = _fitted(
-            simple_model(program, None if recipe is None else recipe.inputs.samples), program, recipe
+            simple_model(program, None if recipe is None else recipe.inputs.samples),
+            program,
+            spiking,
+            recipe,
         )
         few = few_samples(program, samples.x)
         rows, verdict = _diagnosed(program, spiking, model, few)
@@ -183,14 +187,17 @@ def _errors(
     with blame(backend, "legalise"):
         legalise = backend.legalise(coding(program.coding), program.target)
     bits = int(program.report.get("weight_bits", program.target.weight_bits))
+    golden = spiking.network
+    if _summed_exactly(program):
+        golden = whole(golden, {layer.name for layer in model.graph})
     try:
-        real = reference(model, spiking.network, legalise, Context(None, program.target))
+        real = reference(model, golden, legalise, Context(None, program.target))
     except Mismatch as error:
         raise UsageError(
             f"layers and populations of this program cannot be matched: {error}",
             hint="compile the model again with this version",
         ) from error
-    return layer_errors(spiking.network, real, values, few, bits)
+    return layer_errors(golden, real, values, few, bits)
 
 
 def _complete(rows: list[dict[str, Any]], errors: tuple[LayerError, ...]) -> None:
@@ -202,20 +209,21 @@ def _complete(rows: list[dict[str, Any]], errors: tuple[LayerError, ...]) -> Non
         row["achievable_db"] = _db(error.achievable)
 
 
-def _fitted(model: Model, program: Program, recipe: Recipe | None) -> Model:
+def _summed_exactly(program: Program) -> bool:
+    """Returns whether helpers sum up parts of its layers: no layer stands for them, and no value changes."""
+    fitted = program.report.get("fan_in")
+    return fitted is not None and fitted["method"] == "exact"
+
+
+def _fitted(model: Model, program: Program, spiking: Spiking, recipe: Recipe | None) -> Model:
     """Returns the model as it was made to fit the synapses of a neuron.
 
     Raises:
         UsageError: Its layers cannot be made again: samples are missing, or only the integers were changed.
     """
     fitted = program.report.get("fan_in")
-    if fitted is None:
-        return model
-    if fitted["method"] == "exact":
-        raise UsageError(
-            "layers that were summed up exactly in parts are not compared with floating point",
-            hint="--fan-in split sums them up in layers of their own",
-        )
+    if fitted is None or _summed_exactly(program):
+        return with_pools_of(model, spiking.network)
     if recipe is None:
         raise UsageError(
             "the layers of this program were made to fit the chip's synapses with calibration samples",
@@ -232,7 +240,8 @@ def _db(error: float) -> float | None:
 def _stages(
     program: Program, model: Model, samples: Samples, answers: Mapping[str, Array], outcome: RunOutcome
 ) -> list[dict[str, Any]]:
-    facts, port, fitted = outcome.facts, model.outputs[0], program.report.get("fan_in")
+    facts, port = outcome.facts, model.outputs[0]
+    plain = program.report.get("fan_in") is None or _summed_exactly(program)
     accuracy, agreement = facts["accuracy"], facts["agreement"]
     graph = apply_host_ops(port.host_ops, run_float(model, samples.x).outputs[port.name])
     same = accuracy_of_graph = None
@@ -242,7 +251,7 @@ def _stages(
         accuracy_of_graph = None if samples.y is None else float((classes[0] == samples.y).mean())
     return [
         stage("float", accuracy["float"], None if same is None else 1.0),
-        stage("layer graph" if fitted is None else "legalised", accuracy_of_graph, same),
+        stage("layer graph" if plain else "legalised", accuracy_of_graph, same),
         stage("integer", accuracy["integer"], agreement["integer_float"]),
         stage("chip", accuracy["chip"], agreement["chip_float"]),
     ]

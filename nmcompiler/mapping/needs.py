@@ -60,12 +60,14 @@ class PopulationNeeds:
         population: The population.
         wires: Its projections.
         theta: Thresholds, broadcastable to the shape, or None where it has none.
+        biased: Whether neurons have a bias, likewise.
         target: The chip.
     """
 
     population: Population
     wires: tuple[Wire, ...]
     theta: Array | None
+    biased: Array
     target: Target
 
     @property
@@ -83,7 +85,7 @@ class PopulationNeeds:
         """Synapses of each neuron, those that hold its bias among them, ``(h, w, c)`` int64."""
         bias = self.target.bias
         each = 0 if bias is None else bias.synapses
-        total = np.array(np.broadcast_to(each * (self.population.bias != 0), self.shape), np.int64)
+        total = np.array(np.broadcast_to(each * self.biased, self.shape), np.int64)
         for wire in self.wires:
             total += wire.reach.fan_in
         return total
@@ -228,6 +230,13 @@ def _wires(spiking: Spiking, population: Population, target: Target) -> tuple[Wi
     return tuple(wires)
 
 
+def _biased(spiking: Spiking, population: Population) -> Array:
+    """Returns which neurons of a population hold a bias: its part of a step in ``rate`` may be none."""
+    held = spiking.neurons[population.name].current if spiking.coding == "rate" else population.bias
+    biased: Array = held != 0
+    return biased
+
+
 def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
     """Returns the needs of every population of a network on a chip."""
     graph = spiking.network.graph
@@ -239,5 +248,7 @@ def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
         theta = spiking.neurons[population.name].theta if population.sends else None
         if theta is not None:
             theta = np.asarray(theta).reshape((1,) * (3 - np.ndim(theta)) + np.shape(theta))
-        needs[population.name] = PopulationNeeds(population, wires, theta, target)
+        needs[population.name] = PopulationNeeds(
+            population, wires, theta, _biased(spiking, population), target
+        )
     return NetworkNeeds(spiking, target, needs)

@@ -34,7 +34,8 @@ class BlockFacts:
     Attributes:
         synapses: Synapses, those of weight 0 included.
         zero_synapses: Synapses of weight 0.
-        fan_in: Synapses of the neuron that has most.
+        fan_in: Synapses of the neuron that has most, those among them that a bias takes (``bias.synapses`` of
+            the target), which are none of ``synapses``.
         stored_weights: Weights in the block's synapse memory; of a typed crossbar its bits.
         synapse_bits: Bits of the block's synapse memory.
     """
@@ -144,8 +145,24 @@ def _count(program: Program, block: int) -> tuple[int, int, int]:
     change = np.zeros(int(program.column("n")[block]) + 1, np.int64)
     np.add.at(change, stretches.target, 1)
     np.add.at(change, stretches.target + stretches.length, -1)
+    fan_in = np.cumsum(change)[:-1] + _bias_synapses(program, block)
     zero = int((zeros[stretches.weight + stretches.length] - zeros[stretches.weight]).sum())
-    return int(stretches.length.sum()), zero, int(np.cumsum(change)[:-1].max(initial=0))
+    return int(stretches.length.sum()), zero, int(fan_in.max(initial=0))
+
+
+def _bias_synapses(program: Program, block: int) -> Ints:
+    """Returns the synapses that the bias of each neuron of a block takes, ``(n,)``; of an input none."""
+    each = 0 if program.target.bias is None else program.target.bias.synapses
+    first, count, n, levels = (int(program.column(k)[block]) for k in ("param0", "param_n", "n", "levels"))
+    if not each or program.column("kind")[block] == BlockKind.INPUT:
+        return np.zeros(n, np.int64)
+    at = first + np.arange(n) % count
+    theta, start, current = (program.arrays[k][at].astype(np.int64) for k in ("theta", "v0", "current"))
+    if program.coding == "rate":
+        return np.where(current != 0, each, 0)
+    # In codes with windows a bias is part of the start, which has half of the threshold where there is one.
+    usual = int(program.fires_when == "gt") + (theta // 2 if levels else 0)
+    return np.where(start != usual, each, 0)
 
 
 def _count_bits(program: Program, block: int) -> tuple[int, int, int]:
@@ -154,7 +171,7 @@ def _count_bits(program: Program, block: int) -> tuple[int, int, int]:
     row, step = _expanded(stretches.length)
     place = int(program.column("weight0")[block]) + stretches.weight[row] + step
     bits = program.arrays["weights"][place] != 0
-    fan_in = np.bincount((stretches.target[row] + step)[bits], minlength=n)
+    fan_in = np.bincount((stretches.target[row] + step)[bits], minlength=n) + _bias_synapses(program, block)
     return int(bits.sum()), 0, int(fan_in.max(initial=0))
 
 

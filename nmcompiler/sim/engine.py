@@ -127,7 +127,7 @@ class Simulator:
         store = Store(self._loaded, samples, record or Record())
         runner = self._runner(Job(encoded, store, frames, literal or store.trains is not None, check))
         threads = threads if frames is None else 1
-        counters = list(_tiles(runner.run, self._tile_samples, samples, threads, progress))
+        counters = list(_tiles(runner.run, self._tile_samples(samples, threads), samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
         return RunResult(
@@ -180,15 +180,15 @@ class Simulator:
     def _windows(self) -> Windows:
         return prepare(self._loaded, self._reach)
 
-    @property
-    def _tile_samples(self) -> int:
+    def _tile_samples(self, samples: int, threads: int) -> int:
+        """Returns the samples of a tile of so many, which so many threads share; no result depends on it."""
         # The literal path holds what inputs send in all of their steps.
         trains = sum(b.n * b.slot.steps for b in self._loaded.blocks if b.is_input)
         held = max(self._loaded.neurons, trains // _TILE_STEPS, 1)
         # Thousands of small blocks: a call must have more to do than it takes to call.
         worth = _BLOCK_NEURONS * len(self._loaded.blocks) // max(self._loaded.neurons, 1)
-        samples = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
-        return max(1, min(_TILE_SAMPLES, samples))
+        fitting = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
+        return max(1, min(_TILE_SAMPLES, fitting))
 
     def _runner(self, job: Job) -> TileRunner:
         """Returns how the tiles of a job are run: all that a simulator of another kind of chip overrides.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass
 
@@ -213,3 +215,8 @@ def test_a_cut_archive_is_refused(path):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "cannot be read (No such file" in refused(tmp_path / "none.npz")
     assert "cannot be read (Is a directory" in refused(tmp_path)
+
+
+def test_reading_samples_needs_no_onnx():
+    code = "import sys, nmcompiler.yields.subject; sys.exit('onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

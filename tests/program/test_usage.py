@@ -12,7 +12,7 @@ from nmcompiler.backend import BackendBase
 from nmcompiler.codings import CODINGS
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind
 from nmcompiler.program.usage import block_facts, core_usage, fan_out
-from nmcompiler.target.model import RESOURCES, Limits
+from nmcompiler.target.model import RESOURCES, BiasFormat, Limits
 from nmcompiler.testing import random_network, random_program, tiny_target
 from nmcompiler.testing.chain import placed_program
 
@@ -65,6 +65,19 @@ def placed(seed, code="phase", **changes):
     return program, backend.cores
 
 
+def biases(program, block, neuron):
+    """Synapses that the bias of one neuron of a block takes."""
+    bias = program.target.bias
+    if bias is None or not bias.synapses:
+        return 0
+    at = block["param0"] + neuron % block["param_n"]
+    theta, start, current = (int(program.arrays[name][at]) for name in ("theta", "v0", "current"))
+    if program.coding == "rate":
+        return bias.synapses if current else 0
+    start -= program.fires_when == "gt"
+    return bias.synapses if start - (theta // 2 if block["levels"] else 0) else 0
+
+
 def counted(program):
     """Used resources of every core, by sets and loops."""
     target, blocks = program.target, blocks_of(program)
@@ -82,7 +95,7 @@ def counted(program):
         inputs = defaultdict(int)
         for _, neuron, _ in synapses_of(program, b):
             inputs[neuron] += 1
-        mine["fan_in"] = max(mine["fan_in"], max(inputs.values(), default=0))
+        mine["fan_in"] = max(mine["fan_in"], max(inputs[k] + biases(program, b, k) for k in range(b["n"])))
         if b["levels"]:
             values = program.arrays["theta"][b["param0"] : b["param0"] + b["param_n"]]
             thetas[b["core"]] |= set(values.tolist())
@@ -149,15 +162,30 @@ def test_a_spike_reaches_the_synapses_on_all_axons_of_its_neuron(seed, code):
 def test_the_usage_of_cores_is_what_loops_count(seed, code):
     random = random_program(seed, code)
     assert as_rows(core_usage(random)) == counted(random)
-    mapped, _ = placed(seed, code, weight_sharing=seed % 2 == 0)
+    mapped, _ = placed(seed, code, weight_sharing=seed % 2 == 0, bias=BiasFormat(20, synapses=seed % 3))
     assert as_rows(core_usage(mapped)) == counted(mapped)
+
+
+def test_the_bias_of_a_neuron_takes_synapses_of_its_fan_in_and_of_nothing_else():
+    program, _ = placed(3)
+    with_bias = replace(program, target=replace(program.target, bias=BiasFormat(20, synapses=100)))
+    plain, more = block_facts(program), block_facts(with_bias)
+    assert np.array_equal(plain.synapses, more.synapses)
+    assert np.array_equal(plain.synapse_bits, more.synapse_bits)
+    inputs = program.column("kind") == BlockKind.INPUT
+    assert np.array_equal(plain.fan_in[inputs], more.fan_in[inputs])
+    assert set((more.fan_in - plain.fan_in)[~inputs].tolist()) >= {100}
 
 
 @pytest.mark.parametrize("sharing", [True, False])
 @pytest.mark.parametrize("seed", range(20))
 def test_the_mapper_claims_what_the_program_uses(seed, sharing):
     program, cores = placed(
-        seed, CODES[seed % len(CODES)], weight_sharing=sharing, signed_spikes=seed % 2 == 0
+        seed,
+        CODES[seed % len(CODES)],
+        weight_sharing=sharing,
+        signed_spikes=seed % 2 == 0,
+        bias=BiasFormat(20, synapses=seed % 3),
     )
     claimed = [{usage.resource: usage.used for usage in core.usage} for core in cores.cores]
     assert as_rows(core_usage(program)) == claimed

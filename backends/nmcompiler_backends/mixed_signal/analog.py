@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -160,6 +161,7 @@ def _gains(tiles: BlockTiles, chip: Chip, device: Device) -> FloatArray:
     return device.gains(shape, lambda source: chip.normals(f"block {tiles.block} columns", source, shape))
 
 
+@lru_cache(maxsize=512)
 def full_scale(tiles: BlockTiles, deviations: float | None) -> Floats:
     """Returns the largest current that each tile's ADC reads, ``(T,)``, over the largest conductance.
 
@@ -167,7 +169,7 @@ def full_scale(tiles: BlockTiles, deviations: float | None) -> Floats:
     D with equal odds and independent, ``|Σx|·D / 2`` and so many standard deviations ``sqrt(Σx²·D(D + 2) /
     12)``, at most what any digits bring; without, always the latter: D times what all weights of one sign add
     up to, or where digits have a sign, all weights. x = w / m. A fifth more is room for devices above their
-    targets.
+    targets. It is kept for the next chip with the same program.
     """
     x = tiles.weights / np.maximum(tiles.column_scale, 1)[tiles.tile]
     plus, minus, square = (np.zeros((tiles.tiles, tiles.weights.shape[1])) for _ in range(3))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["add_codes", "add_whole", "planes", "row_values"]
+__all__ = ["add_codes", "add_whole", "fire", "planes", "row_values", "settle"]
 
 Array = npt.NDArray[Any]
 
@@ -101,3 +101,44 @@ def add_whole(values: Array, sources: Array, targets: Array, weights: Array, acc
     for s in range(values.shape[0]):
         for k in range(sources.size):
             acc[s, targets[k]] += weights[k] * values[s, sources[k]]
+
+
+def settle(
+    sums: Array, factors: Array, gain: Array, offset: Array, start: Array, bits: int, out: Array
+) -> None:
+    """Writes membranes: ``start + gain · Σ factor · sum + offset``, each product rounded, halves up.
+
+    Args:
+        sums: ``(S, T, n)`` int64: what tiles read.
+        factors: ``(T,)`` int64: factor of each tile, ``bits`` bits of it after the point.
+        gain: ``(n,)`` int64, likewise.
+        offset: ``(n,)`` int64.
+        start: ``(n,)`` int64.
+        bits: At least 1.
+        out: ``(S, n)`` int64.
+    """
+    half = 1 << (bits - 1)
+    for s in range(sums.shape[0]):
+        for j in range(sums.shape[2]):
+            total = 0
+            for t in range(sums.shape[1]):
+                total += (sums[s, t, j] * factors[t] + half) >> bits
+            out[s, j] = start[j] + ((total * gain[j] + half) >> bits) + offset[j]
+
+
+def fire(v: Array, theta: Array, lowest: int, levels: int, out: Array) -> None:
+    """Writes what neurons send: ``clip(floor(v / θ), lowest, levels)``.
+
+    Args:
+        v: ``(S, n)`` int64: membranes.
+        theta: ``(n,)`` int64, at least 1.
+        lowest: Smallest value.
+        levels: Largest value.
+        out: ``(S, n)`` int32.
+    """
+    for s in range(v.shape[0]):
+        for j in range(v.shape[1]):
+            if v[s, j] < theta[j] and lowest == 0:  # many are silent, and a division takes long
+                out[s, j] = 0
+            else:
+                out[s, j] = min(max(v[s, j] // theta[j], lowest), levels)

@@ -24,11 +24,14 @@ from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler.target import ConductanceTiles
 from nmcompiler_backends.mixed_signal import kernels
 from nmcompiler_backends.mixed_signal.analog import AnalogTiles, Device, build
+from nmcompiler_backends.mixed_signal.batches import tile_samples
 from nmcompiler_backends.mixed_signal.layout import Layout, layout_of
-from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, REFIT_ONE, CrossbarTrims, scaled
+from nmcompiler_backends.mixed_signal.trims import ONE_BITS, RANGE_ONE, REFIT_ONE, CrossbarTrims, scaled
 from nmcompiler_backends.mixed_signal.variation import Chip, PcmDevice, RramDevice, SynapseDevice
 
 __all__ = ["CrossbarSimulator", "Readings", "device_of"]
+
+_HELD_BYTES = 40  # of what drives a row, with its digits, or of what a column of a tile reads
 
 
 def device_of(tiles: ConductanceTiles) -> Device:
@@ -137,6 +140,12 @@ class CrossbarSimulator(Simulator):
             literal_samples=job.samples,
         )
 
+    def _tile_samples(self, samples: int, threads: int) -> int:
+        tiles = self.layout.tiles.values()
+        widest = max((t.weights.shape[1] * t.tiles + len(t.weights) for t in tiles), default=0)
+        least = super()._tile_samples(samples, threads)
+        return tile_samples(least, _HELD_BYTES * (widest + self._loaded.neurons), samples, threads)
+
     def _run_rows(
         self, analog: Mapping[int, AnalogTiles], encoded: Sequence[Int64Array], rows: slice, store: Store
     ) -> TileCounters:
@@ -172,7 +181,7 @@ class CrossbarSimulator(Simulator):
         """
         whole = self.layout.digital.get(block.index)
         if whole is not None:
-            v = self._start(block, len(values))
+            v = np.tile(self._starts(block), (len(values), 1))
             jit(kernels.add_whole)(values, whole.sources, whole.targets, whole.weights, v)
             return v, 0
         clipped, readings = self.read(block, values, analog)
@@ -192,24 +201,25 @@ class CrossbarSimulator(Simulator):
     def add_up(self, block: Block, sums: Int64Array) -> Int64Array:
         """Returns the membranes ``(S, n)`` of a block whose tiles read ``(S, T, n)``."""
         mine = slice(block.gid0, block.gid0 + block.n)
-        total = self.scaled(block, sums).sum(axis=1)
-        gained = scaled(total, self._codes["gain"][mine]) + self._codes["offset"][mine]
-        return self._start(block, len(sums)) + gained
+        factors = self._codes["tile-scale"][self._tiles(block)]
+        gain, offset = self._codes["gain"][mine], self._codes["offset"][mine]
+        v = np.empty((len(sums), block.n), np.int64)
+        jit(kernels.settle)(sums, factors, gain, offset, self._starts(block), ONE_BITS, v)
+        return v
 
     def _refitted(self, block: Block, values: Array) -> Int64Array | int:
         """Returns what digital weights of its own add to a read-out, from what its drivers send."""
         drivers = self.layout.drivers.get(block.index)
-        if drivers is None:
+        if drivers is None or not self._codes["refit"].any():
             return 0
         first = self.layout.first_pair[block.index]
         codes = self._codes["refit"][first : first + len(drivers) * block.n].reshape(-1, block.n)
         product: Int64Array = values[:, drivers].astype(np.int64) @ codes
         return (product + REFIT_ONE // 2) // REFIT_ONE
 
-    def _start(self, block: Block, samples: int) -> Int64Array:
-        mine = slice(block.gid0, block.gid0 + block.n)
-        start: Int64Array = np.tile(self._loaded.v0[mine] - self._loaded.above, (samples, 1))
-        return start
+    def _starts(self, block: Block) -> Int64Array:
+        starts: Int64Array = self._loaded.v0[block.gid0 : block.gid0 + block.n] - self._loaded.above
+        return starts
 
     def _tiles(self, block: Block) -> slice:
         first = self.layout.first_tile[block.index]
@@ -218,7 +228,8 @@ class CrossbarSimulator(Simulator):
     def fire(self, block: Block, v: Int64Array) -> Array:
         """Returns what the neurons of a block send at membranes ``(S, n)``."""
         mine = slice(block.gid0, block.gid0 + block.n)
-        sent: Array = np.clip(v // self._loaded.theta[mine], block.lowest, block.levels)
+        sent = np.empty(v.shape, np.int32)
+        jit(kernels.fire)(v, self._loaded.theta[mine], block.lowest, block.levels, sent)
         return sent
 
     def _sent(self, block: Block, rows: slice, values: Array, store: Store) -> None:

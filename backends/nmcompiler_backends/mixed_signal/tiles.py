@@ -8,7 +8,7 @@ with a synapse of weight 0 is a pair of devices like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,7 +60,7 @@ class BlockTiles:
         """T."""
         return int(self.tile.max(initial=-1)) + 1
 
-    @property
+    @cached_property
     def column_scale(self) -> Ints:
         """``(T, n)``: the weight that is the largest conductance, or current, in each tile's columns."""
         if self.full is not None:

@@ -12,7 +12,7 @@ from nmcompiler.program.layout import IntArray
 from nmcompiler.session import TrimRange
 from nmcompiler_backends.mixed_signal.tiles import Ints
 
-__all__ = ["ONE", "RANGE_ONE", "REFIT_ONE", "CrossbarTrims", "scaled", "trim_ranges"]
+__all__ = ["ONE", "ONE_BITS", "RANGE_ONE", "REFIT_ONE", "CrossbarTrims", "scaled", "trim_ranges"]
 
 ONE_BITS = 14
 ONE = 1 << ONE_BITS

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.sim.jit import jit
-from nmcompiler_backends.mixed_signal.kernels import add_codes, add_whole, planes, row_values
+from nmcompiler_backends.mixed_signal.kernels import add_codes, add_whole, fire, planes, row_values, settle
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -74,3 +74,28 @@ def test_whole_numbers_are_added_synapse_by_synapse(seed):
     acc = np.ones((5, 6), np.int64)
     jit(add_whole)(values, sources, targets, weights, acc)
     assert np.array_equal(acc, 1 + values.astype(np.int64) @ matrix)
+
+
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_membranes_are_rounded_product_by_product(seed):
+    rng = np.random.default_rng(seed)
+    sums = rng.integers(-(2**20), 2**20, (3, 2, 5))
+    factors, gain = rng.integers(0, 2**16, 2), rng.integers(0, 2**16, 5)
+    offset, start = rng.integers(-99, 99, 5), rng.integers(-99, 99, 5)
+    v = np.empty((3, 5), np.int64)
+    jit(settle)(sums, factors, gain, offset, start, 14, v)
+    for s, j in np.ndindex(3, 5):
+        total = sum((int(sums[s, t, j]) * int(factors[t]) + 2**13) // 2**14 for t in range(2))
+        assert v[s, j] == start[j] + (total * int(gain[j]) + 2**13) // 2**14 + offset[j]
+
+
+@given(SEEDS, st.sampled_from([0, -7]))
+@settings(max_examples=30, deadline=None)
+def test_neurons_send_whole_thresholds_within_their_levels(seed, lowest):
+    rng = np.random.default_rng(seed)
+    theta = rng.integers(1, 9, 6)
+    v = rng.integers(-100, 100, (4, 6))
+    sent = np.empty((4, 6), np.int32)
+    jit(fire)(v, theta, lowest, 7, sent)
+    assert np.array_equal(sent, np.clip(np.floor(v / theta), lowest, 7))

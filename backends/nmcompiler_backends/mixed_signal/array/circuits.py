@@ -93,9 +93,9 @@ def build(loaded: Loaded, plan: BlockPlan, draw: Draw | None) -> Circuits:
             total += factors("weight", copy, mismatch, shape)
         return total / plan.copies
 
-    own = factors("threshold", "neurons", Mismatch.of_thresholds(array.threshold_cv or 0.0))
-    read = factors("gain", "outputs", Mismatch.of_gains(array.gain_cv or 0.0))
-    slow = factors("time-constant", "neurons", Mismatch.of_time_constants(array.time_constant_cv or 0.0))
+    own = factors("threshold", "neurons", Mismatch.of_parameters(array.threshold_cv or 0.0))
+    read = factors("gain", "outputs", Mismatch.of_parameters(array.gain_cv or 0.0))
+    slow = factors("time-constant", "neurons", Mismatch.of_parameters(array.time_constant_cv or 0.0))
     held = plan.rows.weights * synapses("synapses", plan.rows.weights.shape)
     biased = synapses("bias")
     tau = np.inf if array.tau_steps is None or block.is_readout else array.tau_steps

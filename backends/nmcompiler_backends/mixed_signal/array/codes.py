@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -83,7 +84,7 @@ class ArrayCode(Protocol):
         ...
 
     def spikes(self, sent: Sent) -> Ints:
-        """Returns the spikes of each neuron, ``(S, n)``."""
+        """Returns the spikes of each neuron, ``(n,)``, all samples together."""
         ...
 
 
@@ -122,7 +123,38 @@ class Values:
 
     def spikes(self, sent: Sent) -> Ints:
         """Digits that are 1."""
-        return np.bitwise_count(np.abs(sent)).astype(np.int64)
+        spikes: Ints = np.bitwise_count(np.abs(sent)).sum(axis=0, dtype=np.int64)
+        return spikes
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What kernels write: membranes ``(S, n)`` after the last event and at firing, spikes ``(S, n, T)``."""
+
+    v: FloatArray
+    held: FloatArray
+    sent: npt.NDArray[np.int32]
+
+    @staticmethod
+    def empty(samples: int, n: int, steps: int) -> _Found:
+        return _Found(np.empty((samples, n)), np.empty((samples, n)), np.empty((samples, n, steps), np.int32))
+
+    def put(self, neurons: Ints, other: _Found) -> None:
+        """Takes the answers of some neurons from another."""
+        self.v[:, neurons], self.held[:, neurons] = other.v, other.held
+        self.sent[:, neurons] = other.sent
+
+
+def _trains(loaded: Loaded, block: Block, q: Ints) -> Sent:
+    """Returns what inputs send for values ``(…)`` in each step, ``(…, T)``."""
+    return np.moveaxis(loaded.coding.encode(q, block.slot), 0, -1).astype(np.int32)
+
+
+@lru_cache(maxsize=8)
+def _every_train(loaded: Loaded, index: int) -> Sent:
+    """Returns the trains of all values of an input block, the lowest first; every chip sends the same."""
+    block = loaded.blocks[index]
+    return _trains(loaded, block, np.arange(block.lowest, block.levels + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +171,9 @@ class Trains:
 
     def inputs(self, block: Block, q: Ints) -> Sent:
         """What the code sends for the values, step by step."""
-        return np.moveaxis(self.loaded.coding.encode(q, block.slot), 0, -1).astype(np.int32)
+        if block.levels > q.size:
+            return _trains(self.loaded, block, q)
+        return _every_train(self.loaded, block.index)[q - block.lowest]
 
     def arrivals(self, part: Part, sent: Sent) -> Floats:
         """``(S, K, n)``, from the step on in which the first spikes arrive."""
@@ -156,25 +190,29 @@ class Trains:
         fired = block.slot.steps
         lost = np.broadcast_to(-np.expm1(-1.0 / circuits.tau), (steps, n)).copy()
         lost[:1] = 0
-        v, held = np.empty((samples, n)), np.empty((samples, n))
-        sent = np.zeros((samples, n, fired), np.int32)
-        jit(kernels.integrate_and_fire)(
-            arrivals,
-            circuits.current + bias / fired,
-            circuits.start,
-            theta,
-            circuits.nominal / 2,
-            circuits.tau,
-            np.arange(steps, dtype=np.float64),
-            lost,
-            steps - fired,
-            int(not block.is_readout),
-            v,
-            held,
-            sent,
-            np.empty((0, 0, 0)),
+        current, rest = circuits.current + bias / fired, circuits.nominal / 2
+        wait, fires = steps - fired, int(not block.is_readout)
+        found = _Found.empty(samples, n, fired)
+        jit(kernels.fire_in_steps)(
+            arrivals, current, circuits.start, theta, rest, lost, wait, fires, found.v, found.held, found.sent
         )
-        return Answer(sent, v if block.is_readout else held)
+        early = np.flatnonzero((rest > theta) & np.isfinite(circuits.tau) & (not block.is_readout))
+        if len(early):
+            again = _Found.empty(samples, len(early), fired)
+            jit(kernels.integrate_and_fire)(
+                np.ascontiguousarray(arrivals[:, :, early]),
+                *(x[early] for x in (current, circuits.start, theta, rest, circuits.tau)),
+                np.arange(steps, dtype=np.float64),
+                np.ascontiguousarray(lost[:, early]),
+                wait,
+                fires,
+                again.v,
+                again.held,
+                again.sent,
+                np.empty((0, 0, 0)),
+            )
+            found.put(early, again)
+        return Answer(found.sent, found.v if block.is_readout else found.held)
 
     def values(self, sent: Sent) -> Sent:
         """How many there are."""
@@ -183,5 +221,6 @@ class Trains:
 
     def spikes(self, sent: Sent) -> Ints:
         """Likewise; a current that carries more than one in a step is one event."""
-        spikes: Ints = np.count_nonzero(sent, axis=-1).astype(np.int64)
+        spikes = np.zeros(sent.shape[1], np.int64)
+        jit(kernels.count_events)(sent, spikes)
         return spikes

@@ -9,7 +9,7 @@ from nmcompiler.program.layout import Program
 from nmcompiler.session import Compensation
 from nmcompiler.sim import Simulator
 from nmcompiler.target import NeuronArray, Target
-from nmcompiler_backends.mixed_signal.array.circuits import Draw, varying
+from nmcompiler_backends.mixed_signal.array.circuits import Draw, chosen, varying
 from nmcompiler_backends.mixed_signal.array.plan import plan_of
 from nmcompiler_backends.mixed_signal.array.session import ArraySession
 from nmcompiler_backends.mixed_signal.array.simulator import ArraySimulator
@@ -52,8 +52,7 @@ def session(program: Program, chip_seed: int, wanted: Collection[str] | None) ->
     known = sources(program)
     for name in sorted(set(wanted or ()).difference(known)):
         raise UsageError(f"arrays of '{program.target.name}' have no '{name}'", hint=nearest(name, known))
-    chosen = tuple(s for s in known if wanted is None or s in wanted)
-    return ArraySession(program, Draw(Chip(chip_seed), chosen))
+    return ArraySession(program, Draw(Chip(chip_seed), chosen(_array(program), wanted)))
 
 
 def compensations(program: Program) -> tuple[Compensation, ...]:

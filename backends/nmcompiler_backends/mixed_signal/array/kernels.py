@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["add_trains", "add_values", "fire_values", "integrate_and_fire"]
+__all__ = ["add_trains", "add_values", "count_events", "fire_in_steps", "fire_values", "integrate_and_fire"]
 
 Array = npt.NDArray[Any]
 
@@ -41,19 +41,39 @@ def add_values(
         weights: ``(W,)`` float32 or float64.
         acc: ``(S, n)`` of that type, added to.
     """
-    factor = np.zeros(1, weights.dtype)
+    dense = starts[-1] == source.size and source.size > 0
+    for p in range(starts[-1]):
+        dense = dense and starts[p] == p and into[p] == into[0] and length[p] == length[0]
+    active = np.empty(source.size, np.int64)
+    factor = np.empty(source.size, weights.dtype)
     for s in range(values.shape[0]):
         row = acc[s]
+        count = 0
         for p in range(source.size):
             q = values[s, source[p]]
-            if q == 0:
-                continue
-            factor[0] = q
-            f = factor[0]
+            active[count] = p
+            factor[count] = q
+            count += q != 0
+        done = 0
+        if dense:  # rows of one shape: four are read before the sums are written, added in the same order
+            n = length[0]
+            sums = row[into[0] : into[0] + n]
+            for done in range(0, count - 3, 4):
+                f0, f1, f2, f3 = factor[done], factor[done + 1], factor[done + 2], factor[done + 3]
+                w0 = weights[first[active[done]] : first[active[done]] + n]
+                w1 = weights[first[active[done + 1]] : first[active[done + 1]] + n]
+                w2 = weights[first[active[done + 2]] : first[active[done + 2]] + n]
+                w3 = weights[first[active[done + 3]] : first[active[done + 3]] + n]
+                for i in range(n):
+                    sums[i] = (((sums[i] + f0 * w0[i]) + f1 * w1[i]) + f2 * w2[i]) + f3 * w3[i]
+            done = count - count % 4
+        for k in range(done, count):
+            p, f = active[k], factor[k]
             for e in range(starts[p], starts[p + 1]):
-                a, w = into[e], first[e]
-                for i in range(length[e]):
-                    row[a + i] += f * weights[w + i]
+                a, n = into[e], length[e]
+                w = weights[first[e] : first[e] + n]
+                for i in range(n):
+                    row[a + i] += f * w[i]
 
 
 def add_trains(
@@ -80,20 +100,32 @@ def add_trains(
         weights: ``(W,)`` float32 or float64.
         acc: ``(S, K, n)`` of that type, added to; what arrives in step K or later is not.
     """
-    factor = np.zeros(1, weights.dtype)
+    one, two = np.uint64(1), np.uint64(2)
+    step = np.empty(trains.shape[2], np.uint64)
+    factor = np.empty(trains.shape[2], weights.dtype)
     for s in range(trains.shape[0]):
         for p in range(source.size):
+            events = np.uint64(0)
             for j in range(min(trains.shape[2], acc.shape[1] - offset[p])):
                 q = trains[s, source[p], j]
-                if q == 0:
-                    continue
-                factor[0] = q
-                f = factor[0]
-                row = acc[s, offset[p] + j]
-                for e in range(starts[p], starts[p + 1]):
-                    a, w = into[e], first[e]
-                    for i in range(length[e]):
-                        row[a + i] += f * weights[w + i]
+                step[events] = offset[p] + j
+                factor[events] = q
+                events += np.uint64(q != 0)
+            for e in range(starts[p], starts[p + 1]):
+                a, n = into[e], length[e]
+                w = weights[first[e] : first[e] + n]
+                # Two events at a time, which are of different steps, read the weights once.
+                for pair in range(events // two):
+                    k = two * pair
+                    row, f = acc[s, step[k], a : a + n], factor[k]
+                    other, g = acc[s, step[k + one], a : a + n], factor[k + one]
+                    for i in range(n):
+                        row[i] += f * w[i]
+                        other[i] += g * w[i]
+                if events % two:
+                    row, f = acc[s, step[events - one], a : a + n], factor[events - one]
+                    for i in range(n):
+                        row[i] += f * w[i]
 
 
 def fire_values(v: Array, theta: Array, lowest: int, levels: int, out: Array) -> None:
@@ -109,6 +141,74 @@ def fire_values(v: Array, theta: Array, lowest: int, levels: int, out: Array) ->
     for s in range(v.shape[0]):
         for i in range(v.shape[1]):
             out[s, i] = min(max(math.floor(v[s, i] / theta[i]), lowest), levels)
+
+
+def count_events(trains: Array, out: Array) -> None:
+    """Counts the steps in which each neuron sends anything.
+
+    Args:
+        trains: ``(S, n, T)``.
+        out: ``(n,)`` int64, added to.
+    """
+    for s in range(trains.shape[0]):
+        for i in range(trains.shape[1]):
+            events = 0
+            for j in range(trains.shape[2]):
+                events += trains[s, i, j] != 0
+            out[i] += events
+
+
+def fire_in_steps(
+    arrivals: Array,
+    current: Array,
+    start: Array,
+    theta: Array,
+    rest: Array,
+    lost: Array,
+    wait: int,
+    fires: int,
+    v: Array,
+    held: Array,
+    sent: Array,
+) -> None:
+    """What ``integrate_and_fire`` does, bit for bit, for neurons whose rest does not lie above θ.
+
+    They cross it at events alone, so that one step of all neurons is plain arithmetic, a vector at a time.
+
+    Args:
+        arrivals: ``(S, K, n)``, and the others as in ``integrate_and_fire``.
+        current: ``(n,)``.
+        start: ``(n,)``.
+        theta: ``(n,)``.
+        rest: ``(n,)``.
+        lost: ``(K, n)``.
+        wait: The first event at which neurons may fire.
+        fires: 0 for neurons that only integrate.
+        v: ``(S, n)``.
+        held: ``(S, n)``.
+        sent: ``(S, n, K − wait)``.
+    """
+    samples, events, n = arrivals.shape
+    for s in range(samples):
+        x = v[s]
+        for i in range(n):
+            x[i] = start[i]
+        for k in range(events):
+            now, gone = arrivals[s, k], lost[k]
+            for i in range(n):
+                x[i] += (rest[i] - x[i]) * gone[i]
+                x[i] += now[i]
+            if k < wait:
+                continue
+            for i in range(n):
+                x[i] += current[i]
+            if k == wait:
+                for i in range(n):
+                    held[s, i] = x[i]
+            for i in range(n):
+                spiked = fires != 0 and x[i] >= theta[i]
+                sent[s, i, k - wait] = spiked
+                x[i] = x[i] - theta[i] if spiked else x[i]
 
 
 def integrate_and_fire(

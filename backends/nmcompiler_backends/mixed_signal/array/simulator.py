@@ -22,8 +22,11 @@ from nmcompiler_backends.mixed_signal.array.circuits import Draw
 from nmcompiler_backends.mixed_signal.array.codes import Sent
 from nmcompiler_backends.mixed_signal.array.machine import Machine
 from nmcompiler_backends.mixed_signal.array.plan import Plan, plan_of
+from nmcompiler_backends.mixed_signal.batches import tile_samples
 
 __all__ = ["ArraySimulator"]
+
+_HELD_BYTES = 10  # of a neuron in a step: what it sends, that once more as it answers, and what arrives
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,11 @@ class ArraySimulator(Simulator):
             literal_samples=job.samples,
         )
 
+    def _tile_samples(self, samples: int, threads: int) -> int:
+        trains = 1 if self._loaded.coding.windowed else max(b.slot.steps for b in self._loaded.blocks)
+        least = super()._tile_samples(samples, threads)
+        return tile_samples(least, _HELD_BYTES * self._loaded.neurons * trains, samples, threads)
+
     def _run_rows(self, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
         loaded, machine, code = self._loaded, self.machine, self.machine.code
         sent = code.nothing(rows.stop - rows.start)
@@ -100,14 +108,16 @@ class ArraySimulator(Simulator):
                     store.put_membranes(block, rows, machine.membranes(part, reading.sums, self.codes))
                     clipped += reading.clipped
                     continue
-                store.put_membranes(block, rows, np.rint(answer.v).astype(np.int64))
+                if store.wants_membranes(block):
+                    store.put_membranes(block, rows, np.rint(answer.v).astype(np.int64))
                 sent[:, mine] = answer.sent
             self._keep(block, rows, sent[:, mine], store)
-            counts[mine] = code.spikes(sent[:, mine]).sum(axis=0)
+            counts[mine] = code.spikes(sent[:, mine])
         return TileCounters(counts, clipped)
 
     def _keep(self, block: Block, rows: slice, sent: Sent, store: Store) -> None:
-        store.put_values(block, rows, self.machine.code.values(sent))
+        if store.wants_values(block):
+            store.put_values(block, rows, self.machine.code.values(sent))
         if store.trains is None:
             return
         if sent.ndim == 3:

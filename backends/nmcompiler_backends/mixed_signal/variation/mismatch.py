@@ -37,16 +37,6 @@ class Mismatch:
         return cls(cv, 0.0)
 
     @classmethod
-    def of_thresholds(cls, cv: float) -> Mismatch:
-        """Returns the mismatch of thresholds."""
-        return cls(cv, 0.1)
-
-    @classmethod
-    def of_gains(cls, cv: float) -> Mismatch:
-        """Returns the mismatch of the gains of columns or read-outs."""
-        return cls(cv, 0.1)
-
-    @classmethod
-    def of_time_constants(cls, cv: float) -> Mismatch:
-        """Returns the mismatch of time constants."""
+    def of_parameters(cls, cv: float) -> Mismatch:
+        """Returns the mismatch of thresholds, gains of read-outs and time constants."""
         return cls(cv, 0.1)

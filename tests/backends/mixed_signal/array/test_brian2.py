@@ -1,4 +1,4 @@
-"""The leaky neuron against Brian2, spike by spike, where that is installed."""
+"""The leaky neuron against Brian2, spike by spike, where that is installed: ``pip install -e '.[bench]'``."""
 
 from __future__ import annotations
 

@@ -132,3 +132,77 @@ def test_values_are_quotients_rounded_down_and_clipped():
     assert out.tolist() == [[0, 1, 2, 15]]
     jit(kernels.fire_values)(v, np.array([2.0, 2.0, 2.0, 2.0]), -1, 15, out)
     assert out.tolist() == [[-1, 1, 2, 15]]
+
+
+def drawn_rows(rng, rows, targets, dense):
+    """Stretches of ``add_values`` of random rows: all of one shape, or some with gaps, and some empty."""
+    count = np.ones(rows, int) if dense else rng.integers(0, 3, rows)
+    starts = np.concatenate([[0], np.cumsum(count)])
+    total = int(starts[-1])
+    into = np.full(total, 1) if dense else rng.integers(0, targets - 3, total)
+    length = np.full(total, targets - 1) if dense else rng.integers(1, 4, total)
+    first = np.concatenate([[0], np.cumsum(length)])[:-1]
+    weights = rng.normal(0, 1, int(length.sum())).astype(np.float32)
+    return [part.astype(np.uint64) for part in (starts, first, into, length)], weights
+
+
+def added(acc, q, row, stretches, weights):
+    """Adds one neuron's value, synapse by synapse, as sums must be rounded."""
+    starts, first, into, length = (part.astype(int) for part in stretches)
+    for e in range(starts[row], starts[row + 1]):
+        for i in range(length[e]):
+            acc[into[e] + i] += np.float32(q) * weights[first[e] + i]
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("rows", [1, 3, 9, 22])
+def test_sums_are_rounded_in_the_order_of_their_rows(dense, rows):
+    rng = np.random.default_rng(rows)
+    stretches, weights = drawn_rows(rng, rows, 13, dense)
+    source = rng.permutation(30)[:rows]
+    values = (rng.integers(-3, 16, (5, 30)) * rng.integers(0, 2, (5, 30))).astype(np.int32)
+    acc, wanted = np.zeros((5, 13), np.float32), np.zeros((5, 13), np.float32)
+    jit(kernels.add_values)(values, source, *stretches, weights, acc)
+    for s in range(5):
+        for p in range(rows):
+            added(wanted[s], values[s, source[p]], p, stretches, weights)
+    assert np.array_equal(acc, wanted)
+    trains = rng.integers(-1, 2, (5, 30, 4)).astype(np.int16)
+    offset = rng.integers(0, 7, rows)
+    acc, wanted = np.zeros((5, 6, 13), np.float32), np.zeros((5, 6, 13), np.float32)
+    jit(kernels.add_trains)(trains, source, offset, *stretches, weights, acc)
+    for s in range(5):
+        for p in range(rows):
+            for j in range(min(4, 6 - offset[p])):
+                added(wanted[s, offset[p] + j], trains[s, source[p], j], p, stretches, weights)
+    assert np.array_equal(acc, wanted)
+
+
+@pytest.mark.parametrize(("wait", "fires"), [(0, 1), (3, 1), (3, 0)])
+def test_neurons_that_cross_at_events_alone_are_the_same_in_both_kernels(wait, fires):
+    rng = np.random.default_rng(wait)
+    samples, events, n = 6, 20, 11
+    theta = rng.uniform(0.5, 1.5, n)
+    tau = np.where(rng.integers(0, 2, n), rng.uniform(1.0, 9.0, n), np.inf)
+    lost = np.tile(-np.expm1(-1 / tau), (events, 1))
+    arrivals = rng.normal(0.2, 0.6, (samples, events, n))
+    numbers = rng.normal(0, 0.1, n), rng.normal(0, 0.5, n), theta, theta * rng.uniform(-1, 1, n)
+    found = []
+    for _ in range(2):
+        shapes = (samples, n), (samples, n), (samples, n, events - wait)
+        found.append(
+            [np.full(shape, 7, kind) for shape, kind in zip(shapes, (float, float, np.int32), strict=True)]
+        )
+    jit(kernels.fire_in_steps)(arrivals, *numbers, lost, wait, fires, *found[0])
+    times = np.arange(events, dtype=float)
+    jit(kernels.integrate_and_fire)(
+        arrivals, *numbers, tau, times, lost, wait, fires, *found[1], np.empty((0, 0, 0))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+    assert found[0][2].any() == bool(fires)
+
+
+def test_a_value_that_is_sent_is_one_event():
+    counted = np.array([5, 0, 0])
+    jit(kernels.count_events)(np.array([[[0, 1], [3, -1], [0, 0]], [[1, 1], [0, 0], [0, 0]]]), counted)
+    assert counted.tolist() == [8, 2, 0]

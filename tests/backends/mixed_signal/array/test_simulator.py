@@ -10,8 +10,10 @@ import pytest
 from nmcompiler.errors import InputFileError, NotVerified, UsageError
 from nmcompiler.evaluate.integer import run_integer
 from nmcompiler.sim import Record, Simulator
+from nmcompiler.sim.jit import jit
 from nmcompiler.testing import random_samples
 from nmcompiler.testing.programs import random_program
+from nmcompiler_backends.mixed_signal.array import kernels
 from nmcompiler_backends.mixed_signal.array.simulator import ArraySimulator
 
 from ....exactness.checks import counters
@@ -99,6 +101,32 @@ def test_time_constants_vary_where_membranes_leak():
     varied = ArraySimulator(program, drawn(program, 1, ("time-constant",))).run(samples, record=record)
     assert not all(map(np.array_equal, plain.trains, leaky.trains))
     assert not all(map(np.array_equal, leaky.trains, varied.trains))
+
+
+def test_neurons_that_cross_their_threshold_between_steps_are_found_among_the_others():
+    """Thresholds this wide apart lie below the rest of every fifth neuron."""
+    program, _ = placed(3, "rate", tau_steps=4.0, threshold_cv=0.6)
+    machine = ArraySimulator(program, drawn(program, 2)).machine
+    rng = np.random.default_rng(0)
+    early = 0
+    for part in machine.parts.values():
+        circuits, block = part.circuits, part.block
+        steps, n, fired = block.slot.fire_end - part.plan.begin, block.n, block.slot.steps
+        arrivals = rng.normal(0, 0.3, (4, steps, n)) * circuits.nominal
+        lost = np.tile(-np.expm1(-1.0 / circuits.tau), (steps, 1))
+        lost[0] = 0
+        v, held, sent = np.empty((4, n)), np.empty((4, n)), np.empty((4, n, fired), np.int32)
+        numbers = circuits.current, circuits.start, circuits.theta, circuits.nominal / 2, circuits.tau
+        times, never = np.arange(steps, dtype=float), np.empty((0, 0, 0))
+        fires = int(not block.is_readout)
+        jit(kernels.integrate_and_fire)(
+            arrivals, *numbers, times, lost, steps - fired, fires, v, held, sent, never
+        )
+        answer = machine.code.answer(part, arrivals, circuits.theta, np.zeros(n))
+        assert np.array_equal(answer.sent, sent)
+        assert np.array_equal(answer.v, v if block.is_readout else held)
+        early += fires * int((circuits.nominal / 2 > circuits.theta).sum())
+    assert early > 5
 
 
 def test_sums_of_whole_numbers_do_not_vary_where_the_router_makes_them():

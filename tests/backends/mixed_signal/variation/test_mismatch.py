@@ -10,12 +10,7 @@ from nmcompiler_backends.mixed_signal.variation import Mismatch
 from .statistics import FAMILY, normals, rectified, worst_z
 
 N = 20_000
-KINDS = [
-    Mismatch.of_weights,
-    Mismatch.of_thresholds,
-    Mismatch.of_gains,
-    Mismatch.of_time_constants,
-]
+KINDS = [Mismatch.of_weights, Mismatch.of_parameters]
 
 
 def floored(cv, floor):
@@ -36,7 +31,7 @@ def test_factors_have_the_moments_above_their_floor(cv):
 def test_weights_keep_their_sign_and_thresholds_stay_positive():
     wild = normals(0, N) * 3
     assert Mismatch.of_weights(0.5).factors(wild).min() == 0
-    assert math.isclose(Mismatch.of_thresholds(0.5).factors(wild).min(), 0.1)
+    assert math.isclose(Mismatch.of_parameters(0.5).factors(wild).min(), 0.1)
 
 
 def test_without_spread_nothing_changes():

@@ -1,0 +1,121 @@
+"""The programs that the benchmark of the simulator runs: three networks cut over many cores, and a large one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import nmcompiler
+from nmcompiler.codings import CODINGS
+from nmcompiler.program.layout import Program
+from nmcompiler.testing import tiny_target
+from tests.benchmarks.fashion_mnist import DEMO, NETWORKS
+
+__all__ = ["LEVELS", "TARGET", "WINDOWED", "Shelf", "images", "vgg_images"]
+
+Array = npt.NDArray[Any]
+
+# The three networks take 32, 63 and 35 of its cores, as shipped.
+TARGET = "generic-digital"
+LEVELS = 15
+WINDOWED = tuple(name for name, code in CODINGS.items() if code.windowed)
+VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+VGG_DENSE = (512, 512, 10)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Compiled programs, kept in a folder: what is measured is how they run, not how they are made.
+
+    Attributes:
+        folder: Where the files lie; those that are there are not made again.
+    """
+
+    folder: Path
+
+    def path(self, network: str, code: str, timesteps: int | None = None) -> Path:
+        """Returns the file of a network in a code, compiled if there is none."""
+        file = self.folder / f"{network}-{code}{timesteps or ''}.nmc"
+        if not file.exists():
+            options = nmcompiler.CompileOptions(
+                levels=None if timesteps else LEVELS, timesteps=timesteps, include_source=False
+            )
+            made = nmcompiler.compile(NETWORKS[network], TARGET, code, DEMO / "calibration.npz", options)
+            nmcompiler.save(made.program, file)
+        return file
+
+    def program(self, network: str, code: str, timesteps: int | None = None) -> Program:
+        """Returns the program of a network in a code."""
+        return nmcompiler.load(self.path(network, code, timesteps))
+
+    def vgg(self) -> Path:
+        """Returns the file of a VGG-16 shaped network in ``phase``, on a chip with cores of 2,048 neurons."""
+        file = self.folder / "vgg.nmc"
+        if not file.exists():
+            chip = tiny_target(neurons=2048, input_axons=32_768, rows=32, columns=32)
+            options = nmcompiler.CompileOptions(levels=LEVELS, include_source=False)
+            made = nmcompiler.compile(_vgg(), chip, "phase", {"x": vgg_images(16)}, options)
+            nmcompiler.save(made.program, file)
+        return file
+
+
+def images(count: int) -> Array:
+    """Returns the first of the 1,000 test images that ship, ``(count, 1, 28, 28)`` float32, from the start
+    again where there are too few."""
+    x = np.load(DEMO / "test.npz")["x"].astype(np.float32)
+    return np.asarray(x[np.arange(count) % len(x)])
+
+
+def vgg_images(count: int, seed: int = 1) -> Array:
+    """Returns ``(count, 3, 32, 32)`` random float32 images, each of squares of 4 × 4 equal pixels."""
+    squares = np.random.default_rng(seed).random((count, 3, 8, 8))
+    return np.asarray(squares.repeat(4, axis=2).repeat(4, axis=3), np.float32)
+
+
+def _vgg(seed: int = 0) -> bytes:
+    """A network shaped like VGG-16 for images of 32 × 32, with random weights, as an ONNX file."""
+    rng = np.random.default_rng(seed)
+    nodes, weights = [], []
+    last, channels = "x", 3
+
+    def layer(op: str, name: str, shape: tuple[int, ...], fan_in: int, **given: Any) -> None:
+        nonlocal last
+        weight = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+        for part, values in (("w", weight), ("b", np.zeros(given.pop("outputs")))):
+            weights.append(numpy_helper.from_array(values.astype(np.float32), f"{name}.{part}"))
+        nodes.append(helper.make_node(op, [last, f"{name}.w", f"{name}.b"], [name], name=name, **given))
+        last = name
+
+    def plain(op: str, **given: Any) -> None:
+        nonlocal last
+        name = f"{last}.{op.lower()}"
+        nodes.append(helper.make_node(op, [last], [name], name=name, **given))
+        last = name
+
+    for k, width in enumerate(VGG_WIDTHS):
+        if width:
+            shape = (width, channels, 3, 3)
+            layer("Conv", f"conv{k}", shape, 9 * channels, outputs=width, kernel_shape=[3, 3], pads=[1] * 4)
+            plain("Relu")
+            channels = width
+        else:
+            plain("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    plain("Flatten")
+    for k, width in enumerate(VGG_DENSE):
+        layer("Gemm", f"fc{k}", (channels, width), channels, outputs=width)
+        if k + 1 < len(VGG_DENSE):
+            plain("Relu")
+        channels = width
+    values = (("x", ["N", 3, 32, 32]), (last, ["N", channels]))
+    ports = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in values]
+    graph = helper.make_graph(nodes, "vgg", *ports, weights)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = made.SerializeToString()
+    onnx.checker.check_model(data)
+    return data

@@ -2,13 +2,12 @@
 
 What a simulator has to do at least is known before it starts: every spike adds the rows of weights that it
 reaches to accumulators. Here these additions are made one flat list, from the arrays of the program as
-``docs/program-format.md`` has them, and from the spikes that a run recorded; then a loop does nothing but add.
-It shares no code with the simulator, so that their synops are two counts of the same thing.
+``docs/program-format.md`` has them, and from the spikes that a run recorded; a loop does nothing but add.
+The list shares no code with the simulator, so that their synops are two counts of the same thing.
 
 What is listed is what happens on the chip: an entry for every event (a binary digit in ``phase``, a spike in
-``rate`` and ``rate-sync``, one for each value that is not zero in ``ttfs`` and ``graded``) and every segment of
-the pattern of each run that it reaches. Taps of a kernel that a program stores as one segment are one entry.
-Weights are int16, as stored, accumulators int32; an entry takes 12 bytes, and indices are computed in uint64,
+``rate`` and ``rate-sync``, one for each value that is not zero in ``ttfs`` and ``graded``) and every segment
+of the pattern of each run that it reaches. Taps that a program stores as one segment are one entry. Weights are int16, as stored, accumulators int32; an entry takes 12 bytes, and indices are computed in uint64,
 with which LLVM makes vector code of the inner loop. Tried beside it, and no faster: rows added by explicit
 vectors with a masked rest, entries packed in one table, and entries sorted by target, by weight or by length.
 """
@@ -18,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numba
@@ -27,7 +27,18 @@ import numpy.typing as npt
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.sim import Record, Simulator
 
-__all__ = ["Additions", "Synapses", "add_segments", "additions_of", "run_additions", "sums_of", "synapses_of"]
+__all__ = [
+    "Additions",
+    "Spikes",
+    "Synapses",
+    "add_segments",
+    "additions_of",
+    "expanded",
+    "run_additions",
+    "spikes_of",
+    "sums_of",
+    "synapses_of",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
@@ -64,6 +75,21 @@ class Synapses:
     target: Int64Array
     weight: Int64Array
     pattern: Int64Array
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """The events of a sample, inputs included; all int64.
+
+    Attributes:
+        neuron: Number of the neuron that sends.
+        step: Step in which it sends.
+        worth: What the event stands for: the value sent, times what its step is worth.
+    """
+
+    neuron: Int64Array
+    step: Int64Array
+    worth: Int64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +140,17 @@ def synapses_of(program: Program) -> Synapses:
         raise ValueError("the synapses of a typed crossbar are no rows of weights")
     routes = np.asarray(program.arrays["routes"], np.int64)
     runs = np.asarray(program.arrays["runs"], np.int64)
-    owner, run = _expanded(program.column("run_n"))
+    owner, run = expanded(program.column("run_n"))
     run = runs[program.column("run0")[owner] + run]
     span = 1 + max((run[:, 0] + run[:, 1]).max(initial=0), (routes[:, 3] + routes[:, 1]).max(initial=0))
-    route, step = _expanded(routes[:, 1])
+    route, step = expanded(routes[:, 1])
     at = routes[route, 2] * span + routes[route, 3] + step
     order = np.argsort(at, kind="stable")
     at, source = at[order], (routes[route, 0] + step)[order]
-    mine, axon = _expanded(run[:, 1])
+    mine, axon = expanded(run[:, 1])
     asked = program.column("core")[owner[mine]] * span + run[mine, 0] + axon
     low, high = np.searchsorted(at, asked, "left"), np.searchsorted(at, asked, "right")
-    piece, step = _expanded(high - low)
+    piece, step = expanded(high - low)
     source, mine, axon = source[low[piece] + step], mine[piece], axon[piece]
     order = np.argsort(source, kind="stable")
     source, mine, axon = source[order], mine[order], axon[order]
@@ -149,7 +175,7 @@ def additions_of(program: Program, x: Array | dict[str, Array]) -> Additions:
         x: Samples, as ``Simulator.run`` takes them.
     """
     synapses = synapses_of(program)
-    parts = [_listed(program, synapses, *events) for events in _events(program, x)]
+    parts = [_listed(program, synapses, s.neuron, s.worth) for s in spikes_of(program, x)]
     columns = [np.concatenate(c) for c in zip(*parts, strict=True)]
     target, row, length = (c.astype(np.uint32) for c in columns[:3])
     return Additions(
@@ -166,7 +192,7 @@ def additions_of(program: Program, x: Array | dict[str, Array]) -> Additions:
 def run_additions(additions: Additions, threads: int = 1, repeats: int = 1) -> None:
     """Executes the list, sample after sample, ``repeats`` times; each thread has its share of the samples."""
     bounds = np.linspace(0, additions.samples, threads + 1).astype(int)
-    shares = [np.array(additions.first[a : b + 1]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    shares = [np.array(additions.first[a : b + 1]) for a, b in pairwise(bounds)]
     if threads == 1:
         _execute(additions, shares[0], repeats)
         return
@@ -196,12 +222,12 @@ def _execute(additions: Additions, first: Int64Array, repeats: int) -> None:
     acc = additions.accumulators()
     columns = additions.target, additions.row, additions.length
     for _ in range(repeats):
-        for start, end in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
+        for start, end in pairwise(first.tolist()):
             add_segments(*columns, additions.weights, acc, start, end)
 
 
-def _events(program: Program, x: Array | dict[str, Array]) -> Iterator[tuple[Int64Array, Int64Array]]:
-    """Yields, for each sample, number of the neuron and value times worth of each event sent."""
+def spikes_of(program: Program, x: Array | dict[str, Array]) -> Iterator[Spikes]:
+    """Yields the events of each sample, from a run that records them."""
     simulator = Simulator(program)
     ports = x if isinstance(x, dict) else {program.inputs[0].name: x}
     for sample in range(len(next(iter(ports.values())))):
@@ -211,8 +237,8 @@ def _events(program: Program, x: Array | dict[str, Array]) -> Iterator[tuple[Int
         yield _sent(program, trains)
 
 
-def _sent(program: Program, trains: Sequence[Array]) -> tuple[Int64Array, Int64Array]:
-    gids, worth = [], []
+def _sent(program: Program, trains: Sequence[Array]) -> Spikes:
+    gids, steps, worth = [], [], []
     population = program.column("population")
     right, last = (program.column(a) + program.column(b) for a, b in (("x0", "width"), ("c0", "channels")))
     names = ("population", "gid0", "y0", "x0", "c0", "height", "width", "channels", "fire_start", "steps")
@@ -224,8 +250,9 @@ def _sent(program: Program, trains: Sequence[Array]) -> tuple[Int64Array, Int64A
         sent = trains[b["population"]][0][:, place.reshape(-1)]
         step, neuron = np.nonzero(sent)
         gids.append(b["gid0"] + neuron)
+        steps.append(step)
         worth.append(sent[step, neuron] * _worth(program.coding, b["steps"], step - b["fire_start"]))
-    return np.concatenate(gids), np.concatenate(worth)
+    return Spikes(*(np.concatenate(parts) for parts in (gids, steps, worth)))
 
 
 def _worth(coding: str, steps: int, step: Int64Array) -> Int64Array:
@@ -239,21 +266,21 @@ def _listed(
     program: Program, synapses: Synapses, gid: Int64Array, worth: Int64Array
 ) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
     """Returns target, row, length and factor of every addition of some events."""
-    event, step = _expanded(synapses.first[gid + 1] - synapses.first[gid])
+    event, step = expanded(synapses.first[gid + 1] - synapses.first[gid])
     reached = synapses.first[gid[event]] + step
     order = np.lexsort((reached, synapses.block[reached]))
     event, reached = event[order], reached[order]
     patterns = np.asarray(program.arrays["patterns"], np.int64)
     segments = np.asarray(program.arrays["segments"], np.int64)
     pattern = synapses.pattern[reached]
-    row, step = _expanded(patterns[pattern + 1] - patterns[pattern])
+    row, step = expanded(patterns[pattern + 1] - patterns[pattern])
     weight, target, length = segments[patterns[pattern[row]] + step].T
     reached = reached[row]
     factor = worth[event[row]] << program.column("shift")[synapses.block[reached]]
     return synapses.target[reached] + target, synapses.weight[reached] + weight, length, factor
 
 
-def _expanded(counts: Int64Array) -> tuple[Int64Array, Int64Array]:
+def expanded(counts: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Returns, for rows that stand for ``counts`` entries each, the row and the place of every entry."""
     row = np.repeat(np.arange(len(counts)), counts)
     return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,4 +1,4 @@
-"""The programs that the benchmark of the simulator runs: three networks cut over many cores, and a large one."""
+"""What the benchmark of the simulator runs: three networks cut over many cores, and a large one."""
 
 from __future__ import annotations
 

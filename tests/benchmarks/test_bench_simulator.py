@@ -85,7 +85,7 @@ def test_the_loop_obeys_every_column_of_the_list(column: str) -> None:
     _, _, _, additions = drawn(0, "phase")
     changed = getattr(additions, column).copy()
     at = int(np.argmax(additions.length > 1))  # its neighbours are other neurons, and have other weights
-    changed[at] -= 1 if column == "length" or changed[at] else -1
+    changed[at] = changed[at] - 1 if changed[at] else 1
     other = replace(additions, **{column: changed})
     assert not np.array_equal(sums_of(other, 0), sums_of(additions, 0))
 

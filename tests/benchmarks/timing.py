@@ -1,4 +1,4 @@
-"""Times of several functions, taken in turns in one process: a machine that is busy is busy for all of them."""
+"""Times of several functions, taken in turns: a machine that is busy is busy for all of them."""
 
 from __future__ import annotations
 

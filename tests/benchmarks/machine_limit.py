@@ -7,7 +7,9 @@ The list shares no code with the simulator, so that their synops are two counts 
 
 What is listed is what happens on the chip: an entry for every event (a binary digit in ``phase``, a spike in
 ``rate`` and ``rate-sync``, one for each value that is not zero in ``ttfs`` and ``graded``) and every segment
-of the pattern of each run that it reaches. Taps that a program stores as one segment are one entry. Weights are int16, as stored, accumulators int32; an entry takes 12 bytes, and indices are computed in uint64,
+of the pattern of each run that it reaches. Taps that a program stores as one segment are one entry.
+
+Weights are int16, as stored, accumulators int32; an entry takes 12 bytes, and indices are computed in uint64,
 with which LLVM makes vector code of the inner loop. Tried beside it, and no faster: rows added by explicit
 vectors with a masked rest, entries packed in one table, and entries sorted by target, by weight or by length.
 """

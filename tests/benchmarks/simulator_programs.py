@@ -14,10 +14,23 @@ from onnx import TensorProto, helper, numpy_helper
 import nmcompiler
 from nmcompiler.codings import CODINGS
 from nmcompiler.program.layout import Program
+from nmcompiler.sim import Simulator
 from nmcompiler.testing import tiny_target
 from tests.benchmarks.fashion_mnist import DEMO, NETWORKS
+from tests.benchmarks.machine_limit import Additions, additions_of
+from tests.benchmarks.timing import Work, once
 
-__all__ = ["LEVELS", "TARGET", "WINDOWED", "Shelf", "images", "vgg_images"]
+__all__ = [
+    "LEVELS",
+    "TARGET",
+    "WINDOWED",
+    "Settings",
+    "Shelf",
+    "Subject",
+    "images",
+    "subject",
+    "vgg_images",
+]
 
 Array = npt.NDArray[Any]
 
@@ -63,6 +76,72 @@ class Shelf:
             made = nmcompiler.compile(_vgg(), chip, "phase", {"x": vgg_images(16)}, options)
             nmcompiler.save(made.program, file)
         return file
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured.
+
+    Attributes:
+        shelf: The programs.
+        repetitions: Of everything that takes turns.
+        samples: Different images of each program in ``limit`` and ``threads``.
+        least_seconds: What a repetition lasts at least.
+        images: Of the long runs.
+        networks: Names of the networks.
+    """
+
+    shelf: Shelf
+    repetitions: int
+    samples: int
+    least_seconds: float
+    images: int
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A program with the samples that it runs, ``copies`` times over, and the flat list of these samples."""
+
+    title: str
+    program: Program
+    additions: Additions
+    copies: int = 1
+
+    @property
+    def x(self) -> np.ndarray:
+        """The samples of one call of the simulator."""
+        one = images(self.additions.samples)
+        return np.tile(one, (self.copies, 1, 1, 1))
+
+    def simulated(self, **options: Any) -> Work:
+        """Returns what runs the simulator, having compared its synops with those of the list.
+
+        Raises:
+            SystemExit: They differ.
+        """
+        simulator, x = Simulator(self.program), self.x
+        counted = simulator.run(x, **options).synops
+        if counted != self.additions.synops * self.copies:
+            raise SystemExit(
+                f"{self.title}: the simulator counts {counted:,} synops in {self.copies} × "
+                f"{self.additions.samples} samples, and the flat list has {self.additions.synops:,} in each"
+            )
+        return lambda: simulator.run(x, check=False, **options)
+
+
+def subject(settings: Settings, network: str, code: str, timesteps: int | None = None) -> Subject:
+    """Returns a program, with as many copies of the samples as make a call of the simulator long enough."""
+    program = settings.shelf.program(network, code, timesteps)
+    made = Subject(
+        f"{network}, {code}" + (f" T={timesteps}" if timesteps else ""),
+        program,
+        additions_of(program, images(settings.samples)),
+    )
+    work = made.simulated()
+    seconds = once(work).wall
+    copies = int(np.clip(settings.least_seconds / seconds, 1, 16))
+    return Subject(made.title, made.program, made.additions, copies)
 
 
 def images(count: int) -> Array:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeAlias
 
-__all__ = ["Times", "interleaved", "once"]
+__all__ = ["Times", "Work", "interleaved", "once"]
 
-Work = Callable[[], object]
+Work: TypeAlias = Callable[[], object]
 
 
 @dataclass(frozen=True)

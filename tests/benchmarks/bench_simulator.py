@@ -173,7 +173,7 @@ def long_runs(settings: Settings) -> Iterator[Row]:
         if network not in settings.networks:
             continue
         simulator = Simulator(settings.shelf.program(network, "phase"))
-        x = test_images(settings.images)
+        x = many_images(settings.images)
         work: Work = lambda s=simulator, x=x: s.run(x, threads=2)  # type: ignore[misc]  # noqa: E731
         found = interleaved({"ours": work}, max(1, settings.repetitions // 3))["ours"]
         yield {
@@ -185,7 +185,7 @@ def long_runs(settings: Settings) -> Iterator[Row]:
         }
 
 
-def test_images(count: int) -> np.ndarray:
+def many_images(count: int) -> np.ndarray:
     """Returns the official test images where they are installed, else those that ship, again and again."""
     try:
         return official_images()[0][:count]

@@ -157,43 +157,52 @@ def vgg_images(count: int, seed: int = 1) -> Array:
     return np.asarray(squares.repeat(4, axis=2).repeat(4, axis=3), np.float32)
 
 
+class _Chain:
+    """An ONNX graph of layers one after the other, with random weights."""
+
+    def __init__(self, seed: int) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.last = "x"
+        self._rng = np.random.default_rng(seed)
+
+    def weighted(self, op: str, shape: tuple[int, ...], fan_in: int, outputs: int, **given: Any) -> None:
+        """Appends a layer with weights of the size that keeps activations as large as its inputs."""
+        name = f"{op.lower()}{len(self.nodes)}"
+        weight = self._rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+        for part, values in (("w", weight), ("b", np.zeros(outputs))):
+            self.weights.append(numpy_helper.from_array(values.astype(np.float32), f"{name}.{part}"))
+        self._append(op, name, f"{name}.w", f"{name}.b", **given)
+
+    def plain(self, op: str, **given: Any) -> None:
+        """Appends a layer without weights."""
+        self._append(op, f"{op.lower()}{len(self.nodes)}", **given)
+
+    def _append(self, op: str, name: str, *weights: str, **given: Any) -> None:
+        self.nodes.append(helper.make_node(op, [self.last, *weights], [name], name=name, **given))
+        self.last = name
+
+
 def _vgg(seed: int = 0) -> bytes:
     """A network shaped like VGG-16 for images of 32 × 32, with random weights, as an ONNX file."""
-    rng = np.random.default_rng(seed)
-    nodes, weights = [], []
-    last, channels = "x", 3
-
-    def layer(op: str, name: str, shape: tuple[int, ...], fan_in: int, **given: Any) -> None:
-        nonlocal last
-        weight = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
-        for part, values in (("w", weight), ("b", np.zeros(given.pop("outputs")))):
-            weights.append(numpy_helper.from_array(values.astype(np.float32), f"{name}.{part}"))
-        nodes.append(helper.make_node(op, [last, f"{name}.w", f"{name}.b"], [name], name=name, **given))
-        last = name
-
-    def plain(op: str, **given: Any) -> None:
-        nonlocal last
-        name = f"{last}.{op.lower()}"
-        nodes.append(helper.make_node(op, [last], [name], name=name, **given))
-        last = name
-
-    for k, width in enumerate(VGG_WIDTHS):
+    chain, channels = _Chain(seed), 3
+    for width in VGG_WIDTHS:
         if width:
             shape = (width, channels, 3, 3)
-            layer("Conv", f"conv{k}", shape, 9 * channels, outputs=width, kernel_shape=[3, 3], pads=[1] * 4)
-            plain("Relu")
+            chain.weighted("Conv", shape, 9 * channels, width, kernel_shape=[3, 3], pads=[1] * 4)
+            chain.plain("Relu")
             channels = width
         else:
-            plain("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-    plain("Flatten")
-    for k, width in enumerate(VGG_DENSE):
-        layer("Gemm", f"fc{k}", (channels, width), channels, outputs=width)
-        if k + 1 < len(VGG_DENSE):
-            plain("Relu")
+            chain.plain("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    chain.plain("Flatten")
+    for width in VGG_DENSE:
+        chain.weighted("Gemm", (channels, width), channels, width)
+        if width != VGG_DENSE[-1]:
+            chain.plain("Relu")
         channels = width
-    values = (("x", ["N", 3, 32, 32]), (last, ["N", channels]))
-    ports = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in values]
-    graph = helper.make_graph(nodes, "vgg", *ports, weights)
+    ports = (("x", ["N", 3, 32, 32]), (chain.last, ["N", channels]))
+    values = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in ports]
+    graph = helper.make_graph(chain.nodes, "vgg", *values, chain.weights)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     data: bytes = made.SerializeToString()
     onnx.checker.check_model(data)

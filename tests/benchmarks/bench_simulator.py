@@ -218,23 +218,26 @@ def peers(settings: Settings) -> Iterator[Row]:
     """Yields the peers on one layer, beside this simulator on the whole network that the layer is part of."""
     asked = subject(settings, "LeNet-like", "phase")
     layer = layer_of(asked.program, PEER_LAYER, images(PEER_IMAGES))
-    rate = asked.additions.synops * asked.copies
+    rate = asked.additions.synops * asked.copies  # synops of a call
     for name, made in PEERS.items():
         row: Row = {"section": "peers", "what": name, "synapses": len(layer.source)}
         try:
-            work = made(layer)
+            replay = made(layer)
         except (ImportError, AttributeError) as error:  # the latter: made for another version of numpy
             yield {**row, "skipped": str(error)}
             continue
-        works = {"ours": asked.simulated(), "literal": asked.simulated(literal=True), name: work}
+        works = {"ours": asked.simulated(), "literal": asked.simulated(literal=True), name: replay.work}
         found = interleaved(works, settings.repetitions, settings.least_seconds)
+        theirs = found[name].per(replay.periods * layer.synops)
+        windowed, literal = (found[path].per(rate) for path in ("ours", "literal"))
         yield {
             **row,
-            "Msynop/s": layer.synops / found[name].cpu / 1e6,
-            "wall Msynop/s": layer.synops / found[name].wall / 1e6,
-            "ours Msynop/s": rate / found["ours"].cpu / 1e6,
-            "ours is faster": rate / found["ours"].wall / (layer.synops / found[name].wall),
-            "literal is faster": rate / found["literal"].wall / (layer.synops / found[name].wall),
+            "Msynop/s": 1e-6 / theirs.cpu,
+            "wall Msynop/s": 1e-6 / theirs.wall,
+            "ours Msynop/s": 1e-6 / windowed.cpu,
+            "ours is faster": theirs.cpu / windowed.cpu,
+            "ours is faster, wall": theirs.wall / windowed.wall,
+            "literal is faster": theirs.cpu / literal.cpu,
             "wanted": 2 if "BrainEvent" in name else 100,
         }
 

@@ -286,9 +286,9 @@ def line(row: Row) -> str:
 
 
 def _number(value: Any) -> str:
-    if not isinstance(value, float) or value.is_integer():
-        return f"{value:,}" if isinstance(value, int | float) else str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
 def rows(settings: Settings, sections: tuple[str, ...]) -> Iterator[Row]:

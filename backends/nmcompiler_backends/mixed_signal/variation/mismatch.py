@@ -38,5 +38,5 @@ class Mismatch:
 
     @classmethod
     def of_parameters(cls, cv: float) -> Mismatch:
-        """Returns the mismatch of thresholds, gains of read-outs and time constants."""
+        """Returns the mismatch of thresholds, time constants, and gains of read-outs and columns."""
         return cls(cv, 0.1)

@@ -34,7 +34,7 @@ class SynapseDevice:
         """Returns synapses with coefficients of variation; a part with none, or with 0, does not vary."""
         return cls(
             Mismatch.of_weights(weight_cv) if weight_cv else None,
-            Mismatch.of_gains(gain_cv) if gain_cv else None,
+            Mismatch.of_parameters(gain_cv) if gain_cv else None,
         )
 
     @property

@@ -52,7 +52,7 @@ def test_a_code_of_zero_brings_nothing():
 
 def test_parts_that_do_not_vary_are_no_sources():
     assert SynapseDevice.of(0.2, 0.1).sources == ("weight", "gain")
-    assert SynapseDevice.of(0.2, 0.1).only(["gain"]) == SynapseDevice(None, Mismatch.of_gains(0.1))
+    assert SynapseDevice.of(0.2, 0.1).only(["gain"]) == SynapseDevice(None, Mismatch.of_parameters(0.1))
     assert SynapseDevice.of(0.0, None) == SynapseDevice(None, None)
     x = np.linspace(0, 1, 5)
     assert np.array_equal(SynapseDevice(None, None).conductances(x, 0.0, lambda source: x), x)

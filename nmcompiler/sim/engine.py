@@ -16,6 +16,7 @@ from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.program.layout import Program
 from nmcompiler.sim.certificate import Bounds, Certificate, bounds, prove
 from nmcompiler.sim.counters import count
+from nmcompiler.sim.groups import Groups, run_grouped, tables
 from nmcompiler.sim.jit import compile_seconds
 from nmcompiler.sim.literal import run_literally
 from nmcompiler.sim.load import Loaded, load
@@ -33,6 +34,7 @@ _TILE_NEURONS = 500_000
 _MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
 _BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
+_GROUPED_SAMPLES = 64
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
@@ -70,11 +72,13 @@ class TileRunner:
         run: Runs the samples of a slice, by any thread.
         windowed: Whether it leaves out the steps.
         literal_samples: Samples that are run step by step, those that were compared among them.
+        tile: Samples of a tile; None for as many as suit plain loops.
     """
 
     run: _RunTile
     windowed: bool
     literal_samples: int
+    tile: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +131,7 @@ class Simulator:
         store = Store(self._loaded, samples, record or Record())
         runner = self._runner(Job(encoded, store, frames, literal or store.trains is not None, check))
         threads = threads if frames is None else 1
-        counters = list(_tiles(runner.run, self._tile_samples, samples, threads, progress))
+        counters = list(_tiles(runner.run, runner.tile or self._tile_samples, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
         return RunResult(
@@ -180,6 +184,10 @@ class Simulator:
     def _windows(self) -> Windows:
         return prepare(self._loaded, self._reach)
 
+    @cached_property
+    def _groups(self) -> Groups | None:
+        return tables(self._loaded, self._reach)
+
     @property
     def _tile_samples(self) -> int:
         # The literal path holds what inputs send in all of their steps.
@@ -205,11 +213,15 @@ class Simulator:
         checked = min(job.samples, _CHECKED_SAMPLES) if job.check else 0
         if checked:
             self._check_first(job.encoded, checked, job.stream)
-        windows = self._windows
+        windows, groups = self._windows, self._groups
+        if groups is None or job.stream is not None:
+            run: _RunTile = lambda rows: run_windowed(windows, job.encoded, rows, job.store, job.stream)
+            return TileRunner(run, windowed=True, literal_samples=checked)
         return TileRunner(
-            lambda rows: run_windowed(windows, job.encoded, rows, job.store, job.stream),
+            lambda rows: run_grouped(groups, job.encoded, rows, job.store),
             windowed=True,
             literal_samples=checked,
+            tile=_GROUPED_SAMPLES,
         )
 
     def _check_first(self, encoded: Sequence[Int64Array], samples: int, stream: Stream | None) -> None:

@@ -91,6 +91,10 @@ class Store:
         if block.population in self._membranes:
             self._membranes[block.population][rows, block.positions] = membranes[:, : block.size]
 
+    def wants_values(self, block: Block) -> bool:
+        """Returns whether values of the block are kept."""
+        return block.population in self._values
+
     def wants_membranes(self, block: Block) -> bool:
         """Returns whether membranes of the block are kept."""
         return block.population in self._membranes

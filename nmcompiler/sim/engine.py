@@ -18,10 +18,11 @@ from nmcompiler.sim.certificate import Bounds, Certificate, bounds, prove
 from nmcompiler.sim.counters import count
 from nmcompiler.sim.groups import Groups, run_grouped, tables
 from nmcompiler.sim.jit import compile_seconds
-from nmcompiler.sim.literal import run_literally
+from nmcompiler.sim.literal import firing, run_literally
 from nmcompiler.sim.load import Loaded, load
 from nmcompiler.sim.ports import as_samples, encode
 from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
+from nmcompiler.sim.stepwise import LANES, Steps, run_steps, steps_of
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Store, TileCounters
 from nmcompiler.sim.windowed import Windows, prepare, run_windowed
@@ -188,6 +189,10 @@ class Simulator:
     def _groups(self) -> Groups | None:
         return tables(self._loaded, self._reach)
 
+    @cached_property
+    def _steps(self) -> Steps | None:
+        return steps_of(self._loaded, self._reach, firing(self._loaded))
+
     @property
     def _tile_samples(self) -> int:
         # The literal path holds what inputs send in all of their steps.
@@ -204,12 +209,7 @@ class Simulator:
         Called once a run, before any thread: what tiles share is made here.
         """
         if job.literal or not self.certificate.windowed:
-            loaded = self._loaded
-            return TileRunner(
-                lambda rows: run_literally(loaded, job.encoded, rows, job.store, job.stream),
-                windowed=False,
-                literal_samples=job.samples,
-            )
+            return self._stepping(job)
         checked = min(job.samples, _CHECKED_SAMPLES) if job.check else 0
         if checked:
             self._check_first(job.encoded, checked, job.stream)
@@ -223,6 +223,24 @@ class Simulator:
             literal_samples=checked,
             tile=_GROUPED_SAMPLES,
         )
+
+    def _stepping(self, job: Job) -> TileRunner:
+        """Returns how tiles are run step by step: whole groups of samples by lanes, what is left alone."""
+        loaded, steps = self._loaded, self._steps
+
+        def run(rows: slice) -> TileCounters:
+            whole = 0 if steps is None or job.stream is not None else (rows.stop - rows.start) // LANES * LANES
+            parts = []
+            if whole:
+                assert steps is not None
+                parts.append(run_steps(steps, job.encoded, slice(rows.start, rows.start + whole), job.store))
+            if rows.start + whole < rows.stop:
+                left = slice(rows.start + whole, rows.stop)
+                parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream))
+            return TileCounters(sum(p.counts for p in parts), sum(p.saturations for p in parts))
+
+        tile = None if steps is None or job.stream is not None else _GROUPED_SAMPLES
+        return TileRunner(run, windowed=False, literal_samples=job.samples, tile=tile)
 
     def _check_first(self, encoded: Sequence[Int64Array], samples: int, stream: Stream | None) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""

@@ -15,7 +15,7 @@ from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
-__all__ = ["Groups", "run_grouped", "tables"]
+__all__ = ["Groups", "run_grouped", "tables", "with_chunks"]
 
 _WIDEST = np.iinfo(np.int16).max
 # (L + 2)·θ below which the quotient of the kernel is exact in 32-bit floats, see ``_exact_in_float32``.
@@ -63,7 +63,7 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
     resting, moving = [], []
     for block in loaded.blocks:
         groups = loaded.groups[block.index]
-        mine = [_with_chunks(loaded, block, np.concatenate([*parts, _none()])) for parts in (
+        mine = [with_chunks(loaded, block, np.concatenate([*parts, _none()])) for parts in (
             [g.resting for g in groups], [g.moving for g in groups]
         )]  # fmt: skip
         rests, moves = sum(map(len, resting)), sum(map(len, moving))
@@ -164,7 +164,7 @@ def _mode(loaded: Loaded) -> int | None:
     return None
 
 
-def _with_chunks(loaded: Loaded, block: Block, links: Array) -> Array:
+def with_chunks(loaded: Loaded, block: Block, links: Array) -> Array:
     """Returns links in the columns of ``lanes``: with how many axons add up in 16 bits, 0 for none."""
     levels = np.array([b.levels for b in loaded.blocks], np.int64)
     largest = _largest_weight(loaded, block)

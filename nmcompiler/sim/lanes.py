@@ -374,3 +374,76 @@ def run_blocks(  # type: ignore[no-untyped-def]
                 positions[gid0 + k] = i
                 k += one
         ranks[rank0 + n] = k
+
+
+def list_active(values, n, ranks, positions, counts):  # type: ignore[no-untyped-def]
+    """Lists the neurons of a block that send something in one step; returns how many spikes there are.
+
+    Args:
+        values: ``(G · n · 16,)`` int16: what is sent, groups of samples one after the other.
+        n: Neurons of the block.
+        ranks: ``(G · (n + 1),)`` uint32, written: neurons before each that send anything.
+        positions: ``(G · n,)`` uint32, written: the neurons that send anything.
+        counts: ``(n,)`` int64: spikes of each neuron are added.
+    """
+    one, zero = np.uint64(1), np.uint64(0)
+    size, events = np.uint64(n), zero
+    for g in range(np.uint64(values.size) // (size * np.uint64(LANES))):
+        k = zero
+        for i in range(size):
+            ranks[g * (size + one) + i] = k
+            sent = _spikes(values, g * size + i, 2)
+            if sent != zero:
+                positions[g * size + k] = i
+                counts[i] += np.int64(sent)
+                events += sent
+                k += one
+        ranks[g * (size + one) + size] = k
+    return events
+
+
+def deliver(  # type: ignore[no-untyped-def]
+    resting, moving, patterns, segments, weights, values, ranks, positions, acc, n
+):
+    """Adds what one block sends in one step to the accumulators of another.
+
+    Args:
+        resting: ``(E, 9)`` uint64: links from one block to the other whose axons share their targets.
+        moving: ``(F, 9)`` uint64: those whose targets move with the axon.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
+        weights: ``(W + 8,)`` int16.
+        values: ``(G · m · 16,)`` int16: what the m neurons of the source send.
+        ranks: ``(G · (m + 1),)`` uint32, of ``list_active``.
+        positions: ``(G · m,)`` uint32, likewise.
+        acc: ``(G · n · 16,)`` int32, added to.
+        n: Neurons of the target.
+    """
+    one, lanes = np.uint64(1), np.uint64(LANES)
+    groups = np.uint64(acc.size) // (np.uint64(n) * lanes)
+    m = np.uint64(values.size) // (groups * lanes)
+    for g in range(groups):
+        neuron0, rank0, acc0 = g * m, g * (m + one), g * np.uint64(n)
+        for e in range(np.uint64(resting.shape[0])):
+            first = resting[e, FIRST]
+            low = np.uint64(ranks[rank0 + first])
+            high = np.uint64(ranks[rank0 + first + resting[e, AXONS]])
+            if low == high:
+                continue
+            stride = resting[e, WEIGHT_STRIDE]
+            base, into = resting[e, WEIGHT] - first * stride, acc0 + resting[e, INTO]
+            pattern = resting[e, PATTERN]
+            for s in range(patterns[pattern], patterns[pattern + one]):
+                _add_segment(
+                    acc, into + segments[s, 1], weights, base + segments[s, 0], stride, positions, values,
+                    neuron0, low, high, segments[s, 2], resting[e, CHUNK],
+                )  # fmt: skip
+        for e in range(np.uint64(moving.shape[0])):
+            first = neuron0 + moving[e, FIRST]
+            into, weight = acc0 + moving[e, INTO], moving[e, WEIGHT]
+            stride, move, pattern = moving[e, WEIGHT_STRIDE], moving[e, TARGET_STRIDE], moving[e, PATTERN]
+            for s in range(patterns[pattern], patterns[pattern + one]):
+                for i in range(segments[s, 2]):
+                    a, w = into + segments[s, 1] + i, weight + segments[s, 0] + i
+                    for j in range(moving[e, AXONS]):
+                        _add_axon(acc, a + j * move, values, first + j, np.int32(weights[w + j * stride]))

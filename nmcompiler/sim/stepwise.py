@@ -14,7 +14,7 @@ import numpy as np
 
 from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
-from nmcompiler.sim.certificate import Bounds
+from nmcompiler.sim.certificate import Bounds, is_regular, prove
 from nmcompiler.sim.groups import with_chunks
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
@@ -60,13 +60,9 @@ class Steps:
 
 def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Steps | None:
     """Returns a program ready to be stepped through, or None where it needs more than 32 bits or other steps."""
-    theta = np.repeat([b.levels + 2 for b in loaded.blocks], [b.n for b in loaded.blocks]) * loaded.theta
     forward = bool((loaded.links[:, kernels.SOURCE] < loaded.links[:, kernels.TARGET]).all())
-    fits = all(reach[b.index].fits(-_REACH, _REACH) for b in loaded.blocks)
-    levels = max((b.levels for b in loaded.blocks), default=0)
-    extremes = (theta, loaded.v0, loaded.current)
-    small = all(int(np.abs(a).max(initial=0)) < _REACH for a in extremes) and levels <= _WIDEST
-    if loaded.by_event or not (forward and fits and small):
+    regular = all(is_regular(loaded, b) for b in loaded.blocks)
+    if loaded.by_event or not (forward and regular and _fits(loaded, reach)):
         return None
     return Steps(
         loaded=loaded,
@@ -75,6 +71,17 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
         shifts=tuple(loaded.program.column("shift").tolist()),
         fire=fire,
     )
+
+
+def _fits(loaded: Loaded, reach: Sequence[Bounds]) -> bool:
+    """Returns whether values have 16 bits, and thresholds and registers 32 of which some are left."""
+    theta = np.repeat([b.levels + 2 for b in loaded.blocks], [b.n for b in loaded.blocks]) * loaded.theta
+    levels = max((b.levels for b in loaded.blocks), default=0)
+    extremes = (theta, loaded.v0, loaded.current)
+    small = all(int(np.abs(a).max(initial=0)) < _REACH for a in extremes) and levels <= _WIDEST
+    fits = all(r.fits(-_REACH, _REACH) and r.arrivals_fit(-_REACH, _REACH) for r in reach)
+    # What blocks can reach holds where spikes come in time; elsewhere only their width limits registers.
+    return small and fits and (loaded.maximum < _REACH or all(prove(loaded, reach).proved))
 
 
 def _links_of(loaded: Loaded, block: Block) -> list[_Links]:
@@ -155,7 +162,8 @@ class _Block:
         integrate, fire, differ = jit(loaded.coding.integrate), jit(self.steps.fire), jit(kernels.differ)
         slot, saturations = block.slot, 0
         boundaries = frozenset(loaded.program.window_starts) - {0}
-        floor = loaded.floor
+        # Registers of 32 bits are never near the lowest, which a floor may lie below.
+        floor = None if loaded.floor is None else max(loaded.floor, -_REACH * 4 + 1)
         low = -_REACH * 4 + 1 if floor is not None else max(loaded.minimum, -(2**31))
         limits = low, min(loaded.maximum, 2**31 - 1)
         rest: set[tuple[int, int]] = set()

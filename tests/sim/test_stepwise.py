@@ -238,3 +238,58 @@ def test_registers_just_below_the_limit_run_by_lanes(name):
     )
     x = grid(1, 3, 16)
     assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+
+
+# --- spikes at other times than the code's --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [32, 45])
+def test_a_dendrite_that_no_window_ends_grows_beyond_thirty_two_bits(bits):
+    """What blocks can reach says nothing of spikes that come at the wrong time."""
+    made = program("phase", membrane_bits=bits, window_starts=(0,), total_steps=60)
+    without_lanes(made, GRID)
+    narrow = replace(made, membrane_bits=24)
+    assert_alike(by_lanes(narrow, GRID), by_steps(narrow, GRID, TRAINS))
+
+
+def test_arrivals_beyond_thirty_two_bits_are_lifted_to_a_floor():
+    made = dense(
+        "rate", (3, 3), [[-30_000, 1], [-20_000, 2]], [[1], [2]],
+        shift=17, theta=2**17, dynamics=Dynamics("zero", 0), current=[0, 0, 0],
+    )  # fmt: skip
+    x = grid(2, 3, 16)
+    assert Simulator(made)._steps is None
+    result = Simulator(made).run(x, record=ALL)
+    assert (result.values[1][:, 0] == 0).all()
+    assert result.values[1][:, 1].any()
+    assert result.saturations == 0
+
+
+@pytest.mark.parametrize("floor", [-(2**20), -(2**40)])
+def test_a_floor_below_all_registers_changes_nothing(floor):
+    made = program("rate", dynamics=Dynamics("subtract", floor))
+    plain = by_lanes(program("rate"), GRID)
+    assert_alike(by_lanes(made, GRID), plain)
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("block", [0, 1])
+@pytest.mark.parametrize("shifted", [-2, 6])
+def test_what_fires_outside_the_sample_is_left_out(name, block, shifted):
+    made = with_column(program(name), block, fire_start=shifted)
+    made = replace(made, total_steps=7)
+    assert_same_by_any_number(made)
+
+
+@pytest.mark.parametrize("name", [c for c in CODES if c != "rate"])
+def test_a_block_that_fires_for_longer_than_its_values_need_runs_by_plain_loops(name):
+    """In ``graded`` it sends what changes: up to twice its levels, or a change that 16 bits cannot hold."""
+    made = with_column(program(name, total_steps=50), 1, steps=40)
+    without_lanes(made, GRID)
+
+
+def test_a_change_of_twice_the_levels_is_exact():
+    weights, back = np.full((2, 2), 127), np.full((2, 1), 127)
+    made = dense("graded", (255, 255), weights, back, v0=-3000, theta=10, signed=(1, 1))
+    made = with_column(made, 1, fire_start=0, steps=2)
+    assert_same_by_any_number(made, grid(2, 255, 33, signed=True))

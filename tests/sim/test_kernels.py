@@ -67,6 +67,22 @@ def test_a_code_gives_the_same_as_machine_code_and_as_python(name):
     assert saturations[0] == saturations[1] > 0
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 1000])
+def test_entries_that_differ_are_counted(dtype, size):
+    rng = np.random.default_rng(size)
+    a = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, size, dtype=dtype)
+    b = a.copy()
+    assert jit(kernels.differ)(a, b) == 0
+    places = rng.permutation(size)[: size // 2]
+    b[places] ^= dtype(1) << rng.integers(0, 8 * a.itemsize, len(places)).astype(dtype)
+    assert jit(kernels.differ)(a, b) == len(places)
+    if size:
+        b[:] = a
+        b[-1] ^= 1
+        assert jit(kernels.differ)(a, b) == 1
+
+
 def test_a_function_is_compiled_once():
     assert jit(kernels.tally) is jit(kernels.tally)
 

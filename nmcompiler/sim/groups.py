@@ -56,7 +56,8 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
     """
     mode = _mode(loaded)
     narrow = np.iinfo(np.int32)
-    fits = all(reach[b.index].fits(narrow.min, narrow.max) for b in loaded.blocks)
+    # Membranes that start one higher are lowered by that before they are divided.
+    fits = all(reach[b.index].fits(narrow.min + loaded.above, narrow.max) for b in loaded.blocks)
     if mode is None or not fits or max((b.levels for b in loaded.blocks), default=0) > _WIDEST:
         return None
     blocks = np.zeros((len(loaded.blocks), 13), np.int64)

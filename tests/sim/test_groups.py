@@ -243,6 +243,16 @@ def test_sums_beyond_thirty_two_bits_run_by_plain_loops(name, start):
             assert_plain(made, x)
 
 
+@pytest.mark.parametrize("start", [-(2**31), -(2**31) + 1])
+def test_the_lowest_membrane_of_a_chip_that_fires_above_is_no_positive_one(start):
+    made = dense("phase", (3, 3), [[3, 1]], [[1], [2]], v0=[start, 0], membrane_bits=40, fires_when="gt")
+    assert (Simulator(made)._groups is None) == (start == -(2**31))
+    result = Simulator(made).run(grid(1, 3, 17), record=ALL)
+    assert result.windowed
+    assert_equals_reference(made, {"x": grid(1, 3, 17)})
+    assert not result.values[1][:, 0].any()
+
+
 class _Twice(RateSync):
     """A code whose values take two spikes and one more for each level: none that lanes can count."""
 

@@ -278,13 +278,23 @@ def test_membranes_beyond_thirty_two_bits_are_exact(name, start):
     assert result.windowed
 
 
+def without_lanes(monkeypatch) -> None:
+    """All runs go by plain loops."""
+    monkeypatch.setattr(engine_module, "tables", lambda *_: None)
+    monkeypatch.setattr(engine_module, "steps_of", lambda *_: None)
+
+
+@pytest.mark.parametrize("lanes", [True, False])
 @pytest.mark.parametrize("name", [*WINDOWED, "rate"])
-def test_the_number_of_threads_and_the_tiles_change_nothing(name, monkeypatch):
+def test_the_number_of_threads_and_the_tiles_change_nothing(name, lanes, monkeypatch):
     network = random_network(5)
     made = assembled(network, name)
     samples = random_samples(network, 5, 23)
     one = Simulator(made).run(samples, record=ALL)
     monkeypatch.setattr(engine_module, "_TILE_SAMPLES", 4)
+    monkeypatch.setattr(engine_module, "_GROUPED_SAMPLES", 16)
+    if not lanes:
+        without_lanes(monkeypatch)
     seen = []
     for threads in (1, 2, 3):
         told = seen.append if threads == 2 else len
@@ -295,11 +305,13 @@ def test_the_number_of_threads_and_the_tiles_change_nothing(name, monkeypatch):
             progress=lambda work, done, of, told=told: told([work, done, of]),
         )
         assert_same(one, other)
-    assert seen == [["running", done, 23] for done in (4, 8, 12, 16, 20, 23)]
+    ends = (16, 23) if lanes else (4, 8, 12, 16, 20, 23)
+    assert seen == [["running", done, 23] for done in ends]
 
 
 def test_a_tile_of_many_small_blocks_takes_more_samples(monkeypatch):
     monkeypatch.setattr(engine_module, "_TILE_NEURONS", 1)
+    without_lanes(monkeypatch)
     network = random_network(5)
     samples = random_samples(network, 5, 23)
     sizes, results = [], []
@@ -314,24 +326,33 @@ def test_a_tile_of_many_small_blocks_takes_more_samples(monkeypatch):
     assert_same(*results)
 
 
-def test_an_interrupt_ends_a_run_between_tiles(monkeypatch):
+@pytest.mark.parametrize(
+    ("path", "lanes"),
+    [("run_grouped", True), ("run_steps", True), ("run_windowed", False), ("run_literally", False)],
+)
+def test_an_interrupt_ends_a_run_between_tiles(path, lanes, monkeypatch):
     monkeypatch.setattr(engine_module, "_TILE_SAMPLES", 1)
+    monkeypatch.setattr(engine_module, "_GROUPED_SAMPLES", 16)
+    if not lanes:
+        without_lanes(monkeypatch)
     begun = []
-    true = engine_module.run_literally
+    true = getattr(engine_module, path)
 
-    def counted(loaded, encoded, rows, store, stream):
-        begun.append(rows)
+    def counted(*arguments):
+        begun.append(arguments)
         time.sleep(0.002)
-        return true(loaded, encoded, rows, store, stream)
+        return true(*arguments)
 
-    monkeypatch.setattr(engine_module, "run_literally", counted)
+    monkeypatch.setattr(engine_module, path, counted)
 
     def interrupt(work, done, of):
         raise KeyboardInterrupt
 
+    tiles, literal = 200, path in ("run_steps", "run_literally")
+    x = np.ones((tiles * (16 if lanes else 1), 2))
     with pytest.raises(KeyboardInterrupt):
-        Simulator(program("phase")).run(np.ones((400, 2)), threads=2, progress=interrupt, literal=True)
-    assert len(begun) < 400
+        Simulator(program("phase")).run(x, threads=2, progress=interrupt, literal=literal, check=False)
+    assert 0 < len(begun) < tiles
 
 
 # --- checks ---------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ _GROUPED_SAMPLES = 64
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
+_RunWindows = Callable[[slice, Store, Stream | None], TileCounters]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,19 +211,24 @@ class Simulator:
         """
         if job.literal or not self.certificate.windowed:
             return self._stepping(job)
+        windowed = self._by_windows(job)
         checked = min(job.samples, _CHECKED_SAMPLES) if job.check else 0
         if checked:
-            self._check_first(job.encoded, checked, job.stream)
-        windows, groups = self._windows, self._groups
-        if groups is None or job.stream is not None:
-            run: _RunTile = lambda rows: run_windowed(windows, job.encoded, rows, job.store, job.stream)
-            return TileRunner(run, windowed=True, literal_samples=checked)
+            self._check_first(job, checked, windowed)
         return TileRunner(
-            lambda rows: run_grouped(groups, job.encoded, rows, job.store),
+            lambda rows: windowed(rows, job.store, job.stream),
             windowed=True,
             literal_samples=checked,
-            tile=_GROUPED_SAMPLES,
+            tile=None if self._groups is None or job.stream is not None else _GROUPED_SAMPLES,
         )
+
+    def _by_windows(self, job: Job) -> _RunWindows:
+        """Returns how samples are run window by window: by lanes where these suffice."""
+        groups, encoded = self._groups, job.encoded
+        if groups is not None and job.stream is None:
+            return lambda rows, store, _: run_grouped(groups, encoded, rows, store)
+        windows = self._windows
+        return lambda rows, store, stream: run_windowed(windows, encoded, rows, store, stream)
 
     def _stepping(self, job: Job) -> TileRunner:
         """Returns how tiles are run step by step: whole groups of samples by lanes, what is left alone."""
@@ -242,14 +248,14 @@ class Simulator:
         tile = None if steps is None or job.stream is not None else _GROUPED_SAMPLES
         return TileRunner(run, windowed=False, literal_samples=job.samples, tile=tile)
 
-    def _check_first(self, encoded: Sequence[Int64Array], samples: int, stream: Stream | None) -> None:
+    def _check_first(self, job: Job, samples: int, run_windows: _RunWindows) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""
         rows = slice(0, samples)
         record = Record(values=True, membranes=True)
         stores = [Store(self._loaded, samples, record) for _ in range(2)]
-        first, second = (None if stream is None else stream.copy() for _ in range(2))
-        literal = run_literally(self._loaded, encoded, rows, stores[0], first)
-        windowed = run_windowed(self._windows, encoded, rows, stores[1], second)
+        first, second = (None if job.stream is None else job.stream.copy() for _ in range(2))
+        literal = run_literally(self._loaded, job.encoded, rows, stores[0], first)
+        windowed = run_windows(rows, stores[1], second)
         differing = _difference(stores[0], stores[1], literal, windowed)
         if differing:
             raise NotVerified(

@@ -358,17 +358,34 @@ def test_an_interrupt_ends_a_run_between_tiles(path, lanes, monkeypatch):
 # --- checks ---------------------------------------------------------------------------------------------
 
 
-def test_a_difference_between_the_paths_is_an_error(monkeypatch):
+@pytest.mark.parametrize("lanes", [True, False])
+def test_a_difference_between_the_paths_is_an_error(lanes, monkeypatch):
+    """What is compared with the steps is the path that the run takes."""
     made = program("phase")
+    if not lanes:
+        without_lanes(monkeypatch)
+    path = "run_grouped" if lanes else "run_windowed"
+    true = getattr(engine_module, path)
+
+    def wrong(*arguments):
+        counters = true(*arguments)
+        return replace(counters, counts=counters.counts + 1)
+
+    monkeypatch.setattr(engine_module, path, wrong)
+    with pytest.raises(NotVerified, match="differ in spikes"):
+        Simulator(made).run([[3, 1]])
+
+
+def test_a_stream_is_compared_with_the_steps_too(monkeypatch):
     true = engine_module.run_windowed
 
-    def wrong(windows, encoded, rows, store, stream):
-        counters = true(windows, encoded, rows, store, stream)
+    def wrong(*arguments):
+        counters = true(*arguments)
         return replace(counters, counts=counters.counts + 1)
 
     monkeypatch.setattr(engine_module, "run_windowed", wrong)
     with pytest.raises(NotVerified, match="differ in spikes"):
-        Simulator(made).run([[3, 1]])
+        Simulator(program("graded")).run([[3, 1]], stream=True)
 
 
 def test_no_samples_give_empty_results():

@@ -68,10 +68,11 @@ def assert_same_by_any_number(made, x=GRID):
     signed=st.tuples(st.integers(0, 1), st.integers(0, 1)),
     above=st.booleans(),
     delay=st.integers(1, 5),
+    shift=st.integers(0, 3),
 )
-def test_narrow_registers_are_clipped_as_in_the_plain_steps(name, seed, bits, signed, above, delay):
+def test_narrow_registers_are_clipped_as_in_the_plain_steps(name, seed, bits, signed, above, delay, shift):
     fires_when = "gt" if above else "ge"
-    made = drawn(name, seed, bits, signed=signed, fires_when=fires_when, delay=delay)
+    made = drawn(name, seed, bits, signed=signed, fires_when=fires_when, delay=delay, shift=shift)
     x = grid(5, 5, 32, seed, bool(signed[0]))
     assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nmcompiler.codings import CODINGS
 from nmcompiler.program.layout import Program
 from nmcompiler.sim import Record, Simulator, encode
 from nmcompiler.sim.counters import count
@@ -12,6 +13,9 @@ from nmcompiler.sim.literal import run_literally
 from nmcompiler.sim.stepwise import LANES, run_steps
 from nmcompiler.sim.tile import Store
 from nmcompiler.sim.windowed import run_windowed
+from nmcompiler.target import Crossbar
+from nmcompiler.testing import random_samples, suited_network, tiny_target
+from nmcompiler.testing.chain import placed_program
 
 ALL = Record(values=True, membranes=True)
 TRAINS = Record(values=True, membranes=True, trains=True)
@@ -25,6 +29,18 @@ def grid(n: int, levels: int, samples: int, seed: int = 0, signed: bool = False)
     for s, extreme in enumerate((levels, low, 0)):
         q[s : s + 1] = extreme
     return q
+
+
+def with_copies(coding: str) -> tuple[Program, dict]:
+    """A random network on cores of bits and axon types, some of its neurons in copies, and 33 samples."""
+    crossbar = Crossbar(axon_types=4, weight_bits=9)
+    target = tiny_target(
+        neurons=52, input_axons=160, weight_bits=4, crossbar=crossbar, axon_fan_out=1, max_chips=4
+    )
+    network = suited_network(4, target)
+    made, spiking = placed_program(network, target, coding, timesteps=None if CODINGS[coding].windowed else 6)
+    assert any(b.n > b.size for b in Simulator(made)._loaded.blocks)
+    return made, random_samples(spiking.network, 4, 33)
 
 
 def left_by(path: Callable[..., object], ready: object, made: Program, x, record: Record = ALL) -> dict:

@@ -16,7 +16,7 @@ from nmcompiler.testing.adversarial import ADVERSARIAL, adversarial_network
 from nmcompiler.testing.networks import random_network, random_samples
 
 from .handmade import dense, program
-from .paths import ALL, assert_alike, by_groups, by_steps, by_windows, grid
+from .paths import ALL, assert_alike, by_groups, by_steps, by_windows, grid, with_copies
 from .test_engine import assembled, assert_equals_reference, assert_same, placed
 
 WINDOWED = sorted(name for name, code in CODINGS.items() if code.windowed)
@@ -59,6 +59,11 @@ def test_hops_of_a_placed_network_are_the_same_three_ways(name):
     network = random_network(4)
     left = assert_three_ways(placed(network, name, neurons=40), random_samples(network, 4, 19))
     assert left["hops"][0].sum() > 0
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_bits_axon_types_and_copies_are_the_same_three_ways(name):
+    assert_three_ways(*with_copies(name))
 
 
 @settings(max_examples=25, deadline=None)

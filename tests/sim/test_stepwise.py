@@ -18,7 +18,7 @@ from nmcompiler.testing import adversarial_network, boundless_target
 from nmcompiler.testing.networks import random_network, random_samples
 
 from .handmade import dense, program, with_column
-from .paths import ALL, TRAINS, assert_alike, by_lanes, by_steps, grid, left_by
+from .paths import ALL, TRAINS, assert_alike, by_lanes, by_steps, grid, left_by, with_copies
 from .test_engine import assembled, assert_equals_reference, assert_same
 
 CODES = sorted(CODINGS)
@@ -119,6 +119,13 @@ def test_random_networks_equal_the_plain_steps(seed, name, bits):
     network = random_network(seed)
     made = replace(assembled(network, name), membrane_bits=bits)
     x = random_samples(network, seed, LANES)
+    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_bits_axon_types_and_copies_equal_the_plain_steps(name):
+    made, x = with_copies(name)
+    x = {port: samples[: 2 * LANES] for port, samples in x.items()}
     assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
 
 

@@ -36,6 +36,7 @@ _MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
 _BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
 _GROUPED_SAMPLES = 64
+_MOST_SENT = 2**26  # values of two bytes that steps by lanes hold
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
@@ -204,6 +205,12 @@ class Simulator:
         samples = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
         return max(1, min(_TILE_SAMPLES, samples))
 
+    @property
+    def _stepped_samples(self) -> int:
+        # Steps by lanes hold what every block sends in all of its steps.
+        sent = LANES * sum(b.n * b.slot.steps for b in self._loaded.blocks)
+        return min(_GROUPED_SAMPLES, LANES * max(1, _MOST_SENT // max(sent, 1)))
+
     def _runner(self, job: Job) -> TileRunner:
         """Returns how the tiles of a job are run: all that a simulator of another kind of chip overrides.
 
@@ -245,7 +252,7 @@ class Simulator:
                 parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream))
             return TileCounters(sum(p.counts for p in parts), sum(p.saturations for p in parts))
 
-        tile = None if steps is None or job.stream is not None else _GROUPED_SAMPLES
+        tile = None if steps is None or job.stream is not None else self._stepped_samples
         return TileRunner(run, windowed=False, literal_samples=job.samples, tile=tile)
 
     def _check_first(self, job: Job, samples: int, run_windows: _RunWindows) -> None:

@@ -7,20 +7,23 @@ the same for every code::
     integrate(arrivals, v, dendrite, current, tile, active, boundary, minimum, maximum) -> saturations
     fire(v, aux, out, theta, tile, step, steps, levels, signed, above) -> None
 
-- ``arrivals`` (n,) int64: Σ weight · value of the spikes that arrive in this step. Left as it is.
-- ``v``, ``dendrite`` (n,) int64: membrane and dendrite registers, updated.
-- ``current``, ``theta`` (tile,) int64: bias current and threshold; neuron i uses entry ``i % tile``.
+- ``arrivals`` (n,) int32 or int64: Σ weight · value of the spikes that arrive in this step. Left as it is.
+- ``v``, ``dendrite`` (n,), of the same type: membrane and dendrite registers, updated.
+- ``current``, ``theta`` (tile,), likewise: bias current and threshold; neuron i uses entry ``i % tile``.
 - ``active``: 1 while ``0 <= step < steps``, else 0.
 - ``boundary``: 1 in the first step of every window but the first, else 0.
 - ``minimum``, ``maximum``: range of the registers. A register that would leave it is clipped once a step,
   and every clipped register counts one saturation.
-- ``aux`` (n,) int64: free state of the code, zero at the start of a sample. In a code that ``streams`` it is
+- ``aux`` (n,), likewise: free state of the code, zero at the start of a sample. In a code that ``streams`` it is
   the value as sent so far, and stays from frame to frame of a stream.
-- ``out`` (n,) int32: receives the value that each neuron sends in this step, 0 for none.
+- ``out`` (n,) int16 or int32: receives the value that each neuron sends in this step, 0 for none.
 - ``step``: steps since the block's ``fire_start``; ``fire`` is called only while ``0 <= step < steps``,
   and never for a read-out without levels. ``steps``: how many steps the block fires for.
 - ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign, 2 where a spike may be taken back.
 - ``above``: 1 on chips that fire on v > θ, where membranes start one higher; 0 for v ≥ θ.
+
+Loops run over unsigned indices, and sums are cast to the type of the registers: that lets LLVM make vector code
+of them. No register of 32 bits is used where one could overflow.
 
 A code that runs on chips which set a membrane to zero when it fires also has ``fire_to_zero``, of the same
 signature as ``fire``. One that runs on chips which compare after every event has ``walk``, which does both:
@@ -178,13 +181,11 @@ def add_arrivals(
     maximum: int,
 ) -> int:
     """Every arrival joins the membrane: ``integrate`` of the codes that need no other register."""
-    saturations = 0
-    for i in range(v.size):
-        x = v[i] + arrivals[i]
-        if x > maximum or x < minimum:
-            x = min(max(x, minimum), maximum)
-            saturations += 1
-        v[i] = x
+    saturations, kind = 0, v.dtype.type
+    for k in range(np.uint64(v.size)):
+        x = kind(v[k] + arrivals[k])
+        v[k] = min(max(x, kind(minimum)), kind(maximum))
+        saturations += v[k] != x
     return saturations
 
 

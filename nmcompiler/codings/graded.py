@@ -66,7 +66,11 @@ class Graded(Coding):
     ) -> None:
         """Sends the change of the value; ``aux`` holds the value as sent so far."""
         lowest = -levels if signed == 1 else 0
-        for i in range(v.size):
-            q = min(max((v[i] - above) // theta[i % tile], lowest), levels)
-            out[i] = q - aux[i]
-            aux[i] = q
+        n = np.uint64(tile)
+        for s in range(np.uint64(v.size) // n):
+            for i in range(n):
+                k = s * n + i
+                # Exact: a quotient of whole numbers below 2^52 rounds up to a whole number only if it is one.
+                q = np.int64(min(max(np.floor((v[k] - above) / theta[i]), lowest), levels))
+                out[k] = q - aux[k]
+                aux[k] = q

@@ -64,20 +64,18 @@ class Phase(Coding):
         maximum: int,
     ) -> int:
         """The dendrite doubles every step and joins the membrane at the start of a window."""
-        saturations = 0
-        for i in range(v.size):
-            d = 2 * dendrite[i] + arrivals[i]
-            if d > maximum or d < minimum:
-                d = min(max(d, minimum), maximum)
-                saturations += 1
-            if boundary:
-                x = v[i] + d
-                d = 0
-                if x > maximum or x < minimum:
-                    x = min(max(x, minimum), maximum)
-                    saturations += 1
-                v[i] = x
-            dendrite[i] = d
+        saturations, kind = 0, v.dtype.type
+        low, high = kind(minimum), kind(maximum)
+        for k in range(np.uint64(v.size)):
+            sent = kind(2 * dendrite[k] + arrivals[k])
+            dendrite[k] = min(max(sent, low), high)
+            saturations += dendrite[k] != sent
+        if boundary:
+            for k in range(np.uint64(v.size)):
+                x = kind(v[k] + dendrite[k])
+                v[k] = min(max(x, low), high)
+                saturations += v[k] != x
+                dendrite[k] = 0
         return saturations
 
     @staticmethod
@@ -94,16 +92,19 @@ class Phase(Coding):
         above: int,
     ) -> None:
         """Sends one binary digit; ``aux`` holds the sign with which a neuron fires."""
-        for i in range(v.size):
-            th = theta[i % tile]
+        kind, n = v.dtype.type, np.uint64(tile)
+        for s in range(np.uint64(v.size) // n):
             if step == 0:
-                aux[i] = 1
-                if signed == 1 and v[i] < above:
-                    aux[i] = -1
-                    v[i] = -(v[i] - above) + th - 1 + above
-                v[i] = min(v[i], (levels + 1) * th - 1 + above)
-            digit = th << (steps - 1 - step)
-            out[i] = 0
-            if v[i] >= digit + above:
-                v[i] -= digit
-                out[i] = aux[i]
+                for i in range(n):
+                    k, th = s * n + i, theta[i]
+                    turned = signed == 1 and v[k] < above
+                    aux[k] = -1 if turned else 1
+                    x = kind(th - 1 + 2 * above - v[k]) if turned else v[k]
+                    v[k] = min(x, kind((levels + 1) * th - 1 + above))
+            mine = slice(s * n, s * n + n)
+            membranes, sign, sent = v[mine], aux[mine], out[mine]
+            for i in range(n):
+                digit = kind(theta[i] << (steps - 1 - step))
+                spike = kind(membranes[i] >= kind(digit + above))
+                membranes[i] = kind(membranes[i] - spike * digit)
+                sent[i] = kind(spike * sign[i])

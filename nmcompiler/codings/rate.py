@@ -142,15 +142,14 @@ class Rate(Coding):
         maximum: int,
     ) -> int:
         """Every arrival joins the membrane; the bias does while the block is active."""
-        saturations = 0
-        for i in range(v.size):
-            x = v[i] + arrivals[i]
-            if active:
-                x += current[i % tile]
-            if x > maximum or x < minimum:
-                x = min(max(x, minimum), maximum)
-                saturations += 1
-            v[i] = x
+        saturations, kind, n = 0, v.dtype.type, np.uint64(tile)
+        low, high = kind(minimum), kind(maximum)
+        for s in range(np.uint64(v.size) // n):
+            for i in range(n):
+                k = s * n + i
+                x = kind(v[k] + arrivals[k] + (current[i] if active else 0))
+                v[k] = min(max(x, low), high)
+                saturations += v[k] != x
         return saturations
 
     @staticmethod
@@ -167,16 +166,18 @@ class Rate(Coding):
         above: int,
     ) -> None:
         """Sends one spike; ``aux`` counts the spikes sent less those taken back."""
-        for i in range(v.size):
-            th = theta[i % tile]
-            out[i] = 0
-            if v[i] >= th + above:
-                v[i] -= th
-                out[i] = 1
-            elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
-                v[i] += th
-                out[i] = -1
-            aux[i] += out[i]
+        kind, n = v.dtype.type, np.uint64(tile)
+        for s in range(np.uint64(v.size) // n):
+            mine = slice(s * n, s * n + n)
+            membranes, net, sent = v[mine], aux[mine], out[mine]
+            for i in range(n):
+                x = membranes[i]
+                spike = kind(x >= kind(theta[i] + above))
+                if signed != 0:
+                    spike = kind(spike - kind((x < above) & ((signed == 1) | (net[i] > 0))))
+                sent[i] = spike
+                membranes[i] = kind(x - spike * theta[i])
+                net[i] = kind(net[i] + spike)
 
     @staticmethod
     def fire_to_zero(
@@ -192,15 +193,18 @@ class Rate(Coding):
         above: int,
     ) -> None:
         """Sends one spike and forgets by how much the membrane was beyond its threshold."""
-        for i in range(v.size):
-            out[i] = 0
-            if v[i] >= theta[i % tile] + above:
-                v[i] = above
-                out[i] = 1
-            elif v[i] < above and (signed == 1 or (signed == 2 and aux[i] > 0)):
-                v[i] = above
-                out[i] = -1
-            aux[i] += out[i]
+        kind, n = v.dtype.type, np.uint64(tile)
+        for s in range(np.uint64(v.size) // n):
+            mine = slice(s * n, s * n + n)
+            membranes, net, sent = v[mine], aux[mine], out[mine]
+            for i in range(n):
+                x = membranes[i]
+                spike = kind(x >= kind(theta[i] + above))
+                if signed != 0:
+                    spike = kind(spike - kind((x < above) & ((signed == 1) | (net[i] > 0))))
+                sent[i] = spike
+                membranes[i] = kind(above) if spike != 0 else x
+                net[i] = kind(net[i] + spike)
 
     @staticmethod
     def walk(

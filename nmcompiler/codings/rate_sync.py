@@ -56,12 +56,11 @@ class RateSync(Coding):
         above: int,
     ) -> None:
         """Sends one spike while the membrane is at or above the threshold."""
-        for i in range(v.size):
-            th = theta[i % tile]
-            out[i] = 0
-            if v[i] >= th + above:
-                v[i] -= th
-                out[i] = 1
-            elif signed == 1 and v[i] < above:
-                v[i] += th
-                out[i] = -1
+        kind, n = v.dtype.type, np.uint64(tile)
+        for s in range(np.uint64(v.size) // n):
+            membranes, sent = v[s * n : s * n + n], out[s * n : s * n + n]
+            for i in range(n):
+                x = membranes[i]
+                spike = kind(x >= kind(theta[i] + above)) - kind((signed == 1) & (x < above))
+                sent[i] = spike
+                membranes[i] = kind(x - spike * theta[i])

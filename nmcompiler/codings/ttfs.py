@@ -61,18 +61,16 @@ class Ttfs(Coding):
         maximum: int,
     ) -> int:
         """``dendrite`` is the slope: what has arrived in this window joins the membrane in every step."""
-        saturations = 0
-        for i in range(v.size):
-            u = dendrite[i] + arrivals[i]
-            if u > maximum or u < minimum:
-                u = min(max(u, minimum), maximum)
-                saturations += 1
-            x = v[i] + u
-            if x > maximum or x < minimum:
-                x = min(max(x, minimum), maximum)
-                saturations += 1
-            v[i] = x
-            dendrite[i] = 0 if boundary else u
+        saturations, kind = 0, v.dtype.type
+        low, high = kind(minimum), kind(maximum)
+        for k in range(np.uint64(v.size)):
+            slope = kind(dendrite[k] + arrivals[k])
+            u = min(max(slope, low), high)
+            x = kind(v[k] + u)
+            v[k] = min(max(x, low), high)
+            saturations += u != slope
+            saturations += v[k] != x
+            dendrite[k] = 0 if boundary else u
         return saturations
 
     @staticmethod
@@ -89,14 +87,12 @@ class Ttfs(Coding):
         above: int,
     ) -> None:
         """Sends the only spike of a neuron; ``aux`` is 1 once it has."""
-        left = steps - step
-        for i in range(v.size):
-            th = theta[i % tile]
-            out[i] = 0
-            if aux[i] == 0:
-                if v[i] >= th * left + above:
-                    out[i] = 1
-                    aux[i] = 1
-                elif signed == 1 and v[i] < above - th * (left - 1):
-                    out[i] = -1
-                    aux[i] = 1
+        left, kind, n = steps - step, v.dtype.type, np.uint64(tile)
+        for s in range(np.uint64(v.size) // n):
+            for i in range(n):
+                k = s * n + i
+                up = v[k] >= kind(theta[i] * left + above)
+                down = signed == 1 and v[k] < kind(above - theta[i] * (left - 1))
+                sends = 1 if up else (-1 if down else 0)
+                out[k] = sends if aux[k] == 0 else 0
+                aux[k] = 1 if up or down else aux[k]

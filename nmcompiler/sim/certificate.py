@@ -37,7 +37,7 @@ from nmcompiler.sim import kernels
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded, load
 
-__all__ = ["Bounds", "Certificate", "bounds", "certificate", "prove"]
+__all__ = ["Bounds", "Certificate", "bounds", "certificate", "is_regular", "prove"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -72,18 +72,25 @@ class Bounds:
         high: ``(n,)``: the most positive.
         v_low: ``(n,)``: smallest membrane.
         v_high: ``(n,)``: largest membrane.
+        lifted: Whether what arrives is stored only after it was lifted to a floor.
     """
 
     low: FloatArray
     high: FloatArray
     v_low: FloatArray
     v_high: FloatArray
+    lifted: bool = False
 
     def fits(self, minimum: float, maximum: float) -> bool:
         """Returns whether every register, sums on their way included, stays in a range."""
-        smallest = min(self.low.min(), self.v_low.min())
+        low = 0.0 if self.lifted else self.low.min()
+        smallest = min(low, self.v_low.min())
         largest = max(self.high.max(), self.v_high.max())
         return bool(minimum <= smallest and largest <= maximum)
+
+    def arrivals_fit(self, minimum: float, maximum: float) -> bool:
+        """Returns whether the sum of what arrives stays in a range before it is stored anywhere."""
+        return bool(minimum <= self.low.min() and self.high.max() <= maximum)
 
 
 def certificate(program: Program) -> Certificate:
@@ -94,7 +101,7 @@ def certificate(program: Program) -> Certificate:
 
 def prove(loaded: Loaded, reach: Sequence[Bounds]) -> Certificate:
     """Returns which blocks of a loaded program cannot saturate, given what its blocks can reach."""
-    regular = [_is_regular(loaded, b) for b in loaded.blocks]
+    regular = [is_regular(loaded, b) for b in loaded.blocks]
     timing = _Timing(loaded)
     proved = []
     for block in loaded.blocks:
@@ -156,10 +163,10 @@ def _membrane(loaded: Loaded, block: Block, low: FloatArray, high: FloatArray) -
     low, high = low + np.minimum(bias, 0), high + np.maximum(bias, 0)
     fired = np.zeros_like(theta) if block.is_readout else theta + loaded.above
     v_low, v_high = np.minimum(v0, 0) + low, np.maximum(v0, fired) + high
+    lifted = loaded.floor is not None
     if loaded.floor is not None:
-        low = np.zeros_like(low)  # what arrives joins the membrane, which is lifted, before it is stored
         v_low, v_high = np.maximum(v_low, loaded.floor), np.maximum(v_high, loaded.floor + high)
-    return Bounds(low, high, v_low, v_high)
+    return Bounds(low, high, v_low, v_high, lifted)
 
 
 def _by_event(loaded: Loaded, block: Block) -> Bounds:
@@ -184,7 +191,7 @@ def _by_event(loaded: Loaded, block: Block) -> Bounds:
     return Bounds(none, none, np.minimum(v0, floor), top.astype(np.float64))
 
 
-def _is_regular(loaded: Loaded, block: Block) -> bool:
+def is_regular(loaded: Loaded, block: Block) -> bool:
     """Returns whether the block fires for as long as its values need, within the sample."""
     slot = block.slot
     in_sample = slot.fire_start >= 0 and slot.steps >= 1 and slot.fire_end <= loaded.program.total_steps

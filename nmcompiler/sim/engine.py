@@ -16,11 +16,13 @@ from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.program.layout import Program
 from nmcompiler.sim.certificate import Bounds, Certificate, bounds, prove
 from nmcompiler.sim.counters import count
+from nmcompiler.sim.groups import Groups, run_grouped, tables
 from nmcompiler.sim.jit import compile_seconds
-from nmcompiler.sim.literal import run_literally
+from nmcompiler.sim.literal import firing, run_literally
 from nmcompiler.sim.load import Loaded, load
 from nmcompiler.sim.ports import as_samples, encode
 from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
+from nmcompiler.sim.stepwise import LANES, Steps, run_steps, steps_of
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Store, TileCounters
 from nmcompiler.sim.windowed import Windows, prepare, run_windowed
@@ -33,9 +35,12 @@ _TILE_NEURONS = 500_000
 _MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
 _BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
+_GROUPED_SAMPLES = 64
+_MOST_SENT = 2**26  # values of two bytes that steps by lanes hold
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
+_RunWindows = Callable[[slice, Store, Stream | None], TileCounters]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +75,13 @@ class TileRunner:
         run: Runs the samples of a slice, by any thread.
         windowed: Whether it leaves out the steps.
         literal_samples: Samples that are run step by step, those that were compared among them.
+        tile: Samples of a tile; None for as many as suit plain loops.
     """
 
     run: _RunTile
     windowed: bool
     literal_samples: int
+    tile: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +134,8 @@ class Simulator:
         store = Store(self._loaded, samples, record or Record())
         runner = self._runner(Job(encoded, store, frames, literal or store.trains is not None, check))
         threads = threads if frames is None else 1
-        counters = list(_tiles(runner.run, self._tile_samples(samples, threads), samples, threads, progress))
+        size = runner.tile or self._tile_samples(samples, threads)
+        counters = list(_tiles(runner.run, size, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
         return RunResult(
@@ -180,6 +188,14 @@ class Simulator:
     def _windows(self) -> Windows:
         return prepare(self._loaded, self._reach)
 
+    @cached_property
+    def _groups(self) -> Groups | None:
+        return tables(self._loaded, self._reach)
+
+    @cached_property
+    def _steps(self) -> Steps | None:
+        return steps_of(self._loaded, self._reach, firing(self._loaded))
+
     def _tile_samples(self, samples: int, threads: int) -> int:
         """Returns the samples of a tile of so many, which so many threads share; no result depends on it."""
         # The literal path holds what inputs send in all of their steps.
@@ -190,36 +206,64 @@ class Simulator:
         fitting = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
         return max(1, min(_TILE_SAMPLES, fitting))
 
+    @property
+    def _stepped_samples(self) -> int:
+        # Steps by lanes hold what every block sends in all of its steps.
+        sent = LANES * sum(b.n * b.slot.steps for b in self._loaded.blocks)
+        return min(_GROUPED_SAMPLES, LANES * max(1, _MOST_SENT // max(sent, 1)))
+
     def _runner(self, job: Job) -> TileRunner:
         """Returns how the tiles of a job are run: all that a simulator of another kind of chip overrides.
 
         Called once a run, before any thread: what tiles share is made here.
         """
         if job.literal or not self.certificate.windowed:
-            loaded = self._loaded
-            return TileRunner(
-                lambda rows: run_literally(loaded, job.encoded, rows, job.store, job.stream),
-                windowed=False,
-                literal_samples=job.samples,
-            )
+            return self._stepping(job)
+        windowed = self._by_windows(job)
         checked = min(job.samples, _CHECKED_SAMPLES) if job.check else 0
         if checked:
-            self._check_first(job.encoded, checked, job.stream)
-        windows = self._windows
+            self._check_first(job, checked, windowed)
         return TileRunner(
-            lambda rows: run_windowed(windows, job.encoded, rows, job.store, job.stream),
+            lambda rows: windowed(rows, job.store, job.stream),
             windowed=True,
             literal_samples=checked,
+            tile=None if self._groups is None or job.stream is not None else _GROUPED_SAMPLES,
         )
 
-    def _check_first(self, encoded: Sequence[Int64Array], samples: int, stream: Stream | None) -> None:
+    def _by_windows(self, job: Job) -> _RunWindows:
+        """Returns how samples are run window by window: by lanes where these suffice."""
+        groups, encoded = self._groups, job.encoded
+        if groups is not None and job.stream is None:
+            return lambda rows, store, _: run_grouped(groups, encoded, rows, store)
+        windows = self._windows
+        return lambda rows, store, stream: run_windowed(windows, encoded, rows, store, stream)
+
+    def _stepping(self, job: Job) -> TileRunner:
+        """Returns how tiles are run step by step: whole groups of samples by lanes, what is left alone."""
+        loaded, steps = self._loaded, self._steps
+
+        def run(rows: slice) -> TileCounters:
+            whole = 0 if steps is None or job.stream is not None else (rows.stop - rows.start) // LANES * LANES
+            parts = []
+            if whole:
+                assert steps is not None
+                parts.append(run_steps(steps, job.encoded, slice(rows.start, rows.start + whole), job.store))
+            if rows.start + whole < rows.stop:
+                left = slice(rows.start + whole, rows.stop)
+                parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream))
+            return TileCounters(sum(p.counts for p in parts), sum(p.saturations for p in parts))
+
+        tile = None if steps is None or job.stream is not None else self._stepped_samples
+        return TileRunner(run, windowed=False, literal_samples=job.samples, tile=tile)
+
+    def _check_first(self, job: Job, samples: int, run_windows: _RunWindows) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""
         rows = slice(0, samples)
         record = Record(values=True, membranes=True)
         stores = [Store(self._loaded, samples, record) for _ in range(2)]
-        first, second = (None if stream is None else stream.copy() for _ in range(2))
-        literal = run_literally(self._loaded, encoded, rows, stores[0], first)
-        windowed = run_windowed(self._windows, encoded, rows, stores[1], second)
+        first, second = (None if job.stream is None else job.stream.copy() for _ in range(2))
+        literal = run_literally(self._loaded, job.encoded, rows, stores[0], first)
+        windowed = run_windows(rows, stores[1], second)
         differing = _difference(stores[0], stores[1], literal, windowed)
         if differing:
             raise NotVerified(

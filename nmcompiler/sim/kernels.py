@@ -21,6 +21,7 @@ __all__ = [
     "accumulate_rows",
     "count_sent",
     "count_units",
+    "differ",
     "extremes",
     "quantise",
     "tally",
@@ -215,6 +216,14 @@ def quantise(
         for i in range(n):
             q = np.floor((acc[s * n + i] - shift) / theta[i])
             values[s * n + i] = np.int32(min(max(q, low), high))
+
+
+def differ(a: Array, b: Array) -> int:
+    """Returns in how many entries two arrays of equal size differ."""
+    count = 0
+    for i in range(np.uint64(a.size)):
+        count += a[i] != b[i]
+    return count
 
 
 def tally(values: Array, table: Array, counts: Array, samples: int) -> None:

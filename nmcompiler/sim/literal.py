@@ -14,7 +14,7 @@ from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
 
-__all__ = ["run_literally"]
+__all__ = ["firing", "run_literally"]
 
 
 def run_literally(
@@ -114,7 +114,7 @@ class _Tile:
                 aux[:] = value
             inputs = {index: q - self._values_of[index] for index, q in inputs.items()}
         self._trains = {index: loaded.coding.encode(q, blocks[index].slot) for index, q in inputs.items()}
-        self._integrate, self._fire = jit(loaded.coding.integrate), jit(_firing(loaded))
+        self._integrate, self._fire = jit(loaded.coding.integrate), jit(firing(loaded))
         self._count = jit(kernels.count_units if loaded.by_event else kernels.count_sent)
         if loaded.by_event:
             assert loaded.coding.walk is not None
@@ -248,7 +248,7 @@ class _Tile:
             self.store.put_values(block, self.rows, value[None])
 
 
-def _firing(loaded: Loaded) -> StepFunction:
+def firing(loaded: Loaded) -> StepFunction:
     """Returns what the code's neurons do on a chip that resets as this one."""
     if loaded.program.dynamics.reset == "subtract":
         return loaded.coding.fire

@@ -95,6 +95,10 @@ class Store:
         """Returns whether values of the block are kept."""
         return block.population in self._values
 
+    def wants_sent(self, block: Block) -> bool:
+        """Returns whether what the block sends in each step is kept."""
+        return self._trains is not None or self.wants_values(block)
+
     def wants_membranes(self, block: Block) -> bool:
         """Returns whether membranes of the block are kept."""
         return block.population in self._membranes

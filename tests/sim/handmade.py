@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from nmcompiler.codings import CODINGS
 from nmcompiler.program.layout import ARRAYS, BLOCK_COLUMNS, Program, ProgramInput, ProgramOutput
 from nmcompiler.target import InputEncoding
 from nmcompiler.testing import tiny_target
@@ -56,6 +57,52 @@ def program(coding: str, **changes: Any) -> Program:
         "target": tiny_target(),
     } | {k: v for k, v in changes.items() if k not in ARRAYS}
     return Program(arrays={k: np.array(arrays[k], ARRAYS[k][0]) for k in ARRAYS}, **header)
+
+
+def dense(coding: str, levels: tuple[int, int], weights: Any, outputs: Any, **changes: Any) -> Program:
+    """Inputs, neurons and a read-out, each on a core and connected to all of the next.
+
+    Args:
+        coding: Name of the code.
+        levels: L of the inputs and of the neurons.
+        weights: ``(inputs, neurons)``.
+        outputs: ``(neurons, read-outs)``.
+        changes: ``theta`` and ``v0`` of the neurons (``(n,)``; else 4 and 0), ``signed`` of inputs and
+            neurons, ``shift`` of the neurons, ``delay`` to the neurons, and whatever ``program`` takes.
+    """
+    weights, outputs = np.asarray(weights), np.asarray(outputs)
+    (n_in, n), n_out = weights.shape, outputs.shape[1]
+    signed, shift, delay = (changes.pop(k, v) for k, v in (("signed", (0, 0)), ("shift", 0), ("delay", 1)))
+    theta, v0 = (np.broadcast_to(changes.pop(k, v), n) for k, v in (("theta", 4), ("v0", 0)))
+    s0, s1 = (changes.pop("steps", None) or [CODINGS[coding].steps(q) for q in levels])[:2]
+    start = delay - 1 + (s0 if CODINGS[coding].windowed else 1)
+    hidden = {"levels": levels[1], "signed": signed[1], "steps": s1, "fire_start": start, "window": 1}
+    encoding = "graded" if coding == "graded" else "spikes"
+    port = ProgramInput("x", (n_in,), 0, np.arange(n_in), np.ones(1), np.zeros(1), encoding)
+    made: dict[str, Any] = {
+        "blocks": [
+            block(0, n_in, 0, kind=0, core=-1, levels=levels[0], signed=signed[0], steps=s0, param_n=0),
+            block(
+                n_in, n, 1, core=0, **hidden, shift=shift, param_n=n, weight_n=weights.size, run_n=1
+            ),
+            block(
+                n_in + n, n_out, 2, core=1, window=2, fire_start=start + s1, steps=1, param0=n,
+                weight0=weights.size, weight_n=outputs.size, run0=1, run_n=1,
+            ),
+        ],
+        "runs": [(0, n_in, 0, 0, 0, n, 0), (0, n, 1, 0, 0, n_out, 0)],
+        "segments": [(0, 0, n), (0, 0, n_out)],
+        "weights": [*weights.reshape(-1), *outputs.reshape(-1)],
+        "theta": [*theta, 1],
+        "v0": [*v0, 0],
+        "current": [0] * (n + 1),
+        "routes": [(0, n_in, 0, 0, delay), (n_in, n, 1, 0, 1)],
+        "inputs": (port,),
+        "outputs": (ProgramOutput("y", (n_out,), 2, np.arange(n_out), 1.0),),
+        "window_starts": (0, start, start + s1),
+        "total_steps": start + s1 + 1,
+    }  # fmt: skip
+    return program(coding, **(made | changes))
 
 
 def with_column(made: Program, row: int, **columns: int) -> Program:

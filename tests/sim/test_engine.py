@@ -278,13 +278,23 @@ def test_membranes_beyond_thirty_two_bits_are_exact(name, start):
     assert result.windowed
 
 
+def without_lanes(monkeypatch) -> None:
+    """All runs go by plain loops."""
+    monkeypatch.setattr(engine_module, "tables", lambda *_: None)
+    monkeypatch.setattr(engine_module, "steps_of", lambda *_: None)
+
+
+@pytest.mark.parametrize("lanes", [True, False])
 @pytest.mark.parametrize("name", [*WINDOWED, "rate"])
-def test_the_number_of_threads_and_the_tiles_change_nothing(name, monkeypatch):
+def test_the_number_of_threads_and_the_tiles_change_nothing(name, lanes, monkeypatch):
     network = random_network(5)
     made = assembled(network, name)
     samples = random_samples(network, 5, 23)
     one = Simulator(made).run(samples, record=ALL)
     monkeypatch.setattr(engine_module, "_TILE_SAMPLES", 4)
+    monkeypatch.setattr(engine_module, "_GROUPED_SAMPLES", 16)
+    if not lanes:
+        without_lanes(monkeypatch)
     seen = []
     for threads in (1, 2, 3):
         told = seen.append if threads == 2 else len
@@ -295,11 +305,13 @@ def test_the_number_of_threads_and_the_tiles_change_nothing(name, monkeypatch):
             progress=lambda work, done, of, told=told: told([work, done, of]),
         )
         assert_same(one, other)
-    assert seen == [["running", done, 23] for done in (4, 8, 12, 16, 20, 23)]
+    ends = (16, 23) if lanes else (4, 8, 12, 16, 20, 23)
+    assert seen == [["running", done, 23] for done in ends]
 
 
 def test_a_tile_of_many_small_blocks_takes_more_samples(monkeypatch):
     monkeypatch.setattr(engine_module, "_TILE_NEURONS", 1)
+    without_lanes(monkeypatch)
     network = random_network(5)
     samples = random_samples(network, 5, 23)
     sizes, results = [], []
@@ -314,40 +326,77 @@ def test_a_tile_of_many_small_blocks_takes_more_samples(monkeypatch):
     assert_same(*results)
 
 
-def test_an_interrupt_ends_a_run_between_tiles(monkeypatch):
+@pytest.mark.parametrize(("held", "ends"), [(0, [16, 32, 48]), (2, [32, 48]), (9, [48])])
+def test_tiles_of_steps_by_lanes_hold_no_more_than_they_may(held, ends, monkeypatch):
+    network = random_network(5)
+    made, samples = Simulator(assembled(network, "rate")), random_samples(network, 5, 48)
+    sent = sum(b.n * b.slot.steps for b in made._loaded.blocks)
+    monkeypatch.setattr(engine_module, "_MOST_SENT", held * 16 * sent)
+    seen = []
+    made.run(samples, progress=lambda _, done, of: seen.append(done))
+    assert seen == ends
+
+
+@pytest.mark.parametrize(
+    ("path", "lanes"),
+    [("run_grouped", True), ("run_steps", True), ("run_windowed", False), ("run_literally", False)],
+)
+def test_an_interrupt_ends_a_run_between_tiles(path, lanes, monkeypatch):
     monkeypatch.setattr(engine_module, "_TILE_SAMPLES", 1)
+    monkeypatch.setattr(engine_module, "_GROUPED_SAMPLES", 16)
+    if not lanes:
+        without_lanes(monkeypatch)
     begun = []
-    true = engine_module.run_literally
+    true = getattr(engine_module, path)
 
-    def counted(loaded, encoded, rows, store, stream):
-        begun.append(rows)
+    def counted(*arguments):
+        begun.append(arguments)
         time.sleep(0.002)
-        return true(loaded, encoded, rows, store, stream)
+        return true(*arguments)
 
-    monkeypatch.setattr(engine_module, "run_literally", counted)
+    monkeypatch.setattr(engine_module, path, counted)
 
     def interrupt(work, done, of):
         raise KeyboardInterrupt
 
+    tiles, literal = 200, path in ("run_steps", "run_literally")
+    x = np.ones((tiles * (16 if lanes else 1), 2))
     with pytest.raises(KeyboardInterrupt):
-        Simulator(program("phase")).run(np.ones((400, 2)), threads=2, progress=interrupt, literal=True)
-    assert len(begun) < 400
+        Simulator(program("phase")).run(x, threads=2, progress=interrupt, literal=literal, check=False)
+    assert 0 < len(begun) < tiles
 
 
 # --- checks ---------------------------------------------------------------------------------------------
 
 
-def test_a_difference_between_the_paths_is_an_error(monkeypatch):
+@pytest.mark.parametrize("lanes", [True, False])
+def test_a_difference_between_the_paths_is_an_error(lanes, monkeypatch):
+    """What is compared with the steps is the path that the run takes."""
     made = program("phase")
+    if not lanes:
+        without_lanes(monkeypatch)
+    path = "run_grouped" if lanes else "run_windowed"
+    true = getattr(engine_module, path)
+
+    def wrong(*arguments):
+        counters = true(*arguments)
+        return replace(counters, counts=counters.counts + 1)
+
+    monkeypatch.setattr(engine_module, path, wrong)
+    with pytest.raises(NotVerified, match="differ in spikes"):
+        Simulator(made).run([[3, 1]])
+
+
+def test_a_stream_is_compared_with_the_steps_too(monkeypatch):
     true = engine_module.run_windowed
 
-    def wrong(windows, encoded, rows, store, stream):
-        counters = true(windows, encoded, rows, store, stream)
+    def wrong(*arguments):
+        counters = true(*arguments)
         return replace(counters, counts=counters.counts + 1)
 
     monkeypatch.setattr(engine_module, "run_windowed", wrong)
     with pytest.raises(NotVerified, match="differ in spikes"):
-        Simulator(made).run([[3, 1]])
+        Simulator(program("graded")).run([[3, 1]], stream=True)
 
 
 def test_no_samples_give_empty_results():

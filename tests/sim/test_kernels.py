@@ -67,6 +67,22 @@ def test_a_code_gives_the_same_as_machine_code_and_as_python(name):
     assert saturations[0] == saturations[1] > 0
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 1000])
+def test_entries_that_differ_are_counted(dtype, size):
+    rng = np.random.default_rng(size)
+    a = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, size, dtype=dtype)
+    b = a.copy()
+    assert jit(kernels.differ)(a, b) == 0
+    places = rng.permutation(size)[: size // 2]
+    b[places] ^= dtype(1) << rng.integers(0, 8 * a.itemsize, len(places)).astype(dtype)
+    assert jit(kernels.differ)(a, b) == len(places)
+    if size:
+        b[:] = a
+        b[-1] ^= 1
+        assert jit(kernels.differ)(a, b) == 1
+
+
 def test_a_function_is_compiled_once():
     assert jit(kernels.tally) is jit(kernels.tally)
 
@@ -121,6 +137,35 @@ def test_other_errors_of_numba_are_not_hidden(monkeypatch):
         jit(lambda: 1)
 
 
-def test_importing_the_simulator_does_not_import_numba():
-    script = "import sys, nmcompiler.sim; sys.exit('numba' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+@pytest.mark.parametrize(
+    "package", ["nmcompiler.sim", "nmcompiler.cli", "nmcompiler.program", "nmcompiler.mapping"]
+)
+def test_importing_imports_neither_numba_nor_llvm(package):
+    script = (
+        "import importlib, pkgutil, sys\n"
+        f"package = importlib.import_module('{package}')\n"
+        "for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "    if module.name != 'nmcompiler.sim.lanes': importlib.import_module(module.name)\n"
+        "sys.exit(', '.join({'numba', 'llvmlite'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_only_a_run_imports_the_lanes():
+    """A compilation proves that registers suffice, and makes no code of its own for it."""
+    script = (
+        "import sys\n"
+        "from nmcompiler.sim import Simulator\n"
+        "from nmcompiler.testing import random_network, random_samples, tiny_target\n"
+        "from nmcompiler.testing.chain import placed_program\n"
+        "known = lambda: 'nmcompiler.sim.lanes' in sys.modules\n"
+        "network = random_network(5)\n"
+        "simulator = Simulator(placed_program(network, tiny_target(max_chips=4), 'phase')[0])\n"
+        "simulator.certificate.windowed\n"
+        "proved = known()\n"
+        "simulator.run(random_samples(network, 0, 1))\n"
+        "sys.exit(f'{proved} {known()}' if proved or not known() else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,193 @@
+"""The windowed path for groups of sixteen samples: tables for ``nmcompiler.sim.lanes``, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmcompiler.program.layout import BlockKind
+from nmcompiler.sim import kernels
+from nmcompiler.sim.certificate import Bounds
+from nmcompiler.sim.jit import jit
+from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.result import Array, Int64Array
+from nmcompiler.sim.tile import Store, TileCounters, input_values
+
+__all__ = ["Groups", "run_grouped", "tables", "with_chunks"]
+
+_WIDEST = np.iinfo(np.int16).max
+# (L + 2)·θ below which the quotient of the kernel is exact in 32-bit floats, see ``_exact_in_float32``.
+_FLOAT32 = 2**21
+_KEPT = (kernels.SOURCE, kernels.FIRST, kernels.AXONS, kernels.PATTERN, kernels.INTO, kernels.WEIGHT)
+_KEPT += (kernels.WEIGHT_STRIDE, kernels.TARGET_STRIDE)
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """A program as ``lanes.run_blocks`` takes it; M neurons, B blocks.
+
+    Attributes:
+        loaded: The program.
+        blocks: ``(B, 13)`` int64; accumulators are given their place by each run.
+        resting: ``(E, 9)`` uint64: links whose axons share their targets.
+        moving: ``(F, 9)`` uint64: those whose targets move with the axon.
+        weights: ``(W + 8,)`` int16.
+        start: ``(M,)`` int64.
+        scale: ``(M,)`` float64.
+        mode: How spikes of a value are counted.
+    """
+
+    loaded: Loaded
+    blocks: Int64Array
+    resting: Array
+    moving: Array
+    weights: Array
+    start: Int64Array
+    scale: Array
+    mode: int
+
+
+def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
+    """Returns a program for groups of samples, or None where values or sums are too wide for its lanes.
+
+    Legal only with a certificate. Sums need 32 bits, values 16; spikes must be counted in a way of ``MODES``.
+    """
+    mode = _mode(loaded)
+    narrow = np.iinfo(np.int32)
+    # Membranes that start one higher are lowered by that before they are divided.
+    fits = all(reach[b.index].fits(narrow.min + loaded.above, narrow.max) for b in loaded.blocks)
+    if mode is None or not fits or max((b.levels for b in loaded.blocks), default=0) > _WIDEST:
+        return None
+    blocks = np.zeros((len(loaded.blocks), 13), np.int64)
+    resting, moving = [], []
+    for block in loaded.blocks:
+        groups = loaded.groups[block.index]
+        mine = [with_chunks(loaded, block, np.concatenate([*parts, _none()])) for parts in (
+            [g.resting for g in groups], [g.moving for g in groups]
+        )]  # fmt: skip
+        rests, moves = sum(map(len, resting)), sum(map(len, moving))
+        blocks[block.index] = (
+            block.is_input, block.gid0, block.n, rests, rests + len(mine[0]), moves, moves + len(mine[1]), 0,
+            _shift(loaded, block), block.is_readout, block.levels, block.lowest, _exact_in_float32(loaded, block),
+        )  # fmt: skip
+        resting.append(mine[0])
+        moving.append(mine[1])
+    theta = np.maximum(loaded.theta, 1).astype(np.float64)
+    return Groups(
+        loaded=loaded,
+        blocks=blocks,
+        resting=np.concatenate([*resting, _none()[:, :9]]),
+        moving=np.concatenate([*moving, _none()[:, :9]]),
+        weights=np.concatenate([loaded.weights, np.zeros(8, np.int16)]),
+        start=loaded.v0 - loaded.above,
+        scale=1.0 / theta,
+        mode=mode,
+    )
+
+
+def run_grouped(groups: Groups, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
+    """Runs a tile of samples and keeps what the store wants; arguments as in ``run_literally``."""
+    # numba is imported by the first run, not by commands that never simulate.
+    from nmcompiler.sim import lanes
+
+    loaded, run = groups.loaded, jit(lanes.run_blocks)
+    neurons, n_blocks = loaded.neurons, len(loaded.blocks)
+    blocks, places = _placed(groups, store)
+    values = np.empty((neurons, lanes.LANES), np.int16)
+    acc = np.empty((places, lanes.LANES), np.int32)
+    counts = np.zeros(neurons, np.int64)
+    scratch = np.empty(neurons + n_blocks, np.uint32), np.empty(neurons, np.uint32)
+    for first in range(rows.start, rows.stop, lanes.LANES):
+        part = slice(first, min(first + lanes.LANES, rows.stop))
+        live = part.stop - part.start
+        for index, q in input_values(loaded, encoded, part).items():
+            mine = values[loaded.blocks[index].gid0 :][: loaded.blocks[index].n]
+            mine[:, :live] = q.T
+            mine[:, live:] = 0
+        run(
+            blocks, groups.resting, groups.moving, loaded.patterns, loaded.segments, groups.weights,
+            groups.start, groups.scale, live, groups.mode, values.reshape(-1), acc.reshape(-1), counts, *scratch,
+        )  # fmt: skip
+        _keep(groups, blocks, store, part, values, acc)
+    return TileCounters(counts, 0)
+
+
+def _placed(groups: Groups, store: Store) -> tuple[Int64Array, int]:
+    """Returns the blocks with a place for their accumulators, and how many places there are.
+
+    Blocks whose membranes are kept have places of their own; all others share one.
+    """
+    from nmcompiler.sim import lanes
+
+    blocks = groups.blocks.copy()
+    end = int(blocks[:, lanes.N].max(initial=0))
+    for block in groups.loaded.blocks:
+        if not block.is_input and store.wants_membranes(block):
+            blocks[block.index, lanes.ACC0] = end
+            end += block.n
+    return blocks, end
+
+
+def _keep(
+    groups: Groups, blocks: Int64Array, store: Store, part: slice, values: Array, acc: Array
+) -> None:
+    from nmcompiler.sim import lanes
+
+    live = part.stop - part.start
+    for block in groups.loaded.blocks:
+        mine = slice(block.gid0, block.gid0 + block.n)
+        if not block.is_readout and store.wants_values(block):
+            store.put_values(block, part, values[mine, :live].T)
+        if not block.is_input and store.wants_membranes(block):
+            place, shift = blocks[block.index, [lanes.ACC0, lanes.SHIFT]]
+            sums = acc[place : place + block.n, :live].T.astype(np.int64) << shift
+            store.put_membranes(block, part, sums + groups.start[mine])
+
+
+def _none() -> Array:
+    return np.zeros((0, 12), np.uint64)
+
+
+def _shift(loaded: Loaded, block: Block) -> int:
+    return int(loaded.program.column("shift")[block.index])
+
+
+def _mode(loaded: Loaded) -> int | None:
+    """Returns how the code's spikes are counted, None where in no way of ``lanes.MODES``."""
+    levels = max((b.levels for b in loaded.blocks), default=0)
+    table = loaded.coding.spikes_per_value(levels)
+    q = np.arange(levels + 1)
+    for mode, counted in enumerate((np.bitwise_count(q), q, np.minimum(q, 1))):
+        if np.array_equal(table, counted):
+            return mode
+    return None
+
+
+def with_chunks(loaded: Loaded, block: Block, links: Array) -> Array:
+    """Returns links in the columns of ``lanes``: with how many axons add up in 16 bits, 0 for none."""
+    levels = np.array([b.levels for b in loaded.blocks], np.int64)
+    largest = _largest_weight(loaded, block)
+    sent = levels[links[:, kernels.SOURCE].astype(np.int64)]
+    chunk = _WIDEST // np.maximum(largest * sent, 1)
+    return np.column_stack([links[:, _KEPT], chunk.astype(np.uint64)]).astype(np.uint64)
+
+
+def _largest_weight(loaded: Loaded, block: Block) -> int:
+    program = loaded.program
+    if BlockKind(int(program.column("kind")[block.index])) is BlockKind.INPUT:
+        return 0
+    first, count = (int(program.column(c)[block.index]) for c in ("weight0", "weight_n"))
+    return int(np.abs(loaded.weights[first : first + count].astype(np.int64)).max(initial=0))
+
+
+def _exact_in_float32(loaded: Loaded, block: Block) -> bool:
+    """Returns whether ``(x + ½)·(1/θ)`` in 32-bit floats lies on the right side of every whole number.
+
+    With x whole, (x + ½)/θ is at least 1/(2θ) from any whole number. Below (L + 1)·θ < 2^21 x + ½ is exact,
+    and two roundings move the product by less than (L + 2)·2^−22 < 1/(2θ); what is larger or below 0 is
+    clipped, and rounding never changes an order. In 64-bit floats the same holds for all that 32 bits hold.
+    """
+    theta = loaded.theta[block.gid0 : block.gid0 + block.n]
+    return bool((block.levels + 2) * int(np.abs(theta).max(initial=1)) < _FLOAT32)

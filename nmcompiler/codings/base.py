@@ -14,16 +14,16 @@ the same for every code::
 - ``boundary``: 1 in the first step of every window but the first, else 0.
 - ``minimum``, ``maximum``: range of the registers. A register that would leave it is clipped once a step,
   and every clipped register counts one saturation.
-- ``aux`` (n,), likewise: free state of the code, zero at the start of a sample. In a code that ``streams`` it is
-  the value as sent so far, and stays from frame to frame of a stream.
+- ``aux`` (n,), likewise: free state of the code, zero at the start of a sample. In a code that ``streams``
+  it is the value as sent so far, and stays from frame to frame of a stream.
 - ``out`` (n,) int16 or int32: receives the value that each neuron sends in this step, 0 for none.
 - ``step``: steps since the block's ``fire_start``; ``fire`` is called only while ``0 <= step < steps``,
   and never for a read-out without levels. ``steps``: how many steps the block fires for.
 - ``levels``: L of the block; ``signed``: 1 where its spikes carry a sign, 2 where a spike may be taken back.
 - ``above``: 1 on chips that fire on v > θ, where membranes start one higher; 0 for v ≥ θ.
 
-Loops run over unsigned indices, and sums are cast to the type of the registers: that lets LLVM make vector code
-of them. No register of 32 bits is used where one could overflow.
+Loops run over unsigned indices, and sums are cast to the type of the registers: that lets LLVM make vector
+code of them. No register of 32 bits is used where one could overflow.
 
 A code that runs on chips which set a membrane to zero when it fires also has ``fire_to_zero``, of the same
 signature as ``fire``. One that runs on chips which compare after every event has ``walk``, which does both:

@@ -243,7 +243,9 @@ class Simulator:
         loaded, steps = self._loaded, self._steps
 
         def run(rows: slice) -> TileCounters:
-            whole = 0 if steps is None or job.stream is not None else (rows.stop - rows.start) // LANES * LANES
+            whole = (
+                0 if steps is None or job.stream is not None else (rows.stop - rows.start) // LANES * LANES
+            )
             parts = []
             if whole:
                 assert steps is not None
@@ -251,7 +253,8 @@ class Simulator:
             if rows.start + whole < rows.stop:
                 left = slice(rows.start + whole, rows.stop)
                 parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream))
-            return TileCounters(sum(p.counts for p in parts), sum(p.saturations for p in parts))
+            counts = np.sum([p.counts for p in parts], axis=0)
+            return TileCounters(counts, sum(p.saturations for p in parts))
 
         tile = None if steps is None or job.stream is not None else self._stepped_samples
         return TileRunner(run, windowed=False, literal_samples=job.samples, tile=tile)

@@ -1,4 +1,4 @@
-"""The windowed path for groups of sixteen samples: tables for ``nmcompiler.sim.lanes``, and what it hands back."""
+"""The windowed path for groups of sixteen samples: tables for ``lanes``, and what comes back."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ __all__ = ["Groups", "run_grouped", "tables", "with_chunks"]
 _WIDEST = np.iinfo(np.int16).max
 # (L + 2)·θ below which the quotient of the kernel is exact in 32-bit floats, see ``_exact_in_float32``.
 _FLOAT32 = 2**21
-_KEPT = (kernels.SOURCE, kernels.FIRST, kernels.AXONS, kernels.PATTERN, kernels.INTO, kernels.WEIGHT)
-_KEPT += (kernels.WEIGHT_STRIDE, kernels.TARGET_STRIDE)
+_KEPT = (
+    kernels.SOURCE,
+    kernels.FIRST,
+    kernels.AXONS,
+    kernels.PATTERN,
+    kernels.INTO,
+    kernels.WEIGHT,
+    kernels.WEIGHT_STRIDE,
+    kernels.TARGET_STRIDE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,26 +68,32 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
     fits = all(reach[b.index].fits(narrow.min + loaded.above, narrow.max) for b in loaded.blocks)
     if mode is None or not fits or max((b.levels for b in loaded.blocks), default=0) > _WIDEST:
         return None
-    blocks = np.zeros((len(loaded.blocks), 13), np.int64)
-    resting, moving = [], []
-    for block in loaded.blocks:
-        groups = loaded.groups[block.index]
-        mine = [with_chunks(loaded, block, np.concatenate([*parts, _none()])) for parts in (
-            [g.resting for g in groups], [g.moving for g in groups]
-        )]  # fmt: skip
-        rests, moves = sum(map(len, resting)), sum(map(len, moving))
-        blocks[block.index] = (
-            block.is_input, block.gid0, block.n, rests, rests + len(mine[0]), moves, moves + len(mine[1]), 0,
-            _shift(loaded, block), block.is_readout, block.levels, block.lowest, _exact_in_float32(loaded, block),
-        )  # fmt: skip
-        resting.append(mine[0])
-        moving.append(mine[1])
+    resting, moving = ([_links(loaded, b, kind) for b in loaded.blocks] for kind in ("resting", "moving"))
+    rests, moves = (np.cumsum([0, *map(len, links)]).tolist() for links in (resting, moving))
+    blocks = [
+        (
+            b.is_input,
+            b.gid0,
+            b.n,
+            rests[k],
+            rests[k + 1],
+            moves[k],
+            moves[k + 1],
+            0,
+            loaded.program.column("shift")[k],
+            b.is_readout,
+            b.levels,
+            b.lowest,
+            _exact_in_float32(loaded, b),
+        )
+        for k, b in enumerate(loaded.blocks)
+    ]
     theta = np.maximum(loaded.theta, 1).astype(np.float64)
     return Groups(
         loaded=loaded,
-        blocks=blocks,
-        resting=np.concatenate([*resting, _none()[:, :9]]),
-        moving=np.concatenate([*moving, _none()[:, :9]]),
+        blocks=np.array(blocks, np.int64).reshape(-1, 13),
+        resting=np.concatenate(resting),
+        moving=np.concatenate(moving),
         weights=np.concatenate([loaded.weights, np.zeros(8, np.int16)]),
         start=loaded.v0 - loaded.above,
         scale=1.0 / theta,
@@ -107,9 +121,21 @@ def run_grouped(groups: Groups, encoded: Sequence[Int64Array], rows: slice, stor
             mine[:, :live] = q.T
             mine[:, live:] = 0
         run(
-            blocks, groups.resting, groups.moving, loaded.patterns, loaded.segments, groups.weights,
-            groups.start, groups.scale, live, groups.mode, values.reshape(-1), acc.reshape(-1), counts, *scratch,
-        )  # fmt: skip
+            blocks,
+            groups.resting,
+            groups.moving,
+            loaded.patterns,
+            loaded.segments,
+            groups.weights,
+            groups.start,
+            groups.scale,
+            live,
+            groups.mode,
+            values.reshape(-1),
+            acc.reshape(-1),
+            counts,
+            *scratch,
+        )
         _keep(groups, blocks, store, part, values, acc)
     return TileCounters(counts, 0)
 
@@ -130,9 +156,7 @@ def _placed(groups: Groups, store: Store) -> tuple[Int64Array, int]:
     return blocks, end
 
 
-def _keep(
-    groups: Groups, blocks: Int64Array, store: Store, part: slice, values: Array, acc: Array
-) -> None:
+def _keep(groups: Groups, blocks: Int64Array, store: Store, part: slice, values: Array, acc: Array) -> None:
     from nmcompiler.sim import lanes
 
     live = part.stop - part.start
@@ -146,12 +170,11 @@ def _keep(
             store.put_membranes(block, part, sums + groups.start[mine])
 
 
-def _none() -> Array:
-    return np.zeros((0, 12), np.uint64)
-
-
-def _shift(loaded: Loaded, block: Block) -> int:
-    return int(loaded.program.column("shift")[block.index])
+def _links(loaded: Loaded, block: Block, kind: str) -> Array:
+    """Returns the links into a block whose targets rest or move, in the columns of ``lanes``."""
+    none = np.zeros((0, 12), np.uint64)
+    parts = [getattr(group, kind) for group in loaded.groups[block.index]]
+    return with_chunks(loaded, block, np.concatenate([none, *parts]))
 
 
 def _mode(loaded: Loaded) -> int | None:

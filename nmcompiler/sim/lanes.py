@@ -21,6 +21,11 @@ from numba.extending import intrinsic
 
 __all__ = ["LANES", "MODES", "run_blocks"]
 
+_intrinsic: Any = intrinsic
+_alloca: Any = cgutils.alloca_once
+_alloca_value: Any = cgutils.alloca_once_value
+_function: Any = cgutils.get_or_insert_function
+
 LANES = 16
 """Samples of a group."""
 
@@ -28,8 +33,8 @@ MODES = ("popcount", "value", "one")
 """How many spikes stand for a value: as many as its binary digits that are 1, its magnitude, or one."""
 
 # Columns of the table of blocks.
-INPUT, GID0, N, RESTING, RESTING_END, MOVING, MOVING_END, ACC0, SHIFT, READOUT, LEVELS, LOWEST, FLOAT32 = range(
-    13
+INPUT, GID0, N, RESTING, RESTING_END, MOVING, MOVING_END, ACC0, SHIFT, READOUT, LEVELS, LOWEST, FLOAT32 = (
+    range(13)
 )
 # Columns of a link, beside those of ``nmcompiler.sim.kernels``: rows whose products add up in 16 bits.
 SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, CHUNK = range(9)
@@ -69,7 +74,7 @@ def _splat(b: Any, scalar: Any, vector: Any) -> Any:
 def _call(b: Any, name: str, result: Any, args: list[Any]) -> Any:
     """Calls one of LLVM's own functions."""
     kind = ir.FunctionType(result, [a.type for a in args])
-    return b.call(cgutils.get_or_insert_function(b.module, kind, name), args)
+    return b.call(_function(b.module, kind, name), args)
 
 
 class _Loop:
@@ -77,7 +82,7 @@ class _Loop:
 
     def __init__(self, builder: Any, start: Any, end: Any, step: Any) -> None:
         self.b, self.end, self.step = builder, end, step
-        self.variable = cgutils.alloca_once_value(builder, start)
+        self.variable = _alloca_value(builder, start)
 
     def __enter__(self) -> Any:
         b = self.b
@@ -130,7 +135,7 @@ class _Segment:
         They are added up over ``chunk`` axons, as many as cannot overflow, and then to the accumulators.
         """
         b = self.b
-        sums = [cgutils.alloca_once(b, _V16) for _ in range(targets)]
+        sums = [_alloca(b, _V16) for _ in range(targets)]
         with _Loop(b, self.start, self.end, self.chunk) as low:
             for s in sums:
                 b.store(ir.Constant(_V16, None), s)
@@ -149,7 +154,7 @@ class _Segment:
     def wide(self, targets: int, at: Any, first: Any) -> None:
         """Likewise in products of 32 bits."""
         b = self.b
-        sums = [cgutils.alloca_once(b, _V32) for _ in range(targets)]
+        sums = [_alloca(b, _V32) for _ in range(targets)]
         for k, s in enumerate(sums):
             b.store(_load(b, self.acc, b.add(at, _index(k)), _V32), s)
         with _Loop(b, self.start, self.end, _index(1)) as r:
@@ -185,8 +190,10 @@ class _Segment:
             b.position_at_end(after)
 
 
-@intrinsic
-def _add_segment(typingctx, acc, at, weights, first, stride, positions, values, neuron0, start, end, length, chunk):  # type: ignore[no-untyped-def]
+@_intrinsic
+def _add_segment(  # type: ignore[no-untyped-def]
+    typingctx, acc, at, weights, first, stride, positions, values, neuron0, start, end, length, chunk
+):
     """Adds weight · value of the axons listed from start to end to ``length`` neurons from ``at`` on."""
     u = types.uint64
     signature = types.void(acc, u, weights, u, u, positions, values, u, u, u, u, u)
@@ -205,7 +212,7 @@ def _add_segment(typingctx, acc, at, weights, first, stride, positions, values, 
     return signature, codegen
 
 
-@intrinsic
+@_intrinsic
 def _add_axon(typingctx, acc, at, values, neuron, weight):  # type: ignore[no-untyped-def]
     """Adds weight · value of one neuron to another's accumulators."""
     signature = types.void(acc, types.uint64, values, types.uint64, types.int32)
@@ -243,7 +250,7 @@ def _counted(b: Any, sent: Any, mode: Any) -> Any:
     return _call(b, "llvm.vector.reduce.add.v16i32", _I32, [count])
 
 
-@intrinsic
+@_intrinsic
 def _fire(typingctx, acc, at, shift, start, scale, lowest, levels, float32, live, mode, values, neuron):  # type: ignore[no-untyped-def]
     """Writes the values of one neuron; returns its spikes, and 2^32 more where any value is other than 0."""
     u, i = types.uint64, types.int64
@@ -254,7 +261,7 @@ def _fire(typingctx, acc, at, shift, start, scale, lowest, levels, float32, live
         _, at, shift, start, scale, lowest, levels, float32, live, mode, _, neuron = args
         x = b.shl(_load(b, acc, at, _V32), _splat(b, b.trunc(shift, _I32), _V32))
         x = b.add(x, _splat(b, b.trunc(start, _I32), _V32))
-        q = cgutils.alloca_once(b, _V32)
+        q = _alloca(b, _V32)
         single, double = ir.FloatType(), ir.DoubleType()
         with b.if_else(b.icmp_signed("!=", float32, _index(0))) as (then, otherwise):
             with then:
@@ -273,7 +280,7 @@ def _fire(typingctx, acc, at, shift, start, scale, lowest, levels, float32, live
     return signature, codegen
 
 
-@intrinsic
+@_intrinsic
 def _some(typingctx, values, neuron):  # type: ignore[no-untyped-def]
     """Returns 1 where any value of a neuron is other than 0."""
     signature = types.uint64(values, types.uint64)
@@ -286,7 +293,7 @@ def _some(typingctx, values, neuron):  # type: ignore[no-untyped-def]
     return signature, codegen
 
 
-@intrinsic
+@_intrinsic
 def _spikes(typingctx, values, neuron, mode):  # type: ignore[no-untyped-def]
     """Returns the spikes that stand for the values of one neuron."""
     signature = types.uint64(values, types.uint64, types.int64)
@@ -299,7 +306,21 @@ def _spikes(typingctx, values, neuron, mode):  # type: ignore[no-untyped-def]
 
 
 def run_blocks(  # type: ignore[no-untyped-def]
-    blocks, resting, moving, patterns, segments, weights, start, scale, live, mode, values, acc, counts, ranks, positions
+    blocks,
+    resting,
+    moving,
+    patterns,
+    segments,
+    weights,
+    start,
+    scale,
+    live,
+    mode,
+    values,
+    acc,
+    counts,
+    ranks,
+    positions,
 ):
     """Runs a group of samples through all blocks of a program whose certificate holds.
 
@@ -365,7 +386,7 @@ def run_blocks(  # type: ignore[no-untyped-def]
             continue
         for i in range(n):
             ranks[rank0 + i] = k
-            sent = _fire(
+            sent: Any = _fire(
                 acc, acc0 + i, blocks[b, SHIFT], start[gid0 + i], scale[gid0 + i], blocks[b, LOWEST],
                 blocks[b, LEVELS], blocks[b, FLOAT32], live, mode, values, gid0 + i,
             )  # fmt: skip
@@ -392,7 +413,7 @@ def list_active(values, n, ranks, positions, counts):  # type: ignore[no-untyped
         k = zero
         for i in range(size):
             ranks[g * (size + one) + i] = k
-            sent = _spikes(values, g * size + i, 2)
+            sent: Any = _spikes(values, g * size + i, 2)
             if sent != zero:
                 positions[g * size + k] = i
                 counts[i] += np.int64(sent)

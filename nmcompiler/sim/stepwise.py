@@ -1,13 +1,13 @@
 """The steps of a program for groups of sixteen samples, block after block.
 
-What ``nmcompiler.sim.literal`` does step by step for all blocks is done here for all steps of one block before
-the next: a block reads only those before it, so that nothing differs but the order of the work. Registers have
-32 bits, and a sample has a lane of every vector.
+What ``nmcompiler.sim.literal`` does step by step for all blocks is done here for all steps of one block
+before the next: a block reads only those before it, so that nothing differs but the order of the work.
+Registers have 32 bits, and a sample has a lane of every vector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ class Steps:
 
 
 def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Steps | None:
-    """Returns a program ready to be stepped through, or None where it needs more than 32 bits or other steps."""
+    """Returns a program ready to be stepped through, None where it needs over 32 bits or other steps."""
     forward = bool((loaded.links[:, kernels.SOURCE] < loaded.links[:, kernels.TARGET]).all())
     regular = all(is_regular(loaded, b) for b in loaded.blocks)
     if loaded.by_event or not (forward and regular and _fits(loaded, reach)):
@@ -96,7 +96,7 @@ def _links_of(loaded: Loaded, block: Block) -> list[_Links]:
 
 @dataclass(frozen=True, eq=False)
 class _Sent:
-    """What a block sends: by step of its firing ``(G · n · 16,)`` int16, and the lists of ``lanes.list_active``."""
+    """What a block sends: in each step ``(G · n · 16,)`` int16, and the lists of ``lanes.list_active``."""
 
     values: Array
     ranks: Array
@@ -217,7 +217,9 @@ class _Block:
         """Counts and lists what is sent in step j of the firing."""
         mine, block = self._mine, self.block
         values = mine.values[j]
-        mine.events[j] = _kernel("list_active")(values, block.n, mine.ranks[j], mine.positions[j], self._counts)
+        mine.events[j] = _kernel("list_active")(
+            values, block.n, mine.ranks[j], mine.positions[j], self._counts
+        )
         if mine.events[j] and self.store.wants_sent(block):
             weight = int(self.steps.loaded.step_weights[block.index][j])
             self.store.add_sent(block, self.rows, block.slot.fire_start + j, self._samples(values), weight)

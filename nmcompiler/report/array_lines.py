@@ -22,6 +22,8 @@ def array_lines(array: Facts) -> Iterator[tuple[str, str]]:
     varies = [f"{name} {array[key]:g}" for key, name in _VARIES.items() if key in array]
     said = ", ".join(varies) or "nothing that was published"
     yield "varies (deviation / mean)", f"{said} ({array['evidence']}: {array['source']})"
+    if "temporal_noise" in array:
+        yield "noise", f"{array['temporal_noise']:g} of a threshold on every membrane, another at any time"
     tau = array.get("tau_steps")
     yield "membranes", "do not leak" if tau is None else f"leak with a time constant of {tau:g} steps"
     if "adc_bits" in array:

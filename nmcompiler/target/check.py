@@ -224,7 +224,7 @@ def _array(target: Target) -> Iterator[Complaint]:
 
 
 def _array_numbers(array: NeuronArray) -> Iterator[Complaint]:
-    for name in ("weight_cv", "threshold_cv", "gain_cv", "time_constant_cv"):
+    for name in ("weight_cv", "threshold_cv", "gain_cv", "time_constant_cv", "temporal_noise"):
         cv = getattr(array, name)
         if cv is not None and not 0 <= cv <= 1:
             yield Complaint(

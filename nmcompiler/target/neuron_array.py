@@ -49,6 +49,8 @@ class NeuronArray:
         threshold_cv: Of the threshold of a neuron.
         gain_cv: Of the gain with which the membrane of an output is read.
         time_constant_cv: Of the time constant of a membrane.
+        temporal_noise: Standard deviation, in thresholds, of what noise adds to the membrane of a neuron
+            that fires, in every step of a rate code, once in a window of a code with windows.
         tau_steps: Time constant of a membrane in steps; left out where membranes keep what they hold.
         adc_bits: Bits of the codes in which membranes of outputs are read, the sign included; left out where
             membranes cannot be read.
@@ -68,6 +70,7 @@ class NeuronArray:
     threshold_cv: float | None = None
     gain_cv: float | None = None
     time_constant_cv: float | None = None
+    temporal_noise: float | None = None
     tau_steps: float | None = None
     adc_bits: int | None = None
     digital_terms: int = 0

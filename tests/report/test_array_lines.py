@@ -22,6 +22,7 @@ def test_mismatch_leak_and_trims_are_said_with_their_numbers():
         "adc_bits": 8,
         "digital_terms": 4,
         "synapse_copies": 3,
+        "temporal_noise": 0.05,
         "threshold_dac": {"bits": 5, "span": 0.75},
         "bias_dac": {"bits": 4, "span": 2.0},
     }
@@ -31,6 +32,7 @@ def test_mismatch_leak_and_trims_are_said_with_their_numbers():
     assert said["outputs"] == "membranes are read in codes of 8 bits"
     assert "4 whole numbers" in said["router"]
     assert "up to 3 synapses" in said["copies"]
+    assert said["noise"].startswith("0.05 of a threshold")
     assert said["trims"] == (
         "thresholds ± 0.75 thresholds in 5 bits, one per neuron; biases ± 2 levels in 4 bits, one per neuron"
     )

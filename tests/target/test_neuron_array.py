@@ -47,6 +47,7 @@ def test_codes_of_a_dac_lie_around_no_trim():
         (("gain_cv = 0.2", "gain_cv = 0.2\ntau_steps = 8.0"), "values need to be kept"),
         (("gain_cv = 0.2", "gain_cv = 0.2\ntau_steps = 1.9"), "2 or more"),
         (("digital_terms = 0", "digital_terms = -1"), "digital_terms' is -1"),
+        (("gain_cv = 0.2", "gain_cv = 0.2\ntemporal_noise = -0.1"), "temporal_noise' is -0.1"),
         (("synapse_copies = 8", "synapse_copies = 0"), "synapse_copies' is 0"),
     ],
 )

@@ -15,8 +15,8 @@ from nmcompiler_backends.mixed_signal.variation import Chip, FloatArray, Mismatc
 
 __all__ = ["SOURCES", "Circuits", "Draw", "build", "chosen", "varying"]
 
-SOURCES: tuple[str, ...] = ("weight", "threshold", "gain", "time-constant")
-"""What can differ from circuit to circuit."""
+SOURCES: tuple[str, ...] = ("weight", "threshold", "gain", "time-constant", "temporal")
+"""What can differ from circuit to circuit, and from time to time."""
 
 # Sums of whole numbers below it are exact in 32-bit floats.
 _EXACT = 2**24
@@ -59,8 +59,9 @@ class Circuits:
 
 
 def varying(array: NeuronArray) -> tuple[str, ...]:
-    """Returns what differs between the circuits of an array, some of ``SOURCES``."""
-    cvs = (array.weight_cv, array.threshold_cv, array.gain_cv, array.leaks and array.time_constant_cv)
+    """Returns what differs between the circuits of an array, or from time to time, some of ``SOURCES``."""
+    slow = array.leaks and array.time_constant_cv
+    cvs = (array.weight_cv, array.threshold_cv, array.gain_cv, slow, array.temporal_noise)
     return tuple(name for name, cv in zip(SOURCES, cvs, strict=True) if cv)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from nmcompiler_backends.mixed_signal.tiles import Floats
 from nmcompiler_backends.mixed_signal.trims import RANGE_ONE, scaled
 from nmcompiler_backends.mixed_signal.variation import FloatArray
 
-__all__ = ["Machine", "Reading"]
+__all__ = ["Machine", "Reading", "moments_of"]
 
 # Of the threshold as it was meant: no trim reaches below.
 _LEAST_THRESHOLD = 0.05
@@ -35,6 +36,17 @@ class Reading:
     sums: Ints
     peak: int
     clipped: int
+
+
+def moments_of(encoded: Sequence[Ints], run: str = "a run") -> list[str]:
+    """Returns a name for each sample by its values: the same sample has the same noise in every batch.
+
+    Args:
+        encoded: Values of the input neurons, ``(S, n)`` for each port.
+        run: Names apart what is measured again.
+    """
+    rows = zip(*(np.ascontiguousarray(q) for q in encoded), strict=True)
+    return [f"{run} {hashlib.blake2b(b''.join(q.tobytes() for q in row)).hexdigest()}" for row in rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +81,25 @@ class Machine:
             for k in self.plan.outputs
         }
         return {k: reach(part, self.plan.peaks) for k, part in ideal.items()}
+
+    def noisy(self, part: Part, arrivals: Floats, moments: Sequence[str]) -> Floats:
+        """Returns what arrives in a block, ``(S, …, n)``, with temporal noise on it where the chip has any.
+
+        Args:
+            part: The block.
+            arrivals: Sums of its synapses.
+            moments: S names: what is computed under one name has one noise, however samples are batched.
+        """
+        sigma, quiet = self.plan.array.temporal_noise, part.plan.exact or part.block.is_readout
+        if sigma is None or quiet or self.draw is None or "temporal" not in self.draw.sources:
+            return arrivals
+        shape, scale = arrivals.shape[1:], sigma * part.circuits.nominal
+        noise = [
+            self.draw.chip.normals(f"block {part.block.index} at {moment}", "temporal", shape)
+            for moment in moments
+        ]
+        noisy: Floats = arrivals + scale * np.array(noise).reshape(arrivals.shape)
+        return noisy
 
     def answer(self, part: Part, arrivals: Floats, codes: Mapping[str, Ints]) -> Answer:
         """Returns what the neurons of a block do about what arrives, with the codes of all trims."""

@@ -17,7 +17,7 @@ from nmcompiler.sim.ports import as_samples
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler_backends.mixed_signal.array.circuits import Draw
 from nmcompiler_backends.mixed_signal.array.codes import Answer, Sent
-from nmcompiler_backends.mixed_signal.array.machine import Machine
+from nmcompiler_backends.mixed_signal.array.machine import Machine, moments_of
 from nmcompiler_backends.mixed_signal.array.plan import plan_of
 from nmcompiler_backends.mixed_signal.array.simulator import ArraySimulator
 from nmcompiler_backends.mixed_signal.array.trims import array_ranges
@@ -33,6 +33,8 @@ class _Bench:
 
     Attributes:
         x: Digest of the samples.
+        encoded: Their values, of each port.
+        runs: How often a block has been computed: noise is another one each time.
         sent: What every neuron sent.
         made: By block: by what its answer was made, and how many answers of each source it had seen.
         answers: By block: how many answers it has given.
@@ -42,6 +44,8 @@ class _Bench:
     """
 
     x: bytes
+    encoded: list[Int64Array]
+    runs: int
     sent: Sent
     made: dict[int, tuple[tuple[int, ...], bytes]]
     answers: dict[int, int]
@@ -128,7 +132,7 @@ class ArraySession:
             if block.is_input:
                 mine = slice(block.gid0, block.gid0 + block.n)
                 sent[:, mine] = code.inputs(block, ports[block.population])
-        self._bench = _Bench(digest.digest(), sent, {}, {}, {}, {}, {})
+        self._bench = _Bench(digest.digest(), list(encoded), 0, sent, {}, {}, {}, {}, {})
         return self._bench
 
     def _values(self, bench: _Bench, block: Block) -> Int64Array:
@@ -155,6 +159,10 @@ class ArraySession:
         arrivals = code.arrivals(part, bench.sent) if held is None or held[0] != seen else held[1]
         if keep:
             bench.arrivals[index] = seen, arrivals
+        if "temporal" in self._draw.sources:
+            bench.runs += 1
+            moments = moments_of(bench.encoded, f"measurement {bench.runs}")
+            arrivals = self._machine.noisy(part, arrivals, moments)
         answer = self._machine.answer(part, arrivals, self._trims.codes)
         bench.made[index], bench.answers[index] = (seen, trims), bench.answers.get(index, 0) + 1
         if part.block.is_readout:

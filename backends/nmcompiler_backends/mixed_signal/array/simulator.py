@@ -20,7 +20,7 @@ from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 from nmcompiler_backends.mixed_signal.array.circuits import Draw
 from nmcompiler_backends.mixed_signal.array.codes import Sent
-from nmcompiler_backends.mixed_signal.array.machine import Machine
+from nmcompiler_backends.mixed_signal.array.machine import Machine, moments_of
 from nmcompiler_backends.mixed_signal.array.plan import Plan, plan_of
 from nmcompiler_backends.mixed_signal.batches import tile_samples
 
@@ -95,6 +95,7 @@ class ArraySimulator(Simulator):
         loaded, machine, code = self._loaded, self.machine, self.machine.code
         sent = code.nothing(rows.stop - rows.start)
         inputs = input_values(loaded, encoded, rows)
+        moments = moments_of([q[rows] for q in encoded])
         counts, clipped = np.zeros(loaded.neurons, np.int64), 0
         for block in loaded.blocks:
             mine = slice(block.gid0, block.gid0 + block.n)
@@ -102,7 +103,8 @@ class ArraySimulator(Simulator):
                 sent[:, mine] = code.inputs(block, inputs[block.index])
             else:
                 part = machine.parts[block.index]
-                answer = machine.answer(part, code.arrivals(part, sent), self.codes)
+                arrivals = machine.noisy(part, code.arrivals(part, sent), moments)
+                answer = machine.answer(part, arrivals, self.codes)
                 if block.is_readout:
                     reading = machine.read(part, answer.v, self.codes)
                     store.put_membranes(block, rows, machine.membranes(part, reading.sums, self.codes))

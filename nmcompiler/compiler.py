@@ -227,13 +227,15 @@ def run_program(
     stream: bool = False,
     reference: Mapping[str, Array] | None = None,
     layers: bool = False,
+    timed: bool = False,
     progress: Progress = silent,
 ) -> RunOutcome:
     """Executes a program on its backend's simulator and compares it with the golden network.
 
     With ``stream`` the samples are consecutive frames of one stream, and neurons send only what changes.
     ``reference`` holds what onnxruntime answers to the samples, where that is known already. With ``layers``
-    every layer is compared with floating point on the first samples. ``chip_seed`` draws what chips of one
+    every layer is compared with floating point on the first samples; with ``timed`` the facts say how long
+    the simulator was at each. ``chip_seed`` draws what chips of one
     kind differ in, or the order of events where nobody controls it. With ``calibration``, samples by input,
     the chip is first trimmed on them by the methods of compensation that ``compensate`` names: ``all``,
     ``none``, or names with commas between them.
@@ -267,6 +269,7 @@ def run_program(
         stream=stream,
         reference=reference,
         layers=layers,
+        timed=timed,
         progress=progress,
     )
     outcome.facts["compensation"] = compensation

@@ -34,6 +34,7 @@ __all__ = ["available_cores", "command", "verdict", "write_outputs"]
 @click.option("--steps", is_flag=True, help="Step by step for all samples, where windows would do.")
 @click.option("--stream", is_flag=True, help="Samples are frames of one stream: neurons send only changes.")
 @click.option("--ladder", is_flag=True, help="Also compare each layer with floating point, on 64 samples.")
+@click.option("--profile", is_flag=True, help="Also say how long the simulator is at each layer.")
 @click.option("--energy", is_flag=True, help="Also print the receipt of time and energy, with its sources.")
 @click.option(
     "--chip-seed",
@@ -63,6 +64,7 @@ def command(
     steps: bool,
     stream: bool,
     ladder: bool,
+    profile: bool,
     energy: bool,
     chip_seed: int | None,
     calibration: Path | None,
@@ -96,6 +98,7 @@ def command(
             literal=steps,
             stream=stream,
             layers=ladder,
+            timed=profile,
             chip_seed=chip_seed,
             calibration=trimmed_on,
             compensate=compensate or "all",
@@ -108,9 +111,12 @@ def command(
     else:
         from nmcompiler.report.energy_text import energy_text
         from nmcompiler.report.ladder_text import ladder_text
+        from nmcompiler.report.profile import profile_text
         from nmcompiler.report.text import run_text
 
         say(run_text(outcome.facts), *([""] if ladder else []), *ladder_text(outcome.facts["ladder"]))
+        if profile:
+            say("", *profile_text(outcome.facts["profile"]))
         if energy:
             say("", *energy_text(outcome.facts))
     return verdict(outcome.facts)

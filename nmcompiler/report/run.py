@@ -28,13 +28,14 @@ from nmcompiler.ir.progress import Progress
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.report.ann import ann_of_run
 from nmcompiler.report.answers import classes, decoded
-from nmcompiler.report.energy import energy_facts, layer_events
+from nmcompiler.report.energy import LayerEvents, energy_facts, layer_events
 from nmcompiler.report.facts import population_names
 from nmcompiler.report.ladder import ladder, stages
 from nmcompiler.report.neurobench import neurobench
+from nmcompiler.report.profile import profile_facts
 from nmcompiler.report.timing import time_facts
 from nmcompiler.report.workload import by_neuron, workload
-from nmcompiler.sim import Record, RunResult, Simulator
+from nmcompiler.sim import Profile, Record, RunResult, Simulator
 
 __all__ = ["RunOutcome", "run_facts"]
 
@@ -112,6 +113,12 @@ class _Tally:
                 values = golden.values[name].reshape(count, -1)
                 self._count("activations", result.values[number], values)
 
+    def layers(self, program: Program) -> list[LayerEvents]:
+        """Returns the events of every layer."""
+        assert self.spikes is not None
+        work = workload(program, self.spikes)
+        return layer_events(program, work, 1, population_names(program))
+
     def _count(self, what: str, found: Array, expected: Array) -> None:
         self.mismatched[what] += int((found != expected).sum())
         self.compared[what] += expected.size
@@ -128,12 +135,14 @@ def run_facts(
     stream: bool = False,
     reference: Mapping[str, Array] | None = None,
     layers: bool = False,
+    timed: bool = False,
     progress: Progress,
 ) -> RunOutcome:
     """Executes a program on samples, or on the frames of one stream, and returns what was measured.
 
     ``reference`` holds what onnxruntime answers by output name, where it was asked already; with ``layers``
-    the layers are compared with floating point on the first samples.
+    the layers are compared with floating point on the first samples; with ``timed`` the simulator says how
+    long it was at each.
     Where the program carries its golden network and the code is exact, every output, activation and
     membrane of every sample is compared with it; what differs is a fault, or on a chip whose devices vary
     (``variation``) a deviation that was measured.
@@ -143,19 +152,27 @@ def run_facts(
     exact = program.golden is not None and coding(program.coding).exact
     record = Record(values=exact, membranes=exact)
     frames = simulator.start_stream() if stream else False
+    profile = Profile(len(program.arrays["blocks"])) if timed else None
     with one_blas_thread(), ThreadPoolExecutor(1, thread_name_prefix="golden") as judge:
         for x in _batches(samples, batch, progress):
             golden = judge.submit(_golden, program, x, exact)  # while the chip is simulated
             start = time.perf_counter()
             first = not tally.outputs
             result = simulator.run(
-                x, record=record, threads=threads, literal=literal, check=first, stream=frames
+                x,
+                record=record,
+                threads=threads,
+                literal=literal,
+                check=first,
+                stream=frames,
+                profile=profile,
             )
             tally.add(result, time.perf_counter() - start)
             tally.compare(program, result, _settled(program, x, result, golden.result()))
     outputs = decoded(program, tally.outputs)
     answers = _answers(program, samples, outputs, tally, reference)
     facts = _facts(program, samples, tally, outputs, exact, answers)
+    facts["profile"] = None if profile is None else profile_facts(program, profile, tally.layers(program))
     facts["stream"] = stream
     facts["variation"] = simulator.drawn
     analog = program.target.conductance_tiles or program.target.neuron_array

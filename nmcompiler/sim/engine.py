@@ -21,6 +21,7 @@ from nmcompiler.sim.jit import compile_seconds
 from nmcompiler.sim.literal import firing, run_literally
 from nmcompiler.sim.load import Loaded, load
 from nmcompiler.sim.ports import as_samples, encode
+from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
 from nmcompiler.sim.stepwise import LANES, Steps, run_steps, steps_of
 from nmcompiler.sim.stream import Stream
@@ -53,6 +54,7 @@ class Job:
         stream: The stream that the samples go on with, or None.
         literal: Run everything step by step.
         check: Compare both paths on the first samples.
+        profile: Counts the time of each block, where anybody wants to know it.
     """
 
     encoded: Sequence[Int64Array]
@@ -60,6 +62,7 @@ class Job:
     stream: Stream | None = None
     literal: bool = False
     check: bool = True
+    profile: Profile | None = None
 
     @property
     def samples(self) -> int:
@@ -107,6 +110,7 @@ class Simulator:
         literal: bool = False,
         check: bool = True,
         stream: Stream | bool = False,
+        profile: Profile | None = None,
     ) -> RunResult:
         """Runs samples; the result does not depend on the number of threads.
 
@@ -119,6 +123,7 @@ class Simulator:
             check: Compare both paths on the first samples; only later parts of one run may leave it out.
             stream: Run the samples as consecutive frames of one stream, one after the other: neurons send
                 only what changes. A stream of ``start_stream`` goes on from run to run.
+            profile: Counts the time of each block; simulators of chips that vary leave it as it is.
 
         Raises:
             InputFileError: Where the samples do not suit the program, or the program is damaged.
@@ -132,7 +137,8 @@ class Simulator:
         encoded = encode(self.program, as_samples(self.program, x))
         samples = len(encoded[0]) if encoded else 0
         store = Store(self._loaded, samples, record or Record())
-        runner = self._runner(Job(encoded, store, frames, literal or store.trains is not None, check))
+        job = Job(encoded, store, frames, literal or store.trains is not None, check, profile)
+        runner = self._runner(job)
         threads = threads if frames is None else 1
         size = runner.tile or self._tile_samples(samples, threads)
         counters = list(_tiles(runner.run, size, samples, threads, progress))
@@ -234,9 +240,9 @@ class Simulator:
         """Returns how samples are run window by window: by lanes where these suffice."""
         groups, encoded = self._groups, job.encoded
         if groups is not None and job.stream is None:
-            return lambda rows, store, _: run_grouped(groups, encoded, rows, store)
+            return lambda rows, store, _: run_grouped(groups, encoded, rows, store, job.profile)
         windows = self._windows
-        return lambda rows, store, stream: run_windowed(windows, encoded, rows, store, stream)
+        return lambda rows, store, stream: run_windowed(windows, encoded, rows, store, stream, job.profile)
 
     def _stepping(self, job: Job) -> TileRunner:
         """Returns how tiles are run step by step: whole groups of samples by lanes, what is left alone."""
@@ -249,10 +255,11 @@ class Simulator:
             parts = []
             if whole:
                 assert steps is not None
-                parts.append(run_steps(steps, job.encoded, slice(rows.start, rows.start + whole), job.store))
+                lanes = slice(rows.start, rows.start + whole)
+                parts.append(run_steps(steps, job.encoded, lanes, job.store, job.profile))
             if rows.start + whole < rows.stop:
                 left = slice(rows.start + whole, rows.stop)
-                parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream))
+                parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream, job.profile))
             counts = np.sum([p.counts for p in parts], axis=0)
             return TileCounters(counts, sum(p.saturations for p in parts))
 

@@ -12,6 +12,7 @@ from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
@@ -101,7 +102,13 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
     )
 
 
-def run_grouped(groups: Groups, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
+def run_grouped(
+    groups: Groups,
+    encoded: Sequence[Int64Array],
+    rows: slice,
+    store: Store,
+    profile: Profile | None = None,
+) -> TileCounters:
     """Runs a tile of samples and keeps what the store wants; arguments as in ``run_literally``."""
     # numba is imported by the first run, not by commands that never simulate.
     from nmcompiler.sim import lanes
@@ -120,7 +127,7 @@ def run_grouped(groups: Groups, encoded: Sequence[Int64Array], rows: slice, stor
             mine = values[loaded.blocks[index].gid0 :][: loaded.blocks[index].n]
             mine[:, :live] = q.T
             mine[:, live:] = 0
-        run(
+        work = (
             blocks,
             groups.resting,
             groups.moving,
@@ -136,6 +143,12 @@ def run_grouped(groups: Groups, encoded: Sequence[Int64Array], rows: slice, stor
             counts,
             *scratch,
         )
+        if profile is None:
+            run(0, n_blocks, *work)
+        else:
+            for k in range(n_blocks):
+                with profile.at(k):
+                    run(k, k + 1, *work)
         _keep(groups, blocks, store, part, values, acc)
     return TileCounters(counts, 0)
 

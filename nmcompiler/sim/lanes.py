@@ -306,6 +306,8 @@ def _spikes(typingctx, values, neuron, mode):  # type: ignore[no-untyped-def]
 
 
 def run_blocks(  # type: ignore[no-untyped-def]
+    begin,
+    end,
     blocks,
     resting,
     moving,
@@ -322,9 +324,11 @@ def run_blocks(  # type: ignore[no-untyped-def]
     ranks,
     positions,
 ):
-    """Runs a group of samples through all blocks of a program whose certificate holds.
+    """Runs a group of samples through some blocks of a program whose certificate holds.
 
     Args:
+        begin: First of them; those before it have been run.
+        end: The one after the last.
         blocks: ``(B, 13)`` int64: the columns above.
         resting: ``(E, 9)`` uint64: links whose axons share their targets.
         moving: ``(F, 9)`` uint64: those whose targets move with the axon.
@@ -342,7 +346,7 @@ def run_blocks(  # type: ignore[no-untyped-def]
         positions: ``(M,)`` uint32, scratch: the neurons of each block that send anything.
     """
     one, zero, lanes = np.uint64(1), np.uint64(0), np.uint64(LANES)
-    for b in range(blocks.shape[0]):
+    for b in range(begin, end):
         gid0, n = np.uint64(blocks[b, GID0]), np.uint64(blocks[b, N])
         rank0 = gid0 + np.uint64(b)
         k = zero

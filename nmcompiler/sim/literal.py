@@ -10,6 +10,7 @@ from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.profile import Profile, timed
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
@@ -23,6 +24,7 @@ def run_literally(
     rows: slice,
     store: Store,
     stream: Stream | None = None,
+    profile: Profile | None = None,
 ) -> TileCounters:
     """Runs a tile of samples and keeps what the store wants.
 
@@ -32,13 +34,14 @@ def run_literally(
         rows: The samples of the tile.
         store: Receives values, membranes and trains.
         stream: Where the samples are frames of a stream: how far it is; moved on.
+        profile: Counts the time of each block, where anybody wants to know it.
     """
     if stream is None:
-        return _run(_Tile(loaded, encoded, rows, store))
+        return _run(_Tile(loaded, encoded, rows, store), profile)
     counts, saturations = np.zeros(loaded.neurons, np.int64), 0
     for row in range(rows.start, rows.stop):
         tile = _Tile(loaded, encoded, slice(row, row + 1), store, stream)
-        counted = _run(tile)
+        counted = _run(tile, profile)
         tile.leave(stream)
         counts += counted.counts
         saturations += counted.saturations
@@ -48,19 +51,21 @@ def run_literally(
 _NO_MINIMUM = -(2**62)
 
 
-def _run(tile: _Tile) -> TileCounters:
+def _run(tile: _Tile, profile: Profile | None) -> TileCounters:
     loaded = tile.loaded
     for t in range(loaded.program.total_steps):
         for block in loaded.blocks:
             if not block.is_input:
-                if loaded.by_event:
-                    tile.walk(block, t)
-                else:
-                    tile.deliver(block, t)
-                    tile.integrate(block, t)
-                tile.read(block, t)
+                with timed(profile, block.index):
+                    if loaded.by_event:
+                        tile.walk(block, t)
+                    else:
+                        tile.deliver(block, t)
+                        tile.integrate(block, t)
+                    tile.read(block, t)
         for block in loaded.blocks:
-            tile.fire(block, t)
+            with timed(profile, block.index):
+                tile.fire(block, t)
     return TileCounters(tile.counts, tile.saturations)
 
 

@@ -18,6 +18,7 @@ from nmcompiler.sim.certificate import Bounds, is_regular, prove
 from nmcompiler.sim.groups import with_chunks
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.profile import Profile, timed
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
@@ -114,7 +115,13 @@ class _Sent:
         )
 
 
-def run_steps(steps: Steps, encoded: Sequence[Int64Array], rows: slice, store: Store) -> TileCounters:
+def run_steps(
+    steps: Steps,
+    encoded: Sequence[Int64Array],
+    rows: slice,
+    store: Store,
+    profile: Profile | None = None,
+) -> TileCounters:
     """Runs a tile of samples, a multiple of 16, and keeps what the store wants."""
     loaded = steps.loaded
     counts, saturations = np.zeros(loaded.neurons, np.int64), 0
@@ -122,10 +129,11 @@ def run_steps(steps: Steps, encoded: Sequence[Int64Array], rows: slice, store: S
     inputs = input_values(loaded, encoded, rows)
     for block in loaded.blocks:
         run = _Block(steps, block, rows, store, counts[block.gid0 : block.gid0 + block.n], sent)
-        if block.is_input:
-            run.feed(loaded.coding.encode(inputs[block.index], block.slot))
-        else:
-            saturations += run.step_through()
+        with timed(profile, block.index):
+            if block.is_input:
+                run.feed(loaded.coding.encode(inputs[block.index], block.slot))
+            else:
+                saturations += run.step_through()
     return TileCounters(counts, saturations)
 
 

@@ -16,6 +16,7 @@ from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.profile import Profile, timed
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Arrivals, Store, TileCounters, input_values, views
@@ -76,6 +77,7 @@ def run_windowed(
     rows: slice,
     store: Store,
     stream: Stream | None = None,
+    profile: Profile | None = None,
 ) -> TileCounters:
     """Runs a tile of samples and keeps what the store wants; arguments as in ``run_literally``.
 
@@ -91,25 +93,28 @@ def run_windowed(
     inputs = input_values(loaded, encoded, rows)
     for work in windows.passes:
         block = work.block
-        mine = values_of[block.index]
-        if block.is_input:
-            mine[:] = inputs[block.index].reshape(-1)
-        else:
-            acc = np.tile(work.start, samples)
-            for group in loaded.groups[block.index]:
-                arrivals.add(group, values, alive, acc)
-            if store.wants_membranes(block):
-                membranes = acc.reshape(samples, -1).astype(np.int64) - loaded.above
-                store.put_membranes(block, rows, membranes)
-            if stream is not None:
-                stream.v[block.gid0 : block.gid0 + block.n] = acc[-block.n :]
-            if block.is_readout:
-                continue
-            jit(kernels.quantise)(acc, work.theta, loaded.above, block.lowest, block.levels, mine, samples)
-        if stream is None:
-            jit(kernels.tally)(mine, work.spikes, counts_of[block.index], samples)
-        else:
-            changes = stream.send(block, mine.reshape(samples, -1))
-            counts_of[block.index][:] = np.count_nonzero(changes, axis=0)
-        store.put_values(block, rows, mine.reshape(samples, -1))
+        with timed(profile, block.index):
+            mine = values_of[block.index]
+            if block.is_input:
+                mine[:] = inputs[block.index].reshape(-1)
+            else:
+                acc = np.tile(work.start, samples)
+                for group in loaded.groups[block.index]:
+                    arrivals.add(group, values, alive, acc)
+                if store.wants_membranes(block):
+                    membranes = acc.reshape(samples, -1).astype(np.int64) - loaded.above
+                    store.put_membranes(block, rows, membranes)
+                if stream is not None:
+                    stream.v[block.gid0 : block.gid0 + block.n] = acc[-block.n :]
+                if block.is_readout:
+                    continue
+                jit(kernels.quantise)(
+                    acc, work.theta, loaded.above, block.lowest, block.levels, mine, samples
+                )
+            if stream is None:
+                jit(kernels.tally)(mine, work.spikes, counts_of[block.index], samples)
+            else:
+                changes = stream.send(block, mine.reshape(samples, -1))
+                counts_of[block.index][:] = np.count_nonzero(changes, axis=0)
+            store.put_values(block, rows, mine.reshape(samples, -1))
     return TileCounters(counts, 0)

@@ -106,6 +106,23 @@ def test_run_step_by_step_counts_every_sample(nmc: Any, program: Path, labelled:
     assert facts["literal_samples"] == 3
 
 
+@pytest.mark.parametrize("steps", [(), ("--steps",)])
+def test_a_profile_has_a_row_for_every_layer(
+    nmc: Any, program: Path, labelled: Path, steps: tuple[str, ...]
+) -> None:
+    given = ("run", program, "--input", labelled, *steps)
+    facts = json.loads(nmc(*given, "--profile", "--json").out)
+    jsonschema.validate(facts, load_schema("run"))
+    rows = facts["profile"]
+    assert sum(row["synops"] for row in rows) == round(facts["synops_per_sample"] * 20)
+    assert all(row["seconds"] > 0 for row in rows)
+    text = nmc(*given, "--profile").out
+    assert "Gsynop/s" in text
+    assert all(row["layer"] in text for row in rows)
+    plain = nmc(*given, "--json").out
+    assert json.loads(plain)["profile"] is None
+
+
 def test_run_of_a_stream_is_for_graded_programs(
     nmc: Any, program: Path, inputs: Path, tmp_path: Path
 ) -> None:

@@ -167,10 +167,10 @@ def _walk(
                 for _ in range(abs(sent)):
                     for i in range(channels):
                         w = merged[r, t, i] if e == sources else weights[e, i]
-                        if sent < 0:
-                            w = -w
-                        x = max(v[i] + w, floor)
-                        if active and w != 0 and x >= theta[r, i]:
+                        if w == 0:  # no synapse: nothing comes, and nothing is lifted to the floor
+                            continue
+                        x = max(v[i] - w if sent < 0 else v[i] + w, floor)
+                        if active and x >= theta[r, i]:
                             x = np.float32(0) if to_zero else x - theta[r, i]
                             count[r, i] += 1
                         v[i] = x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.evaluate.linear import apply
@@ -55,6 +55,7 @@ def _count(
     floor=st.sampled_from([None, 0]),
     sign=st.sampled_from([1, -1]),
 )
+@example(seed=256, wait=1, reset="subtract", floor=0, sign=-1)  # a start below the floor, and no event for it
 @settings(max_examples=40, deadline=None)
 def test_counts_are_those_of_one_neuron_and_one_event_at_a_time(
     seed: int, wait: int, reset: str, floor: int | None, sign: int

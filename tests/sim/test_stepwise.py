@@ -165,9 +165,9 @@ def test_whole_groups_and_what_is_left_make_one_run(name, samples, monkeypatch):
     made, x = drawn(name, 2, 12, signed=(1, 1)), grid(5, 5, samples, signed=True)
     sizes = []
 
-    def plain(loaded, encoded, rows, store, stream):
+    def plain(loaded, encoded, rows, *more):
         sizes.append(rows.stop - rows.start)
-        return run_literally(loaded, encoded, rows, store, stream)
+        return run_literally(loaded, encoded, rows, *more)
 
     monkeypatch.setattr("nmcompiler.sim.engine.run_literally", plain)
     result = Simulator(made).run(x, record=TRAINS, literal=True)

@@ -87,17 +87,19 @@ def histogram(groups: Sequence[Sequence[int]], samples: int) -> list[dict[str, A
         samples: Answers of each chip.
 
     Returns:
-        Entries ``from`` (inclusive) and ``to`` in shares of 1, and ``counts``, one for each group.
+        Entries ``from`` (inclusive) and ``to`` in shares of 1, and ``counts``, one for each group. A chip
+        that is always right stands in the bin that ends at 1.
     """
     every = [h for hits in groups for h in hits]
     if not every:
         return []
     width = _width(Fraction(max(every) - min(every), samples), samples)
-    first, last = (math.floor(Fraction(h, samples) / width) for h in (min(every), max(every)))
+    top = math.ceil(1 / width) - 1
+    first, last = (min(math.floor(Fraction(h, samples) / width), top) for h in (min(every), max(every)))
     counts = [[0] * (last - first + 1) for _ in groups]
     for row, hits in zip(counts, groups, strict=True):
         for h in hits:
-            row[math.floor(Fraction(h, samples) / width) - first] += 1
+            row[min(math.floor(Fraction(h, samples) / width), top) - first] += 1
     return [
         {
             "from": float((first + k) * width),

@@ -75,3 +75,10 @@ def test_bins_have_round_edges() -> None:
     bins = histogram([[931, 944, 968]], 1000)
     assert [b["from"] for b in bins] == pytest.approx([0.93, 0.935, 0.94, 0.945, 0.95, 0.955, 0.96, 0.965])
     assert [b["counts"][0] for b in bins] == [1, 0, 1, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("samples", [1, 7, 60, 1000])
+def test_no_bin_reaches_beyond_all_answers(samples: int) -> None:
+    bins = histogram([[samples, samples, samples // 2]], samples)
+    assert bins[-1]["to"] == 1
+    assert bins[-1]["counts"][0] >= 2

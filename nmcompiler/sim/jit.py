@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
 
-__all__ = ["Compiled", "compile_seconds", "jit"]
+__all__ = ["Compiled", "compile_seconds", "jit", "pointer"]
 
 Compiled: TypeAlias = Callable[..., Any]
 
@@ -38,6 +38,32 @@ def jit(function: Compiled) -> Compiled:
         _warn_uncached()
         compiled = njit(nogil=True, error_model="numpy")(function)
     return compiled
+
+
+@cache
+def pointer(function: Compiled, signature: Any) -> Any:
+    """Returns the function as a value that other compiled functions take and call, for one signature.
+
+    They are then compiled once for all functions of that signature, and call them by address.
+    """
+    from numba.core import types
+
+    compiled: Any = jit(function)
+    compiled.compile(signature)
+    made = compiled.get_compile_result(signature)
+    address = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+    protocol: Any = types.WrapperAddressProtocol
+
+    class Pointer(protocol):  # type: ignore[misc]
+        kept = compiled  # its code is freed with it
+
+        def __wrapper_address__(self) -> int:
+            return int(address)
+
+        def signature(self) -> Any:
+            return signature
+
+    return Pointer()
 
 
 def compile_seconds() -> float:

@@ -1,22 +1,23 @@
-"""The steps of a program for groups of sixteen samples, block after block.
+"""The steps of a program for one sample after the other, block after block.
 
 What ``nmcompiler.sim.literal`` does step by step for all blocks is done here for all steps of one block
 before the next: a block reads only those before it, so that nothing differs but the order of the work.
-Registers have 32 bits, and a sample has a lane of every vector.
+Registers have 32 bits, and what a block sent in a step is a bit for each of its neurons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
 from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds, is_regular, prove
-from nmcompiler.sim.groups import with_chunks
-from nmcompiler.sim.jit import jit
+from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.profile import Profile, timed
 from nmcompiler.sim.result import Array, Int64Array
@@ -24,39 +25,64 @@ from nmcompiler.sim.tile import Store, TileCounters, input_values
 
 __all__ = ["Steps", "run_steps", "steps_of"]
 
-LANES = 16
 _WIDEST = np.iinfo(np.int16).max
 # What registers and thresholds may reach: doubled, or with an arrival added, they still have 32 bits.
 _REACH = 2**28
-
-
-@dataclass(frozen=True, eq=False)
-class _Links:
-    """What one block receives from another over links of one delay."""
-
-    source: int
-    delay: int
-    resting: Array
-    moving: Array
+_PADDING = 64  # of rows.PADDING, which a test compares
+_OTHER_VALUES = 2  # rows.OTHER_VALUES
+_KEPT = (
+    kernels.FIRST,
+    kernels.AXONS,
+    kernels.PATTERN,
+    kernels.INTO,
+    kernels.WEIGHT,
+    kernels.WEIGHT_STRIDE,
+    kernels.TARGET_STRIDE,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A program ready to be stepped through.
+    """A program as ``rows.run_steps`` takes it; M neurons, B blocks.
 
     Attributes:
         loaded: The program.
-        weights: ``(W + 8,)`` int16.
-        links: Of every block.
-        shifts: By how many bits what arrives in each block is shifted.
+        blocks: ``(B, 19)`` int64; membranes that are kept are given their place by each run.
+        received: ``(R, 8)`` int64: what blocks receive from others.
+        links: ``(E, 7)`` uint64.
+        patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
+        weights: ``(2 W + 128,)`` int16: those of the program, and then what a spike of −1 adds.
+        registers: Thresholds, currents and starts, ``(3, M)`` int32.
+        boundaries: ``(total steps,)`` int8: 1 where a window begins.
+        tables: ``(T, 2 L + 1)`` int16: what inputs send in each of their steps for each value from −L on.
+        numbers: What holds for all blocks, ``(10,)`` int64.
         fire: What the code's neurons do on this chip.
     """
 
     loaded: Loaded
+    blocks: Int64Array
+    received: Int64Array
+    links: Array
+    patterns: Array
     weights: Array
-    links: tuple[tuple[_Links, ...], ...]
-    shifts: tuple[int, ...]
+    registers: Array
+    boundaries: Array
+    tables: Array
+    numbers: Int64Array
     fire: StepFunction
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes in which is kept what the blocks send for one sample."""
+        bits, values, events = self.numbers[6:9].tolist()
+        return int(8 * bits + 2 * values + 4 * events)
+
+    @cached_property
+    def _codes(self) -> tuple[Any, Any]:
+        from nmcompiler.sim import rows
+
+        integrate = pointer(self.loaded.coding.integrate, rows.signature(True))
+        return integrate, pointer(self.fire, rows.signature(False))
 
 
 def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Steps | None:
@@ -65,11 +91,40 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     regular = all(is_regular(loaded, b) for b in loaded.blocks)
     if loaded.by_event or not (forward and regular and _fits(loaded, reach)):
         return None
+    peaks = np.array([_peak(loaded, b) for b in loaded.blocks], np.int64)
+    if int(peaks.max(initial=0)) > _WIDEST:
+        return None
+    received, links = _links(loaded)
+    tables, places = _tables(loaded)
+    blocks, sent = _blocks(loaded, peaks, received, places)
+    # Registers of 32 bits are never near the lowest, which a floor may lie below.
+    floor = -_REACH * 4 + 1 if loaded.floor is None else max(loaded.floor, -_REACH * 4 + 1)
+    low = max(loaded.minimum, -(2**31)) if loaded.floor is None else -_REACH * 4 + 1
+    numbers = (
+        loaded.program.total_steps,
+        loaded.above,
+        loaded.floor is not None,
+        floor,
+        low,
+        min(loaded.maximum, 2**31 - 1),
+        *sent,
+        len(loaded.weights) + _PADDING,
+        0,
+    )
+    boundaries = np.zeros(loaded.program.total_steps, np.int8)
+    boundaries[[t for t in loaded.program.window_starts if 0 < t < len(boundaries)]] = 1
+    weights, none = loaded.weights, np.zeros(_PADDING, np.int16)
     return Steps(
         loaded=loaded,
-        weights=np.concatenate([loaded.weights, np.zeros(8, np.int16)]),
-        links=tuple(tuple(_links_of(loaded, b)) for b in loaded.blocks),
-        shifts=tuple(loaded.program.column("shift").tolist()),
+        blocks=blocks,
+        received=received[:, 1:].copy(),
+        links=links,
+        patterns=np.append(loaded.patterns, loaded.patterns[-1]),
+        weights=np.concatenate([weights, none, -weights, none]),
+        registers=np.stack([loaded.theta, loaded.current, loaded.v0]).astype(np.int32),
+        boundaries=boundaries,
+        tables=tables,
+        numbers=np.array(numbers, np.int64),
         fire=fire,
     )
 
@@ -80,39 +135,123 @@ def _fits(loaded: Loaded, reach: Sequence[Bounds]) -> bool:
     levels = max((b.levels for b in loaded.blocks), default=0)
     extremes = (theta, loaded.v0, loaded.current)
     small = all(int(np.abs(a).max(initial=0)) < _REACH for a in extremes) and levels <= _WIDEST
+    small = small and int(loaded.weights.min(initial=0)) >= -_WIDEST
     fits = all(r.fits(-_REACH, _REACH) and r.arrivals_fit(-_REACH, _REACH) for r in reach)
     # What blocks can reach holds where spikes come in time; elsewhere only their width limits registers.
     return small and fits and (loaded.maximum < _REACH or all(prove(loaded, reach).proved))
 
 
-def _links_of(loaded: Loaded, block: Block) -> list[_Links]:
-    found = []
-    for group in loaded.groups[block.index]:
-        for source in sorted(group.sources):
-            resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
-            parts = with_chunks(loaded, block, resting), with_chunks(loaded, block, moving)
-            found.append(_Links(source, group.delay, *parts))
-    return found
+def _peak(loaded: Loaded, block: Block) -> int:
+    """Returns the largest magnitude of what a neuron of a block sends in one step."""
+    if block.is_readout:
+        return 0
+    sent = loaded.coding.encode(np.arange(block.levels + 1), block.slot)
+    return int(np.abs(sent).max(initial=1))
 
 
-@dataclass(frozen=True, eq=False)
-class _Sent:
-    """What a block sends: in each step ``(G · n · 16,)`` int16, and the lists of ``lanes.list_active``."""
+def _links(loaded: Loaded) -> tuple[Int64Array, Array]:
+    """Returns what each block receives from which other, and the links in the columns of ``rows``."""
+    received, links, count = [], [np.zeros((0, len(_KEPT)), np.uint64)], 0
+    for block in loaded.blocks:
+        for group in loaded.groups[block.index]:
+            for source in sorted(group.sources):
+                resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
+                resting, alone = _alone(resting, len(loaded.patterns) - 1)
+                first = int(alone[0, kernels.FIRST]) if len(alone) else 0
+                straight, moving = _straight(loaded, moving)
+                parts = resting, alone, straight, moving
+                ends = np.cumsum([count, *map(len, parts)]).tolist()
+                received.append((block.index, source, group.delay, *ends, first))
+                links += [a[:, _KEPT] for a in parts]
+                count = ends[-1]
+    return np.array(received, np.int64).reshape(-1, 9), np.concatenate(links)
 
-    values: Array
-    ranks: Array
-    positions: Array
-    events: Int64Array
 
-    @classmethod
-    def nothing(cls, block: Block, groups: int) -> _Sent:
-        steps, n = block.slot.steps, block.n
-        return cls(
-            np.empty((steps, groups * n * LANES), np.int16),
-            np.empty((steps, groups * (n + 1)), np.uint32),
-            np.empty((steps, groups * n), np.uint32),
-            np.zeros(steps, np.int64),
-        )
+def _alone(links: Array, nothing: int) -> tuple[Array, Array]:
+    """Returns links without those of one axon, and these: one for each source from the first to the last.
+
+    Sources between them that have none are given a link of a pattern that reaches ``nothing``; a second one
+    of the same source stays with the others.
+    """
+    places = np.flatnonzero(links[:, kernels.AXONS] == 1)
+    sources, found = np.unique(links[places, kernels.FIRST].astype(np.int64), return_index=True)
+    if not len(sources) or 2 * len(sources) <= np.ptp(sources):
+        return links, links[:0]
+    places = places[found]
+    alone = np.zeros((int(np.ptp(sources)) + 1, links.shape[1]), np.uint64)
+    alone[:, kernels.PATTERN] = nothing
+    alone[:, kernels.FIRST] = sources[0] + np.arange(len(alone))
+    alone[sources - sources[0]] = links[places]
+    return np.delete(links, places, axis=0), alone
+
+
+def _straight(loaded: Loaded, links: Array) -> tuple[Array, Array]:
+    """Returns the links whose axons have one target each, next to each other, and the other ones."""
+    first = loaded.patterns[links[:, kernels.PATTERN]]
+    alone = loaded.patterns[links[:, kernels.PATTERN] + np.uint64(1)] - first == 1
+    segments = loaded.segments[np.where(alone, first, 0)]
+    moves = (links[:, kernels.WEIGHT_STRIDE] == 1) & (links[:, kernels.TARGET_STRIDE] == 1)
+    mine = moves & alone & (segments[:, 2] == 1)
+    straight = links[mine]
+    straight[:, kernels.WEIGHT] += segments[mine, 0]
+    straight[:, kernels.INTO] += segments[mine, 1]
+    return straight, links[~mine]
+
+
+def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
+    """Returns what inputs send in each of their steps, and where the steps of each begin."""
+    inputs = [b for b in loaded.blocks if b.is_input]
+    most = max((b.levels for b in inputs), default=0)
+    tables, places, count = [np.zeros((0, 2 * most + 1), np.int16)], {}, 0
+    for block in inputs:
+        q = np.clip(np.arange(-most, most + 1), -block.levels, block.levels)
+        tables.append(loaded.coding.encode(q, block.slot).astype(np.int16))
+        places[block.index] = count
+        count += block.slot.steps
+    return np.concatenate(tables), places
+
+
+def _blocks(
+    loaded: Loaded, peaks: Int64Array, received: Int64Array, places: dict[int, int]
+) -> tuple[Int64Array, tuple[int, int, int]]:
+    """Returns the table of blocks, and how many words, values and steps are kept of what they send."""
+    narrow = _narrow(loaded, peaks)
+    first = np.searchsorted(received[:, 0], np.arange(len(loaded.blocks) + 1))
+    words = values = events = fed = 0
+    table = []
+    for block in loaded.blocks:
+        k, slot = block.index, block.slot
+        kind = _OTHER_VALUES if peaks[k] > 1 else int(block.signed != 0)
+        table.append(
+            (
+                block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,
+                block.levels, block.signed, block.read_step, block.is_readout,
+                loaded.program.column("shift")[k], not narrow[k], kind, words, values, events,
+                fed if block.is_input else -1, places.get(k, 0),
+            )
+        )  # fmt: skip
+        sends = 0 if block.is_readout else slot.steps
+        words += sends * (1 + (kind > 0)) * (-(-block.n // 64) + 1)
+        values += sends * block.n if kind == _OTHER_VALUES else 0
+        events += 2 * sends
+        fed += block.n if block.is_input else 0
+    return np.array(table, np.int64).reshape(-1, 19), (words, values, events)
+
+
+def _narrow(loaded: Loaded, peaks: Int64Array) -> list[bool]:
+    """Returns for each block whether all that arrives in one step adds up in 16 bits."""
+    signed = np.array([b.signed != 0 for b in loaded.blocks])
+    inputs = np.array([b.is_input for b in loaded.blocks])
+    # In a step a code may send as much as a change of all its levels, in both directions.
+    most = np.where(peaks > 1, np.where(inputs, 1, 2) * peaks, peaks).astype(np.float64)
+    down = np.where(signed | (~inputs & (peaks > 1)), -most, 0.0)
+    low, high = np.zeros(loaded.neurons), np.zeros(loaded.neurons)
+    jit(kernels.extremes)(
+        loaded.links, loaded.patterns, loaded.segments, loaded.weights, loaded.gid0, down, most, low, high
+    )  # fmt: skip
+    gain = 2.0 ** loaded.program.column("shift")
+    parts = [(slice(b.gid0, b.gid0 + b.n), gain[b.index]) for b in loaded.blocks]
+    return [bool(max(high[m].max(), -low[m].min()) / g <= _WIDEST) for m, g in parts]
 
 
 def run_steps(
@@ -122,124 +261,100 @@ def run_steps(
     store: Store,
     profile: Profile | None = None,
 ) -> TileCounters:
-    """Runs a tile of samples, a multiple of 16, and keeps what the store wants."""
-    loaded = steps.loaded
-    counts, saturations = np.zeros(loaded.neurons, np.int64), 0
-    sent: dict[int, _Sent] = {}
-    inputs = input_values(loaded, encoded, rows)
+    """Runs a tile of samples and keeps what the store wants."""
+    from nmcompiler.sim import rows as kernel
+
+    loaded, samples = steps.loaded, rows.stop - rows.start
+    blocks, numbers, kept = _placed(steps, store)
+    words, values, events = (samples * int(n) for n in numbers[6:9])
+    most = max((b.n for b in loaded.blocks), default=0) + _PADDING
+    longest = most + loaded.longest_link
+    fed = [q for _, q in sorted(input_values(loaded, encoded, rows).items())]
+    counts = np.zeros(loaded.neurons, np.int32)
+    bits, sent = np.empty(words + 8, np.uint64), np.empty(values + _PADDING, np.int16)
+    membranes = np.empty(samples * kept, np.int32)
+    work = (
+        samples,
+        numbers,
+        blocks,
+        steps.received,
+        steps.links,
+        steps.patterns,
+        loaded.segments,
+        steps.weights,
+        *steps.registers,
+        steps.boundaries,
+        (np.concatenate(fed, axis=1) + steps.tables.shape[1] // 2).astype(np.int32),
+        steps.tables,
+        _places(),
+        bits,
+        sent,
+        np.empty(events, np.uint32),
+        membranes,
+        counts,
+        np.empty((6, most), np.int32),
+        np.empty(most, np.int16),
+        np.empty(most, np.int16),
+        np.empty(longest, np.uint32),
+        np.empty(longest, np.int32),
+        np.empty(longest, np.uint32),
+    )
+    run, saturations = jit(kernel.run_steps), 0
+    if profile is None:
+        saturations = run(*steps._codes, 0, len(blocks), *work)
+    else:
+        for k in range(len(blocks)):
+            with timed(profile, k):
+                saturations += run(*steps._codes, k, k + 1, *work)
     for block in loaded.blocks:
-        run = _Block(steps, block, rows, store, counts[block.gid0 : block.gid0 + block.n], sent)
-        with timed(profile, block.index):
-            if block.is_input:
-                run.feed(loaded.coding.encode(inputs[block.index], block.slot))
-            else:
-                saturations += run.step_through()
-    return TileCounters(counts, saturations)
+        if store.wants_membranes(block) and not block.is_input:
+            place = int(blocks[block.index, kernel.MEMBRANES])
+            mine = membranes.reshape(samples, kept)[:, place : place + block.n]
+            store.put_membranes(block, rows, mine.astype(np.int64) - loaded.above)
+        if store.wants_sent(block) and not block.is_readout:
+            for j, train in enumerate(_trains(steps, block, samples, bits, sent)):
+                weight = int(loaded.step_weights[block.index][j])
+                store.add_sent(block, rows, block.slot.fire_start + j, train, weight)
+    return TileCounters(counts.astype(np.int64), int(saturations))
 
 
-class _Block:
-    """The registers of a block, for a tile of samples."""
+def _placed(steps: Steps, store: Store) -> tuple[Int64Array, Int64Array, int]:
+    """Returns the blocks with a place for membranes that are kept, and how many there are."""
+    from nmcompiler.sim import rows
 
-    def __init__(
-        self, steps: Steps, block: Block, rows: slice, store: Store, counts: Array, sent: dict[int, _Sent]
-    ) -> None:
-        self.steps, self.block, self.rows, self.store = steps, block, rows, store
-        self.groups = (rows.stop - rows.start) // LANES
-        self._counts, self._sent = counts, sent
-        self._mine = _Sent.nothing(block, self.groups)
-        if not block.is_readout:
-            sent[block.index] = self._mine
-
-    def feed(self, trains: Array) -> None:
-        """Sends what an input is given, ``(steps, S, n)``."""
-        for j, train in enumerate(trains):
-            lanes = train.reshape(self.groups, LANES, self.block.n).transpose(0, 2, 1)
-            self._mine.values[j].reshape(lanes.shape)[:] = lanes
-            self._send(j)
-
-    def step_through(self) -> int:
-        """Runs all steps of the block; returns how many registers were clipped."""
-        block, loaded = self.block, self.steps.loaded
-        mine, width = slice(block.gid0, block.gid0 + block.n), block.n * LANES
-        theta, current, v0 = (
-            np.repeat(a[mine], LANES).astype(np.int32) for a in (loaded.theta, loaded.current, loaded.v0)
-        )
-        v = np.tile(v0, self.groups)
-        arrivals, dendrite, aux = (np.zeros_like(v) for _ in range(3))
-        before = np.empty_like(v), np.empty_like(v)
-        integrate, fire, differ = jit(loaded.coding.integrate), jit(self.steps.fire), jit(kernels.differ)
-        slot, saturations = block.slot, 0
-        boundaries = frozenset(loaded.program.window_starts) - {0}
-        # Registers of 32 bits are never near the lowest, which a floor may lie below.
-        floor = None if loaded.floor is None else max(loaded.floor, -_REACH * 4 + 1)
-        low = -_REACH * 4 + 1 if floor is not None else max(loaded.minimum, -(2**31))
-        limits = low, min(loaded.maximum, 2**31 - 1)
-        rest: set[tuple[int, int]] = set()
-        for t in range(loaded.program.total_steps):
-            j = t - slot.fire_start
-            active, boundary = int(0 <= j < slot.steps), int(t in boundaries)
-            touched = self._deliver(t, arrivals)
-            if touched or (active, boundary) not in rest:
-                if not touched:
-                    before[0][:], before[1][:] = v, dendrite
-                clipped = integrate(arrivals, v, dendrite, current, width, active, boundary, *limits)
-                saturations += clipped
-                if floor is not None:
-                    np.maximum(v, floor, out=v)
-                if touched:
-                    arrivals[:] = 0
-                    rest.clear()
-                elif not clipped and not differ(before[0], v) and not differ(before[1], dendrite):
-                    rest.add((active, boundary))
-                else:
-                    rest.clear()
-            if t == block.read_step and self.store.wants_membranes(block):
-                self.store.put_membranes(block, self.rows, self._samples(v).astype(np.int64) - loaded.above)
-            if active and not block.is_readout:
-                rest.clear()
-                out = self._mine.values[j]
-                fire(v, aux, out, theta, width, j, slot.steps, slot.levels, block.signed, loaded.above)
-                self._send(j)
-        return saturations
-
-    def _deliver(self, t: int, arrivals: Array) -> bool:
-        """Adds what arrives in a step; returns whether anything did."""
-        loaded, touched = self.steps.loaded, False
-        add = None
-        for links in self.steps.links[self.block.index]:
-            j = t - links.delay - loaded.blocks[links.source].slot.fire_start
-            sent = self._sent[links.source]
-            if not 0 <= j < len(sent.events) or not sent.events[j]:
-                continue
-            add = add or _kernel("deliver")
-            add(
-                links.resting, links.moving, loaded.patterns, loaded.segments, self.steps.weights,
-                sent.values[j], sent.ranks[j], sent.positions[j], arrivals, self.block.n,
-            )  # fmt: skip
-            touched = True
-        if touched and (shift := self.steps.shifts[self.block.index]):
-            np.left_shift(arrivals, shift, out=arrivals)
-        return touched
-
-    def _send(self, j: int) -> None:
-        """Counts and lists what is sent in step j of the firing."""
-        mine, block = self._mine, self.block
-        values = mine.values[j]
-        mine.events[j] = _kernel("list_active")(
-            values, block.n, mine.ranks[j], mine.positions[j], self._counts
-        )
-        if mine.events[j] and self.store.wants_sent(block):
-            weight = int(self.steps.loaded.step_weights[block.index][j])
-            self.store.add_sent(block, self.rows, block.slot.fire_start + j, self._samples(values), weight)
-
-    def _samples(self, flat: Array) -> Array:
-        """Returns ``(G · n · 16,)`` as ``(S, n)``."""
-        lanes = flat.reshape(self.groups, self.block.n, LANES).transpose(0, 2, 1)
-        return lanes.reshape(-1, self.block.n)
+    blocks, numbers, kept = steps.blocks.copy(), steps.numbers.copy(), 0
+    for block in steps.loaded.blocks:
+        if not block.is_input and store.wants_membranes(block):
+            blocks[block.index, rows.MEMBRANES] = kept
+            kept += block.n
+    numbers[rows.KEEPS] = kept
+    return blocks, numbers, kept
 
 
-def _kernel(name: str) -> StepFunction:
-    # numba is imported by the first run, not by commands that never simulate.
-    from nmcompiler.sim import lanes
+def _trains(steps: Steps, block: Block, samples: int, bits: Array, values: Array) -> Iterator[Array]:
+    """Yields what a block sent in each step of its firing, ``(S, n)`` int16."""
+    from nmcompiler.sim import rows
 
-    return jit(getattr(lanes, name))
+    row, n, length = steps.blocks[block.index], block.n, block.slot.steps
+    per_sample = steps.numbers[6:8].tolist()
+    if row[rows.KIND] == rows.OTHER_VALUES:
+        mine = values[: samples * per_sample[1]].reshape(samples, -1)[:, row[rows.VALUES] :][:, : length * n]
+        yield from mine.reshape(samples, length, n).swapaxes(0, 1)
+        return
+    signs = 1 + int(row[rows.KIND] == rows.SIGNED_UNITS)
+    words = signs * (-(-n // 64) + 1)
+    mine = bits[: samples * per_sample[0]].reshape(samples, -1)[:, row[rows.BITS] :][:, : length * words]
+    octets = np.ascontiguousarray(mine.reshape(samples, length, signs, -1).transpose(1, 2, 0, 3)).view(np.uint8)
+    for step in octets:
+        above, *below = (np.unpackbits(o, axis=1, count=n, bitorder="little").astype(np.int16) for o in step)
+        yield above - below[0] if below else above
+
+
+@cache
+def _places() -> Array:
+    """Returns which bits of each octet are set, ``(256 · 8,)`` uint8, zeros behind them."""
+    places = np.zeros((256, 8), np.uint8)
+    for octet in range(256):
+        found = [j for j in range(8) if octet >> j & 1]
+        places[octet, : len(found)] = found
+    return places.reshape(-1)

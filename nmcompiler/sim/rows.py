@@ -1,0 +1,571 @@
+"""The steps of a program, sample after sample: weight rows are added for every spike.
+
+A step of a block adds, for every spike that arrives, the row of weights between its axon and the neurons that
+it reaches. Rows of 16-bit weights are added to accumulators in registers over all spikes of a link, and these
+have 16 bits too where the sums of a step fit. What a block sent in a step is kept as one bit for each neuron,
+and as values beside them where there are other values than 0 and 1.
+
+Code is explicit but portable: LLVM vector types, no instruction of any one processor. What it computes is
+what the plain loops of ``nmcompiler.sim.kernels`` do, which tests hold it to, and which run where values,
+weights or registers are too wide. numba is imported with this module, which therefore the first run imports.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, register_jitable
+
+__all__ = ["PADDING", "run_steps", "signature"]
+
+_intrinsic: Any = intrinsic
+_inner: Any = register_jitable(error_model="numpy", forceinline=True)
+
+PADDING = 64
+"""Entries behind accumulators, weights and what is sent that vectors may read."""
+
+# Columns of the table of blocks.
+(
+    INPUT, GID0, N, LINKS, LINKS_END, STEPS, FIRE_START, LEVELS, SIGNED, READ_STEP, READOUT, SHIFT, WIDE, KIND,
+    BITS, VALUES, EVENTS, MEMBRANES, TABLE,
+) = range(19)  # fmt: skip
+# What a block sends in one step: 0 or 1; −1 too; or other values.
+UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
+# Columns of what a block receives from another over links of one delay.
+SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE = range(8)
+# Columns of a link.
+FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE = range(7)
+# Whole numbers that hold for all blocks.
+TOTAL_STEPS, ABOVE, FLOORED, FLOOR, LOWEST, HIGHEST, SENDS_BITS, SENDS_VALUES, SENDS_EVENTS, TURNED, KEEPS = range(11)
+# Rows of the scratch registers.
+V, ARRIVALS, DENDRITE, AUX, V_BEFORE, DENDRITE_BEFORE = range(6)
+
+LANES = 16
+_MOST_VECTORS = 4
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_ONES = ir.VectorType(ir.IntType(1), LANES)
+_V16, _V32 = ir.VectorType(_I16, LANES), ir.VectorType(_I32, LANES)
+
+
+def signature(integrates: bool) -> Any:
+    """Returns the types of a code's ``integrate``, or of its ``fire``, over registers of 32 bits."""
+    registers, sent, number = types.int32[::1], types.int16[::1], types.int64
+    if integrates:
+        return number(registers, registers, registers, registers, *[number] * 5)
+    return types.void(registers, registers, sent, registers, *[number] * 6)
+
+
+def _index(value: int) -> Any:
+    return ir.Constant(_I64, value)
+
+
+def _data(context: Any, builder: Any, signature: Any, args: Any, k: int) -> Any:
+    """Returns the pointer to the data of array argument k."""
+    return context.make_array(signature.args[k])(context, builder, args[k]).data
+
+
+def _splat(b: Any, scalar: Any, vector: Any) -> Any:
+    one = b.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
+    return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, vector.count), None))
+
+
+def _load(b: Any, pointer: Any, at: Any, vector: Any) -> Any:
+    place = b.bitcast(b.gep(pointer, [at]), vector.as_pointer())
+    return b.load(place, align=vector.element.width // 8)
+
+
+def _store(b: Any, value: Any, pointer: Any, at: Any) -> None:
+    place = b.bitcast(b.gep(pointer, [at]), value.type.as_pointer())
+    b.store(value, place, align=value.type.element.width // 8)
+
+
+def _call(b: Any, name: str, result: Any, args: list[Any]) -> Any:
+    """Calls one of LLVM's own functions."""
+    kind = ir.FunctionType(result, [a.type for a in args])
+    function: Any = cgutils.get_or_insert_function
+    return b.call(function(b.module, kind, name), args)
+
+
+@_intrinsic
+def _pack(typingctx, sent, at, bits, place, below):  # type: ignore[no-untyped-def]
+    """Writes which of 16 values are above 0, or below, to the 16 bits at ``place``; returns how many are."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        sent, bits = (_data(context, b, signature, args, k) for k in (0, 2))
+        value, zero = _load(b, sent, args[1], _V16), ir.Constant(_V16, None)
+        value = b.select(b.icmp_unsigned("!=", args[4], _index(0)), b.sub(zero, value), value)
+        word = b.bitcast(b.icmp_signed(">", value, zero), _I16)
+        b.store(word, b.gep(b.bitcast(bits, _I16.as_pointer()), [args[3]]), align=2)
+        return b.zext(_call(b, "llvm.ctpop.i16", _I16, [word]), _I64)
+
+    u = types.uint64
+    return u(sent, u, bits, u, u), codegen
+
+
+@_intrinsic
+def _octet(typingctx, bits, at):  # type: ignore[no-untyped-def]
+    """Returns the 8 bits from bit ``at`` on."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        octets = b.bitcast(_data(context, b, signature, args, 0), _I8.as_pointer())
+        place = b.bitcast(b.gep(octets, [b.lshr(args[1], _index(3))]), _I16.as_pointer())
+        found = b.lshr(b.load(place, align=1), b.trunc(b.and_(args[1], _index(7)), _I16))
+        return b.zext(b.and_(found, ir.Constant(_I16, 0xFF)), _I64)
+
+    u = types.uint64
+    return u(bits, u), codegen
+
+
+@_intrinsic
+def _list(typingctx, places, octet, rows, k, first, stride):  # type: ignore[no-untyped-def]
+    """Writes ``first + j · stride`` of each bit j of eight that is set, from entry k on; returns how many."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        places, rows = (_data(context, b, signature, args, n) for n in (0, 2))
+        _, octet, _, k, first, stride = args
+        eight = ir.VectorType(_I32, 8)
+        j = b.zext(_load(b, places, b.shl(octet, _index(3)), ir.VectorType(_I8, 8)), eight)
+        row = b.add(b.mul(j, _splat(b, b.trunc(stride, _I32), eight)), _splat(b, b.trunc(first, _I32), eight))
+        _store(b, row, rows, k)
+        return _call(b, "llvm.ctpop.i64", _I64, [octet])
+
+    u = types.uint64
+    return u(places, u, rows, u, u, u), codegen
+
+
+def _as_written(module: Any) -> Any:
+    """Returns metadata of a loop that is not unrolled: few spikes come at a time. It names itself first."""
+    told = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = module.add_metadata([told, ir.Constant(_I32, len(module.metadata))])
+    loop.operands = (loop, told)
+    return loop
+
+
+class _Rows:
+    """Rows of weights that spikes of one link add to neurons next to each other.
+
+    Attributes:
+        b: The builder.
+        acc: Pointer to accumulators of 16 or 32 bits.
+        weights: Pointer to all weights.
+        rows: Pointer to where the row of each spike begins.
+        values: Pointer to the value of each spike, None where all are 1.
+        spikes: How many there are, at least one.
+    """
+
+    def __init__(self, b: Any, acc: Any, weights: Any, rows: Any, values: Any, spikes: Any) -> None:
+        self.b, self.acc, self.weights, self.rows, self.values, self.spikes = (
+            b, acc, weights, rows, values, spikes,
+        )  # fmt: skip
+        self.kind = ir.VectorType(acc.type.pointee, LANES)
+
+    def add(self, at: Any, offset: Any, length: Any) -> None:
+        """Adds entries ``offset`` … ``offset + length − 1`` of all rows to the neurons from ``at`` on."""
+        b, whole = self.b, _index(LANES * _MOST_VECTORS)
+        begun = b.block
+        loop, done = b.append_basic_block("pieces"), b.append_basic_block("added")
+        b.branch(loop)
+        b.position_at_end(loop)
+        here = b.phi(_I64)
+        here.add_incoming(_index(0), begun)
+        left = b.sub(length, here)
+        left = b.select(b.icmp_unsigned("<", left, whole), left, whole)
+        after = b.append_basic_block("after")
+        cases = [b.append_basic_block(f"vectors{k}") for k in range(1, _MOST_VECTORS + 1)]
+        choice = b.switch(b.lshr(b.add(left, _index(LANES - 1)), _index(4)), cases[-1])
+        for k, case in enumerate(cases, 1):
+            if k < _MOST_VECTORS:
+                choice.add_case(_index(k), case)
+            b.position_at_end(case)
+            self._piece(k, b.add(at, here), b.add(offset, here), left)
+            b.branch(after)
+        b.position_at_end(after)
+        further = b.add(here, whole)
+        here.add_incoming(further, after)
+        b.cbranch(b.icmp_unsigned("<", further, length), loop, done)
+        b.position_at_end(done)
+
+    def _piece(self, vectors: int, at: Any, offset: Any, length: Any) -> None:
+        """Adds to as many vectors of accumulators as registers hold; the last may be left in part."""
+        b, kind = self.b, self.kind
+        weights = b.gep(self.weights, [offset])
+        places = [b.add(at, _index(LANES * v)) for v in range(vectors)]
+        first = [_load(b, self.acc, place, kind) for place in places]
+        begun, loop, done = b.block, b.append_basic_block("spikes"), b.append_basic_block("all")
+        b.branch(loop)
+        b.position_at_end(loop)
+        r = b.phi(_I64)
+        sums = [b.phi(kind) for _ in range(vectors)]
+        r.add_incoming(_index(0), begun)
+        row = b.zext(b.load(b.gep(self.rows, [r])), _I64)
+        value = None
+        if self.values is not None:
+            value = b.load(b.gep(self.values, [r]))
+            value = _splat(b, b.trunc(value, _I16) if kind.element == _I16 else value, kind)
+        added = []
+        for v, total in enumerate(sums):
+            w = _load(b, weights, b.add(row, _index(LANES * v)), _V16)
+            w = w if kind.element == _I16 else b.sext(w, kind)
+            added.append(b.add(total, w if value is None else b.mul(value, w)))
+            total.add_incoming(first[v], begun)
+            total.add_incoming(added[v], loop)
+        following = b.add(r, _index(1))
+        r.add_incoming(following, loop)
+        back = b.cbranch(b.icmp_unsigned("<", following, self.spikes), loop, done)
+        back.set_metadata("llvm.loop", _as_written(b.module))
+        b.position_at_end(done)
+        for v in range(vectors - 1):
+            _store(b, added[v], self.acc, places[v])
+        left = b.trunc(b.sub(length, _index(LANES * (vectors - 1))), _I16)
+        lanes = ir.Constant(_V16, list(range(LANES)))
+        mine = b.icmp_signed("<", lanes, _splat(b, left, _V16))
+        last = b.select(mine, added[-1], _load(b, self.acc, places[-1], kind))
+        _store(b, last, self.acc, places[-1])
+
+
+@_intrinsic
+def _add_rows(typingctx, acc, at, weights, offset, rows, values, valued, spikes, length):  # type: ignore[no-untyped-def]
+    """Adds the rows of all spikes of a link to ``length`` neurons from ``at`` on."""
+    u = types.uint64
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        acc, weights, rows, values = (_data(context, b, signature, args, k) for k in (0, 2, 4, 5))
+        _, at, _, offset, _, _, valued, spikes, length = args
+        with b.if_else(b.icmp_unsigned("!=", valued, _index(0))) as (then, otherwise):
+            with then:
+                _Rows(b, acc, weights, rows, values, spikes).add(at, offset, length)
+            with otherwise:
+                _Rows(b, acc, weights, rows, None, spikes).add(at, offset, length)
+        return context.get_dummy_value()
+
+    return types.void(acc, u, weights, u, rows, values, u, u, u), codegen
+
+
+@_intrinsic
+def _add_products(typingctx, acc, at, weights, row, values, value0, valued, mask):  # type: ignore[no-untyped-def]
+    """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its spike is among 16."""
+    u = types.uint64
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        acc, weights, values = (_data(context, b, signature, args, k) for k in (0, 2, 4))
+        _, at, _, row, _, value0, valued, mask = args
+        kind = ir.VectorType(acc.type.pointee, LANES)
+        alive = b.bitcast(b.trunc(mask, _I16), _ONES)
+        w = b.select(alive, _load(b, weights, row, _V16), ir.Constant(_V16, None))
+        added: Any = cgutils.alloca_once(b, kind)
+        b.store(w if kind.element == _I16 else b.sext(w, kind), added)
+        with b.if_then(b.icmp_unsigned("!=", valued, _index(0)), likely=False):
+            q = _load(b, values, value0, _V16)
+            b.store(b.mul(b.load(added), q if kind.element == _I16 else b.sext(q, kind)), added)
+        _store(b, b.add(_load(b, acc, at, kind), b.load(added)), acc, at)
+        return context.get_dummy_value()
+
+    return types.void(acc, u, weights, u, values, u, u, u), codegen
+
+
+@_inner
+def _list_rows(bits, at, axons, places, rows, k, first, stride):  # type: ignore[no-untyped-def]
+    """Appends ``first + j · stride`` of each of ``axons`` bits from ``at`` on that is set; returns how many."""
+    one, eight, j = np.uint64(1), np.uint64(8), np.uint64(0)
+    while j < axons:
+        octet = _octet(bits, at + j)
+        if axons - j < eight:
+            octet &= (one << (axons - j)) - one
+        k += _list(places, octet, rows, k, first + j * stride, stride)
+        j += eight
+    return k
+
+
+@_inner
+def _add_straight(acc, into, axons, weights, row, bits, at, values, value0, other):  # type: ignore[no-untyped-def]
+    """Adds what axons send to one neuron each, from ``into`` on, sixteen at once."""
+    one, lanes, j = np.uint64(1), np.uint64(LANES), np.uint64(0)
+    while j < axons:
+        mask = _octet(bits, at + j) | _octet(bits, at + j + np.uint64(8)) << np.uint64(8)
+        if axons - j < lanes:
+            mask &= (one << (axons - j)) - one
+        if mask != np.uint64(0):
+            _add_products(acc, into + j, weights, row + j, values, value0 + j, other, mask)
+        j += lanes
+
+
+@_inner
+def _deliver(  # type: ignore[no-untyped-def]
+    acc, begin, alone, straight, moves, end, first_alone, links, patterns, segments, weights, bits, above0, below0, signs, turned,
+    values, value0, other, places, rows, factors, queue,
+):  # fmt: skip
+    """Adds what one block sent in one step to the accumulators of another.
+
+    Args:
+        acc: ``(n + 64,)`` int16 or int32, added to.
+        begin: First link whose axons share their targets.
+        alone: First link of one axon; all of these have sources next to each other.
+        straight: First link whose axons have one target each, next to each other like their weights; ``INTO``
+            and ``WEIGHT`` stand for the first of them.
+        moves: First other link whose targets move with the axon.
+        end: The link after the last.
+        first_alone: The source of link ``alone``.
+        links: ``(E, 7)`` uint64.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
+        weights: int16.
+        bits: uint64: which neurons sent something above 0 from bit ``above0`` on, and below from ``below0`` on.
+        above0: See there.
+        below0: See there.
+        signs: 1 where anything is below 0.
+        turned: By how much later the weights stand of what is below 0.
+        values: int16: what was sent, from ``value0`` on.
+        value0: See there.
+        other: 1 where values matter, and are not 1 or −1.
+        places: ``(256 · 8,)`` uint8: which bits of each octet are set.
+        rows: Scratch, uint32.
+        factors: Scratch, int32.
+        queue: Scratch, uint32.
+    """
+    one, zero = np.uint64(1), np.uint64(0)
+    for e in range(begin, alone):
+        first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
+        k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
+        if signs != zero:
+            k = _list_rows(bits, below0 + first, axons, places, rows, k, row + turned, stride)
+        if k == zero:
+            continue
+        if other != zero:
+            k = _list_rows(bits, above0 + first, axons, places, factors, zero, zero, one)
+            if signs != zero:
+                k = _list_rows(bits, below0 + first, axons, places, factors, k, zero, one)
+            for r in range(k):
+                factors[r] = values[value0 + first + np.uint64(factors[r])]
+        into, pattern = links[e, INTO], links[e, PATTERN]
+        for s in range(patterns[pattern], patterns[pattern + one]):
+            _add_rows(
+                acc, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, k, segments[s, 2]
+            )  # fmt: skip
+    units = _list_rows(bits, above0 + first_alone, straight - alone, places, queue, zero, zero, one)
+    count = units
+    if signs != zero:
+        count = _list_rows(bits, below0 + first_alone, straight - alone, places, queue, units, zero, one)
+    for r in range(count):
+        e = alone + np.uint64(queue[r])
+        rows[0] = links[e, WEIGHT] + (zero if r < units else turned)
+        if other != zero:
+            factors[0] = values[value0 + first_alone + np.uint64(queue[r])]
+        into, pattern = links[e, INTO], links[e, PATTERN]
+        for s in range(patterns[pattern], patterns[pattern + one]):
+            _add_rows(
+                acc, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, one, segments[s, 2]
+            )  # fmt: skip
+    for e in range(straight, moves):
+        first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
+        _add_straight(acc, into, axons, weights, row, bits, above0 + first, values, value0 + first, other)
+        if signs != zero:
+            _add_straight(acc, into, axons, weights, row + turned, bits, below0 + first, values, value0 + first, other)
+    for e in range(moves, end):
+        first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
+        move, into, pattern = links[e, TARGET_STRIDE], links[e, INTO], links[e, PATTERN]
+        low, high = patterns[pattern], patterns[pattern + one]
+        units = _list_rows(bits, above0 + first, axons, places, rows, zero, zero, one)
+        k = _list_rows(bits, below0 + first, axons, places, rows, units, zero, one) if signs != zero else units
+        if k == zero:
+            continue
+        if stride == one and move == one:
+            for s in range(low, high):
+                for i in range(segments[s, 2]):
+                    a, w = into + segments[s, 1] + i, row + segments[s, 0] + i
+                    _add_straight(acc, a, axons, weights, w, bits, above0 + first, values, value0 + first, other)
+                    if signs != zero:
+                        _add_straight(
+                            acc, a, axons, weights, w + turned, bits, below0 + first, values, value0 + first, other
+                        )
+            continue
+        for r in range(k):
+            j = np.uint64(rows[r])
+            w0 = row + j * stride + (zero if r < units else turned)
+            q = np.int64(values[value0 + first + j]) if other != zero else np.int64(1)
+            for s in range(low, high):
+                a, w = into + j * move + segments[s, 1], w0 + segments[s, 0]
+                for i in range(segments[s, 2]):
+                    acc[a + i] += q * weights[w + i]
+
+
+@_inner
+def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, event0):  # type: ignore[no-untyped-def]
+    """Keeps what n neurons send in a step, and counts it."""
+    lanes, four = np.uint64(LANES), np.uint64(4)
+    above, below = np.uint64(0), np.uint64(0)
+    for g in range((n + lanes - np.uint64(1)) // lanes):
+        above += _pack(out, g * lanes, bits, above0 * four + g, np.uint64(0))
+    if kind != UNITS:
+        for g in range((n + lanes - np.uint64(1)) // lanes):
+            below += _pack(out, g * lanes, bits, below0 * four + g, np.uint64(1))
+    events[event0], events[event0 + np.uint64(1)] = above, below
+    if above + below != np.uint64(0):
+        for i in range(n):
+            counts[i] += np.int32(out[i] != 0)
+    if kind == OTHER_VALUES:
+        for i in range(n):
+            values[value0 + i] = out[i]
+
+
+@_inner
+def _arrive(  # type: ignore[no-untyped-def]
+    acc, t, sample, begin, end, numbers, blocks, received, links, patterns, segments, weights, bits, values, events,
+    places, rows, factors, queue,
+):  # fmt: skip
+    """Adds what arrives in a block in one step; returns whether anything does."""
+    touched = False
+    for r in range(begin, end):
+        source = received[r, SOURCE]
+        j = t - received[r, DELAY] - blocks[source, FIRE_START]
+        if j < 0 or j >= blocks[source, STEPS]:
+            continue
+        m, step = np.uint64(blocks[source, N]), np.uint64(j)
+        event0 = sample * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[source, EVENTS] + 2 * j)
+        above, below = events[event0], events[event0 + np.uint64(1)]
+        if above == 0 and below == 0:
+            continue
+        touched = True
+        kind = blocks[source, KIND]
+        words = _words(m)
+        above0 = sample * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[source, BITS])
+        above0 += step * (words if kind == UNITS else words + words)
+        value0 = sample * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[source, VALUES]) + step * m
+        _deliver(
+            acc, np.uint64(received[r, BEGIN]), np.uint64(received[r, ALONE]),
+            np.uint64(received[r, STRAIGHT]), np.uint64(received[r, MOVES]), np.uint64(received[r, END]),
+            np.uint64(received[r, FIRST_ALONE]), links, patterns, segments, weights, bits, above0 * np.uint64(64), (above0 + words) * np.uint64(64),
+            np.uint64(below != 0), np.uint64(0 if kind == OTHER_VALUES else numbers[TURNED]), values, value0,
+            np.uint64(kind == OTHER_VALUES), places, rows, factors, queue,
+        )  # fmt: skip
+    return touched
+
+
+@_inner
+def _words(n):  # type: ignore[no-untyped-def]
+    """Returns how many words hold a bit of n neurons, one more to read beyond them."""
+    return (n + np.uint64(63)) // np.uint64(64) + np.uint64(1)
+
+
+@_inner
+def _feed(  # type: ignore[no-untyped-def]
+    b, samples, numbers, blocks, fed, tables, bits, values, events, counts, sent
+):
+    """Sends what an input block is given."""
+    n, kind = np.uint64(blocks[b, N]), blocks[b, KIND]
+    words, column, table = _words(n), np.uint64(blocks[b, MEMBRANES]), np.uint64(blocks[b, TABLE])
+    for s in range(np.uint64(samples)):
+        bit0 = s * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[b, BITS])
+        value0 = s * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[b, VALUES])
+        event0 = s * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[b, EVENTS])
+        for j in range(np.uint64(blocks[b, STEPS])):
+            for i in range(n):
+                sent[i] = tables[table + j, fed[s, column + i]]
+            step0 = bit0 + j * (words if kind == UNITS else words + words)
+            _send(
+                sent, n, kind, bits, step0, step0 + words, values, value0 + j * n, counts, events,
+                event0 + np.uint64(2) * j,
+            )  # fmt: skip
+
+
+def run_steps(  # type: ignore[no-untyped-def]
+    integrate, fire, begin, end, samples, numbers, blocks, received, links, patterns, segments, weights,
+    theta, current, v0, boundaries, fed, tables, places, bits, values, events, membranes, counts,
+    registers, narrow, out, rows, factors, queue,
+):  # fmt: skip
+    """Runs samples through all steps of some blocks."""
+    saturations = 0
+    above, floored, floor = numbers[ABOVE], numbers[FLOORED], np.int32(numbers[FLOOR])
+    lowest, highest = numbers[LOWEST], numbers[HIGHEST]
+    for b in range(begin, end):
+        gid0, n = np.uint64(blocks[b, GID0]), np.uint64(blocks[b, N])
+        mine, sent = counts[gid0 : gid0 + n], out[:n]
+        for i in range(np.uint64(LANES)):
+            out[n + i] = 0
+        if blocks[b, INPUT] != 0:
+            _feed(b, samples, numbers, blocks, fed, tables, bits, values, events, mine, sent)
+            continue
+        v, arrivals, dendrite, aux, v_before, dendrite_before = (
+            registers[V, :n], registers[ARRIVALS, :n], registers[DENDRITE, :n], registers[AUX, :n],
+            registers[V_BEFORE, :n], registers[DENDRITE_BEFORE, :n],
+        )  # fmt: skip
+        thresholds, currents, starts = theta[gid0 : gid0 + n], current[gid0 : gid0 + n], v0[gid0 : gid0 + n]
+        first, last, wide, gain = blocks[b, LINKS], blocks[b, LINKS_END], blocks[b, WIDE], np.int32(1 << blocks[b, SHIFT])
+        kind, words, fire_start, steps = blocks[b, KIND], _words(n), blocks[b, FIRE_START], blocks[b, STEPS]
+        keeps = numbers[KEEPS] > 0 and blocks[b, MEMBRANES] >= 0
+        for i in range(n + np.uint64(PADDING)):
+            registers[ARRIVALS, i], narrow[i] = 0, 0
+        # What leaves the start as it is does so in every sample.
+        rests_at_start, filled = 0, False
+        for s in range(np.uint64(samples)):
+            for i in range(n):
+                v[i], dendrite[i], aux[i] = starts[i], 0, 0
+            rest, begun = rests_at_start, False
+            bit0 = s * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[b, BITS])
+            value0 = s * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[b, VALUES])
+            event0 = s * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[b, EVENTS])
+            for t in range(numbers[TOTAL_STEPS]):
+                if wide != 0:
+                    touched = _arrive(
+                        registers[ARRIVALS], t, s, first, last, numbers, blocks, received, links, patterns, segments,
+                        weights, bits, values, events, places, rows, factors, queue,
+                    )  # fmt: skip
+                else:
+                    touched = _arrive(
+                        narrow, t, s, first, last, numbers, blocks, received, links, patterns, segments,
+                        weights, bits, values, events, places, rows, factors, queue,
+                    )  # fmt: skip
+                j = t - fire_start
+                active, boundary = int(j >= 0 and j < steps), np.int64(boundaries[t])
+                mode = 1 << (2 * active + boundary)
+                if touched or (rest & mode) == 0:
+                    watched = not touched and active == 0
+                    begun = begun or not watched
+                    if touched and wide == 0:
+                        for i in range(n):
+                            arrivals[i] = np.int32(narrow[i] * gain)
+                            narrow[i] = 0
+                    elif touched:
+                        for i in range(n):
+                            arrivals[i] = np.int32(arrivals[i] * gain)
+                    elif filled:
+                        for i in range(n):
+                            arrivals[i] = 0
+                    filled = touched
+                    if watched:
+                        for i in range(n):
+                            v_before[i], dendrite_before[i] = v[i], dendrite[i]
+                    clipped = integrate(
+                        arrivals, v, dendrite, currents, np.int64(n), active, boundary, lowest, highest
+                    )
+                    saturations += clipped
+                    if floored != 0:
+                        for i in range(n):
+                            v[i] = max(v[i], floor)
+                    if touched and wide != 0:
+                        for i in range(n):
+                            arrivals[i] = 0
+                        filled = False
+                    rest = rest if watched else 0
+                    if watched:
+                        differ = np.int32(clipped != 0)
+                        for i in range(n):
+                            differ |= (v[i] ^ v_before[i]) | (dendrite[i] ^ dendrite_before[i])
+                        rest = rest | mode if differ == 0 else 0
+                        if not begun:
+                            rests_at_start = rest
+                if keeps and t == blocks[b, READ_STEP]:
+                    place = s * np.uint64(numbers[KEEPS]) + np.uint64(blocks[b, MEMBRANES])
+                    for i in range(n):
+                        membranes[place + i] = v[i]
+                if active != 0 and blocks[b, READOUT] == 0:
+                    rest = 0
+                    fire(v, aux, sent, thresholds, np.int64(n), j, steps, blocks[b, LEVELS], blocks[b, SIGNED], above)
+                    step0 = bit0 + np.uint64(j) * (words if kind == UNITS else words + words)
+                    _send(
+                        sent, n, kind, bits, step0, step0 + words, values, value0 + np.uint64(j) * n, mine, events,
+                        event0 + np.uint64(2 * j),
+                    )  # fmt: skip
+    return saturations

@@ -106,14 +106,13 @@ def _pack(typingctx, sent, at, bits, place, below):  # type: ignore[no-untyped-d
 
 
 @_intrinsic
-def _octet(typingctx, bits, at):  # type: ignore[no-untyped-def]
-    """Returns the 8 bits from bit ``at`` on."""
+def _window(typingctx, bits, at):  # type: ignore[no-untyped-def]
+    """Returns the bits from bit ``at`` on, at least 57."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         octets = b.bitcast(_data(context, b, signature, args, 0), _I8.as_pointer())
-        place = b.bitcast(b.gep(octets, [b.lshr(args[1], _index(3))]), _I16.as_pointer())
-        found = b.lshr(b.load(place, align=1), b.trunc(b.and_(args[1], _index(7)), _I16))
-        return b.zext(b.and_(found, ir.Constant(_I16, 0xFF)), _I64)
+        place = b.bitcast(b.gep(octets, [b.lshr(args[1], _index(3))]), _I64.as_pointer())
+        return b.lshr(b.load(place, align=1), b.and_(args[1], _index(7)))
 
     u = types.uint64
     return u(bits, u), codegen
@@ -190,25 +189,24 @@ class _Rows:
 
     def _piece(self, vectors: int, at: Any, offset: Any, length: Any) -> None:
         """Adds to as many vectors of accumulators as registers hold; the last may be left in part."""
-        b, kind = self.b, self.kind
+        b, kind, narrow = self.b, self.kind, self.kind.element == _I16
         weights = b.gep(self.weights, [offset])
         places = [b.add(at, _index(LANES * v)) for v in range(vectors)]
-        first = [_load(b, self.acc, place, kind) for place in places]
+        # Accumulators of 32 bits are added to when all spikes are in, whose sum has 16.
+        first = [_load(b, self.acc, p, _V16) if narrow else ir.Constant(_V16, None) for p in places]
         begun, loop, done = b.block, b.append_basic_block("spikes"), b.append_basic_block("all")
         b.branch(loop)
         b.position_at_end(loop)
         r = b.phi(_I64)
-        sums = [b.phi(kind) for _ in range(vectors)]
+        sums = [b.phi(_V16) for _ in range(vectors)]
         r.add_incoming(_index(0), begun)
         row = b.zext(b.load(b.gep(self.rows, [r])), _I64)
         value = None
         if self.values is not None:
-            value = b.load(b.gep(self.values, [r]))
-            value = _splat(b, b.trunc(value, _I16) if kind.element == _I16 else value, kind)
+            value = _splat(b, b.trunc(b.load(b.gep(self.values, [r])), _I16), _V16)
         added = []
         for v, total in enumerate(sums):
             w = _load(b, weights, b.add(row, _index(LANES * v)), _V16)
-            w = w if kind.element == _I16 else b.sext(w, kind)
             added.append(b.add(total, w if value is None else b.mul(value, w)))
             total.add_incoming(first[v], begun)
             total.add_incoming(added[v], loop)
@@ -217,13 +215,15 @@ class _Rows:
         back = b.cbranch(b.icmp_unsigned("<", following, self.spikes), loop, done)
         back.set_metadata("llvm.loop", _as_written(b.module))
         b.position_at_end(done)
-        for v in range(vectors - 1):
-            _store(b, added[v], self.acc, places[v])
         left = b.trunc(b.sub(length, _index(LANES * (vectors - 1))), _I16)
         lanes = ir.Constant(_V16, list(range(LANES)))
         mine = b.icmp_signed("<", lanes, _splat(b, left, _V16))
-        last = b.select(mine, added[-1], _load(b, self.acc, places[-1], kind))
-        _store(b, last, self.acc, places[-1])
+        before = _load(b, self.acc, places[-1], _V16) if narrow else ir.Constant(_V16, None)
+        added[-1] = b.select(mine, added[-1], before)
+        for total, place in zip(added, places, strict=True):
+            if not narrow:
+                total = b.add(_load(b, self.acc, place, kind), b.sext(total, kind))
+            _store(b, total, self.acc, place)
 
 
 @_intrinsic
@@ -267,26 +267,33 @@ def _add_products(typingctx, acc, at, weights, row, values, value0, valued, mask
 
 
 @_inner
+def _some(bits, at, axons):  # type: ignore[no-untyped-def]
+    """Returns whether any of so many bits from ``at`` on may be set."""
+    most = np.uint64(56)
+    found = _window(bits, at)
+    return axons > most or found << (np.uint64(64) - axons) != np.uint64(0)
+
+
+@_inner
 def _list_rows(bits, at, axons, places, rows, k, first, stride):  # type: ignore[no-untyped-def]
     """Appends ``first + j · stride`` of each of ``axons`` bits from ``at`` on that is set; returns how many."""
-    one, eight, j = np.uint64(1), np.uint64(8), np.uint64(0)
+    eight, most, j = np.uint64(8), np.uint64(56), np.uint64(0)
     while j < axons:
-        octet = _octet(bits, at + j)
-        if axons - j < eight:
-            octet &= (one << (axons - j)) - one
-        k += _list(places, octet, rows, k, first + j * stride, stride)
-        j += eight
+        left = min(axons - j, most)
+        found = _window(bits, at + j) & ~(~np.uint64(0) << left)
+        for _ in range((left + np.uint64(7)) // eight):
+            k += _list(places, found & np.uint64(255), rows, k, first + j * stride, stride)
+            found >>= eight
+            j += eight
     return k
 
 
 @_inner
 def _add_straight(acc, into, axons, weights, row, bits, at, values, value0, other):  # type: ignore[no-untyped-def]
     """Adds what axons send to one neuron each, from ``into`` on, sixteen at once."""
-    one, lanes, j = np.uint64(1), np.uint64(LANES), np.uint64(0)
+    lanes, j = np.uint64(LANES), np.uint64(0)
     while j < axons:
-        mask = _octet(bits, at + j) | _octet(bits, at + j + np.uint64(8)) << np.uint64(8)
-        if axons - j < lanes:
-            mask &= (one << (axons - j)) - one
+        mask = _window(bits, at + j) & ~(~np.uint64(0) << min(axons - j, lanes))
         if mask != np.uint64(0):
             _add_products(acc, into + j, weights, row + j, values, value0 + j, other, mask)
         j += lanes
@@ -329,7 +336,7 @@ def _deliver(  # type: ignore[no-untyped-def]
     for e in range(begin, alone):
         first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
         k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
-        if signs != zero:
+        if signs != zero and _some(bits, below0 + first, axons):
             k = _list_rows(bits, below0 + first, axons, places, rows, k, row + turned, stride)
         if k == zero:
             continue
@@ -492,7 +499,7 @@ def run_steps(  # type: ignore[no-untyped-def]
             registers[V_BEFORE, :n], registers[DENDRITE_BEFORE, :n],
         )  # fmt: skip
         thresholds, currents, starts = theta[gid0 : gid0 + n], current[gid0 : gid0 + n], v0[gid0 : gid0 + n]
-        first, last, wide, gain = blocks[b, LINKS], blocks[b, LINKS_END], blocks[b, WIDE], np.int32(1 << blocks[b, SHIFT])
+        first, last, wide, gain = blocks[b, LINKS], blocks[b, LINKS_END], blocks[b, WIDE] != 0, np.int32(1 << blocks[b, SHIFT])
         kind, words, fire_start, steps = blocks[b, KIND], _words(n), blocks[b, FIRE_START], blocks[b, STEPS]
         keeps = numbers[KEEPS] > 0 and blocks[b, MEMBRANES] >= 0
         for i in range(n + np.uint64(PADDING)):
@@ -507,7 +514,7 @@ def run_steps(  # type: ignore[no-untyped-def]
             value0 = s * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[b, VALUES])
             event0 = s * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[b, EVENTS])
             for t in range(numbers[TOTAL_STEPS]):
-                if wide != 0:
+                if wide:
                     touched = _arrive(
                         registers[ARRIVALS], t, s, first, last, numbers, blocks, received, links, patterns, segments,
                         weights, bits, values, events, places, rows, factors, queue,
@@ -523,7 +530,7 @@ def run_steps(  # type: ignore[no-untyped-def]
                 if touched or (rest & mode) == 0:
                     watched = not touched and active == 0
                     begun = begun or not watched
-                    if touched and wide == 0:
+                    if touched and not wide:
                         for i in range(n):
                             arrivals[i] = np.int32(narrow[i] * gain)
                             narrow[i] = 0
@@ -533,7 +540,7 @@ def run_steps(  # type: ignore[no-untyped-def]
                     elif filled:
                         for i in range(n):
                             arrivals[i] = 0
-                    filled = touched
+                    filled = touched and not wide
                     if watched:
                         for i in range(n):
                             v_before[i], dendrite_before[i] = v[i], dendrite[i]
@@ -544,10 +551,9 @@ def run_steps(  # type: ignore[no-untyped-def]
                     if floored != 0:
                         for i in range(n):
                             v[i] = max(v[i], floor)
-                    if touched and wide != 0:
+                    if touched and wide:
                         for i in range(n):
                             arrivals[i] = 0
-                        filled = False
                     rest = rest if watched else 0
                     if watched:
                         differ = np.int32(clipped != 0)

@@ -17,6 +17,7 @@ import numpy as np
 from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds, is_regular, prove
+from nmcompiler.sim.groups import largest_weight
 from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.profile import Profile, timed
@@ -94,9 +95,13 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     peaks = np.array([_peak(loaded, b) for b in loaded.blocks], np.int64)
     if int(peaks.max(initial=0)) > _WIDEST:
         return None
-    received, links = _links(loaded)
+    narrow = _narrow(loaded, peaks)
+    chunks = _chunks(loaded, peaks, narrow)
+    if int(chunks.min(initial=1)) < 1:
+        return None
+    received, links = _links(loaded, chunks)
     tables, places = _tables(loaded)
-    blocks, sent = _blocks(loaded, peaks, received, places)
+    blocks, sent = _blocks(loaded, peaks, narrow, received, places)
     # Registers of 32 bits are never near the lowest, which a floor may lie below.
     floor = -_REACH * 4 + 1 if loaded.floor is None else max(loaded.floor, -_REACH * 4 + 1)
     low = max(loaded.minimum, -(2**31)) if loaded.floor is None else -_REACH * 4 + 1
@@ -149,13 +154,20 @@ def _peak(loaded: Loaded, block: Block) -> int:
     return int(np.abs(sent).max(initial=1))
 
 
-def _links(loaded: Loaded) -> tuple[Int64Array, Array]:
+def _most_sent(loaded: Loaded, peaks: Int64Array) -> Int64Array:
+    """Returns ``(B,)``: what a neuron sends at most in a step, where a code may send a change of all levels."""
+    inputs = np.array([b.is_input for b in loaded.blocks], bool)
+    return np.where((peaks > 1) & ~inputs, 2 * peaks, peaks)
+
+
+def _links(loaded: Loaded, chunks: Int64Array) -> tuple[Int64Array, Array]:
     """Returns what each block receives from which other, and the links in the columns of ``rows``."""
     received, links, count = [], [np.zeros((0, len(_KEPT)), np.uint64)], 0
     for block in loaded.blocks:
         for group in loaded.groups[block.index]:
             for source in sorted(group.sources):
                 resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
+                resting = _split(resting, int(chunks[block.index, source]))
                 resting, alone = _alone(resting, len(loaded.patterns) - 1)
                 first = int(alone[0, kernels.FIRST]) if len(alone) else 0
                 straight, moving = _straight(loaded, moving)
@@ -165,6 +177,17 @@ def _links(loaded: Loaded) -> tuple[Int64Array, Array]:
                 links += [a[:, _KEPT] for a in parts]
                 count = ends[-1]
     return np.array(received, np.int64).reshape(-1, 9), np.concatenate(links)
+
+
+def _split(links: Array, most: int) -> Array:
+    """Returns links of at most so many axons each."""
+    count = -(-links[:, kernels.AXONS].astype(np.int64) // most)
+    split = np.repeat(links, count, axis=0)
+    done = (np.arange(len(split)) - np.repeat(np.cumsum(count) - count, count)).astype(np.uint64) * np.uint64(most)
+    split[:, kernels.FIRST] += done
+    split[:, kernels.WEIGHT] += done * split[:, kernels.WEIGHT_STRIDE]
+    split[:, kernels.AXONS] = np.minimum(split[:, kernels.AXONS] - done, np.uint64(most))
+    return split
 
 
 def _alone(links: Array, nothing: int) -> tuple[Array, Array]:
@@ -212,10 +235,9 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
 
 
 def _blocks(
-    loaded: Loaded, peaks: Int64Array, received: Int64Array, places: dict[int, int]
+    loaded: Loaded, peaks: Int64Array, narrow: Sequence[bool], received: Int64Array, places: dict[int, int]
 ) -> tuple[Int64Array, tuple[int, int, int]]:
     """Returns the table of blocks, and how many words, values and steps are kept of what they send."""
-    narrow = _narrow(loaded, peaks)
     first = np.searchsorted(received[:, 0], np.arange(len(loaded.blocks) + 1))
     words = values = events = fed = 0
     table = []
@@ -240,11 +262,9 @@ def _blocks(
 
 def _narrow(loaded: Loaded, peaks: Int64Array) -> list[bool]:
     """Returns for each block whether all that arrives in one step adds up in 16 bits."""
-    signed = np.array([b.signed != 0 for b in loaded.blocks])
-    inputs = np.array([b.is_input for b in loaded.blocks])
-    # In a step a code may send as much as a change of all its levels, in both directions.
-    most = np.where(peaks > 1, np.where(inputs, 1, 2) * peaks, peaks).astype(np.float64)
-    down = np.where(signed | (~inputs & (peaks > 1)), -most, 0.0)
+    most = _most_sent(loaded, peaks).astype(np.float64)
+    below = [b.signed != 0 or (peaks[b.index] > 1 and not b.is_input) for b in loaded.blocks]
+    down = np.where(below, -most, 0.0)
     low, high = np.zeros(loaded.neurons), np.zeros(loaded.neurons)
     jit(kernels.extremes)(
         loaded.links, loaded.patterns, loaded.segments, loaded.weights, loaded.gid0, down, most, low, high
@@ -252,6 +272,20 @@ def _narrow(loaded: Loaded, peaks: Int64Array) -> list[bool]:
     gain = 2.0 ** loaded.program.column("shift")
     parts = [(slice(b.gid0, b.gid0 + b.n), gain[b.index]) for b in loaded.blocks]
     return [bool(max(high[m].max(), -low[m].min()) / g <= _WIDEST) for m, g in parts]
+
+
+def _chunks(loaded: Loaded, peaks: Int64Array, narrow: Sequence[bool]) -> Int64Array:
+    """Returns ``(B, B)``: of how many axons of one block what arrives in another adds up in 16 bits.
+
+    All of them where all that arrives does.
+    """
+    largest = np.array([largest_weight(loaded, b) for b in loaded.blocks], np.int64)
+    chunks = _WIDEST // np.maximum(largest[:, None] * _most_sent(loaded, peaks), 1)
+    chunks[np.array(narrow, bool)] = _REACH
+    linked = loaded.links[:, [kernels.TARGET, kernels.SOURCE]].astype(np.int64)
+    result = np.full_like(chunks, _REACH)
+    result[tuple(linked.T)] = chunks[tuple(linked.T)]
+    return result
 
 
 def run_steps(

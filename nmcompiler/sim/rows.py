@@ -12,6 +12,7 @@ weights or registers are too wide. numba is imported with this module, which the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -143,23 +144,40 @@ def _as_written(module: Any) -> Any:
     return loop
 
 
+class _Sums:
+    """Accumulators of 16 bits, or of 32 where ``wide`` is other than 0, to which vectors of 16 bits are added."""
+
+    def __init__(self, b: Any, narrow: Any, wide: Any, is_wide: Any) -> None:
+        self.b, self.narrow, self.wide = b, narrow, wide
+        self.is_wide = b.icmp_unsigned("!=", is_wide, _index(0))
+
+    def add(self, sums: Sequence[Any], at: Any) -> None:
+        """Adds vectors to the neurons from ``at`` on."""
+        b = self.b
+        places = [b.add(at, _index(LANES * v)) for v in range(len(sums))]
+        with b.if_else(self.is_wide) as (then, otherwise):
+            with then:
+                for total, place in zip(sums, places, strict=True):
+                    _store(b, b.add(_load(b, self.wide, place, _V32), b.sext(total, _V32)), self.wide, place)
+            with otherwise:
+                for total, place in zip(sums, places, strict=True):
+                    _store(b, total, self.narrow, place)
+
+
 class _Rows:
     """Rows of weights that spikes of one link add to neurons next to each other.
 
     Attributes:
-        b: The builder.
-        acc: Pointer to accumulators of 16 or 32 bits.
+        sums: What they are added to.
         weights: Pointer to all weights.
         rows: Pointer to where the row of each spike begins.
         values: Pointer to the value of each spike, None where all are 1.
         spikes: How many there are, at least one.
     """
 
-    def __init__(self, b: Any, acc: Any, weights: Any, rows: Any, values: Any, spikes: Any) -> None:
-        self.b, self.acc, self.weights, self.rows, self.values, self.spikes = (
-            b, acc, weights, rows, values, spikes,
-        )  # fmt: skip
-        self.kind = ir.VectorType(acc.type.pointee, LANES)
+    def __init__(self, sums: _Sums, weights: Any, rows: Any, values: Any, spikes: Any) -> None:
+        self.b = sums.b
+        self.sums, self.weights, self.rows, self.values, self.spikes = sums, weights, rows, values, spikes
 
     def add(self, at: Any, offset: Any, length: Any) -> None:
         """Adds entries ``offset`` … ``offset + length − 1`` of all rows to the neurons from ``at`` on."""
@@ -189,11 +207,10 @@ class _Rows:
 
     def _piece(self, vectors: int, at: Any, offset: Any, length: Any) -> None:
         """Adds to as many vectors of accumulators as registers hold; the last may be left in part."""
-        b, kind, narrow = self.b, self.kind, self.kind.element == _I16
+        b = self.b
         weights = b.gep(self.weights, [offset])
         places = [b.add(at, _index(LANES * v)) for v in range(vectors)]
-        # Accumulators of 32 bits are added to when all spikes are in, whose sum has 16.
-        first = [_load(b, self.acc, p, _V16) if narrow else ir.Constant(_V16, None) for p in places]
+        first = [_load(b, self.sums.narrow, p, _V16) for p in places]
         begun, loop, done = b.block, b.append_basic_block("spikes"), b.append_basic_block("all")
         b.branch(loop)
         b.position_at_end(loop)
@@ -216,54 +233,47 @@ class _Rows:
         back.set_metadata("llvm.loop", _as_written(b.module))
         b.position_at_end(done)
         left = b.trunc(b.sub(length, _index(LANES * (vectors - 1))), _I16)
-        lanes = ir.Constant(_V16, list(range(LANES)))
-        mine = b.icmp_signed("<", lanes, _splat(b, left, _V16))
-        before = _load(b, self.acc, places[-1], _V16) if narrow else ir.Constant(_V16, None)
-        added[-1] = b.select(mine, added[-1], before)
-        for total, place in zip(added, places, strict=True):
-            if not narrow:
-                total = b.add(_load(b, self.acc, place, kind), b.sext(total, kind))
-            _store(b, total, self.acc, place)
+        mine = b.icmp_signed("<", ir.Constant(_V16, list(range(LANES))), _splat(b, left, _V16))
+        added[-1] = b.select(mine, added[-1], first[-1])
+        self.sums.add(added, at)
 
 
 @_intrinsic
-def _add_rows(typingctx, acc, at, weights, offset, rows, values, valued, spikes, length):  # type: ignore[no-untyped-def]
+def _add_rows(typingctx, narrow, wide, is_wide, at, weights, offset, rows, values, valued, spikes, length):  # type: ignore[no-untyped-def]
     """Adds the rows of all spikes of a link to ``length`` neurons from ``at`` on."""
     u = types.uint64
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        acc, weights, rows, values = (_data(context, b, signature, args, k) for k in (0, 2, 4, 5))
-        _, at, _, offset, _, _, valued, spikes, length = args
+        narrow, wide, weights, rows, values = (_data(context, b, signature, args, k) for k in (0, 1, 4, 6, 7))
+        _, _, is_wide, at, _, offset, _, _, valued, spikes, length = args
+        sums = _Sums(b, narrow, wide, is_wide)
         with b.if_else(b.icmp_unsigned("!=", valued, _index(0))) as (then, otherwise):
             with then:
-                _Rows(b, acc, weights, rows, values, spikes).add(at, offset, length)
+                _Rows(sums, weights, rows, values, spikes).add(at, offset, length)
             with otherwise:
-                _Rows(b, acc, weights, rows, None, spikes).add(at, offset, length)
+                _Rows(sums, weights, rows, None, spikes).add(at, offset, length)
         return context.get_dummy_value()
 
-    return types.void(acc, u, weights, u, rows, values, u, u, u), codegen
+    return types.void(narrow, wide, u, u, weights, u, rows, values, u, u, u), codegen
 
 
 @_intrinsic
-def _add_products(typingctx, acc, at, weights, row, values, value0, valued, mask):  # type: ignore[no-untyped-def]
+def _add_products(typingctx, narrow, wide, is_wide, at, weights, row, values, value0, valued, mask):  # type: ignore[no-untyped-def]
     """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its spike is among 16."""
     u = types.uint64
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        acc, weights, values = (_data(context, b, signature, args, k) for k in (0, 2, 4))
-        _, at, _, row, _, value0, valued, mask = args
-        kind = ir.VectorType(acc.type.pointee, LANES)
+        narrow, wide, weights, values = (_data(context, b, signature, args, k) for k in (0, 1, 4, 6))
+        _, _, is_wide, at, _, row, _, value0, valued, mask = args
         alive = b.bitcast(b.trunc(mask, _I16), _ONES)
-        w = b.select(alive, _load(b, weights, row, _V16), ir.Constant(_V16, None))
-        added: Any = cgutils.alloca_once(b, kind)
-        b.store(w if kind.element == _I16 else b.sext(w, kind), added)
+        added: Any = cgutils.alloca_once(b, _V16)
+        b.store(b.select(alive, _load(b, weights, row, _V16), ir.Constant(_V16, None)), added)
         with b.if_then(b.icmp_unsigned("!=", valued, _index(0)), likely=False):
-            q = _load(b, values, value0, _V16)
-            b.store(b.mul(b.load(added), q if kind.element == _I16 else b.sext(q, kind)), added)
-        _store(b, b.add(_load(b, acc, at, kind), b.load(added)), acc, at)
+            b.store(b.mul(b.load(added), _load(b, values, value0, _V16)), added)
+        _Sums(b, narrow, wide, is_wide).add([b.add(_load(b, narrow, at, _V16), b.load(added))], at)
         return context.get_dummy_value()
 
-    return types.void(acc, u, weights, u, values, u, u, u), codegen
+    return types.void(narrow, wide, u, u, weights, u, values, u, u, u), codegen
 
 
 @_inner
@@ -289,116 +299,6 @@ def _list_rows(bits, at, axons, places, rows, k, first, stride):  # type: ignore
 
 
 @_inner
-def _add_straight(acc, into, axons, weights, row, bits, at, values, value0, other):  # type: ignore[no-untyped-def]
-    """Adds what axons send to one neuron each, from ``into`` on, sixteen at once."""
-    lanes, j = np.uint64(LANES), np.uint64(0)
-    while j < axons:
-        mask = _window(bits, at + j) & ~(~np.uint64(0) << min(axons - j, lanes))
-        if mask != np.uint64(0):
-            _add_products(acc, into + j, weights, row + j, values, value0 + j, other, mask)
-        j += lanes
-
-
-@_inner
-def _deliver(  # type: ignore[no-untyped-def]
-    acc, begin, alone, straight, moves, end, first_alone, links, patterns, segments, weights, bits, above0, below0, signs, turned,
-    values, value0, other, places, rows, factors, queue,
-):  # fmt: skip
-    """Adds what one block sent in one step to the accumulators of another.
-
-    Args:
-        acc: ``(n + 64,)`` int16 or int32, added to.
-        begin: First link whose axons share their targets.
-        alone: First link of one axon; all of these have sources next to each other.
-        straight: First link whose axons have one target each, next to each other like their weights; ``INTO``
-            and ``WEIGHT`` stand for the first of them.
-        moves: First other link whose targets move with the axon.
-        end: The link after the last.
-        first_alone: The source of link ``alone``.
-        links: ``(E, 7)`` uint64.
-        patterns: ``(P + 1,)`` uint64.
-        segments: ``(Q, 3)`` uint64.
-        weights: int16.
-        bits: uint64: which neurons sent something above 0 from bit ``above0`` on, and below from ``below0`` on.
-        above0: See there.
-        below0: See there.
-        signs: 1 where anything is below 0.
-        turned: By how much later the weights stand of what is below 0.
-        values: int16: what was sent, from ``value0`` on.
-        value0: See there.
-        other: 1 where values matter, and are not 1 or −1.
-        places: ``(256 · 8,)`` uint8: which bits of each octet are set.
-        rows: Scratch, uint32.
-        factors: Scratch, int32.
-        queue: Scratch, uint32.
-    """
-    one, zero = np.uint64(1), np.uint64(0)
-    for e in range(begin, alone):
-        first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
-        k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
-        if signs != zero and _some(bits, below0 + first, axons):
-            k = _list_rows(bits, below0 + first, axons, places, rows, k, row + turned, stride)
-        if k == zero:
-            continue
-        if other != zero:
-            k = _list_rows(bits, above0 + first, axons, places, factors, zero, zero, one)
-            if signs != zero:
-                k = _list_rows(bits, below0 + first, axons, places, factors, k, zero, one)
-            for r in range(k):
-                factors[r] = values[value0 + first + np.uint64(factors[r])]
-        into, pattern = links[e, INTO], links[e, PATTERN]
-        for s in range(patterns[pattern], patterns[pattern + one]):
-            _add_rows(
-                acc, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, k, segments[s, 2]
-            )  # fmt: skip
-    units = _list_rows(bits, above0 + first_alone, straight - alone, places, queue, zero, zero, one)
-    count = units
-    if signs != zero:
-        count = _list_rows(bits, below0 + first_alone, straight - alone, places, queue, units, zero, one)
-    for r in range(count):
-        e = alone + np.uint64(queue[r])
-        rows[0] = links[e, WEIGHT] + (zero if r < units else turned)
-        if other != zero:
-            factors[0] = values[value0 + first_alone + np.uint64(queue[r])]
-        into, pattern = links[e, INTO], links[e, PATTERN]
-        for s in range(patterns[pattern], patterns[pattern + one]):
-            _add_rows(
-                acc, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, one, segments[s, 2]
-            )  # fmt: skip
-    for e in range(straight, moves):
-        first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
-        _add_straight(acc, into, axons, weights, row, bits, above0 + first, values, value0 + first, other)
-        if signs != zero:
-            _add_straight(acc, into, axons, weights, row + turned, bits, below0 + first, values, value0 + first, other)
-    for e in range(moves, end):
-        first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
-        move, into, pattern = links[e, TARGET_STRIDE], links[e, INTO], links[e, PATTERN]
-        low, high = patterns[pattern], patterns[pattern + one]
-        units = _list_rows(bits, above0 + first, axons, places, rows, zero, zero, one)
-        k = _list_rows(bits, below0 + first, axons, places, rows, units, zero, one) if signs != zero else units
-        if k == zero:
-            continue
-        if stride == one and move == one:
-            for s in range(low, high):
-                for i in range(segments[s, 2]):
-                    a, w = into + segments[s, 1] + i, row + segments[s, 0] + i
-                    _add_straight(acc, a, axons, weights, w, bits, above0 + first, values, value0 + first, other)
-                    if signs != zero:
-                        _add_straight(
-                            acc, a, axons, weights, w + turned, bits, below0 + first, values, value0 + first, other
-                        )
-            continue
-        for r in range(k):
-            j = np.uint64(rows[r])
-            w0 = row + j * stride + (zero if r < units else turned)
-            q = np.int64(values[value0 + first + j]) if other != zero else np.int64(1)
-            for s in range(low, high):
-                a, w = into + j * move + segments[s, 1], w0 + segments[s, 0]
-                for i in range(segments[s, 2]):
-                    acc[a + i] += q * weights[w + i]
-
-
-@_inner
 def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, event0):  # type: ignore[no-untyped-def]
     """Keeps what n neurons send in a step, and counts it."""
     lanes, four = np.uint64(LANES), np.uint64(4)
@@ -419,34 +319,93 @@ def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, ev
 
 @_inner
 def _arrive(  # type: ignore[no-untyped-def]
-    acc, t, sample, begin, end, numbers, blocks, received, links, patterns, segments, weights, bits, values, events,
-    places, rows, factors, queue,
+    narrow, wide, is_wide, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
+    weights, bits, values, events, places, rows, factors, queue,
 ):  # fmt: skip
     """Adds what arrives in a block in one step; returns whether anything does."""
-    touched = False
-    for r in range(begin, end):
+    one, zero, touched = np.uint64(1), np.uint64(0), False
+    turned_by = np.uint64(numbers[TURNED])
+    for r in range(first_link, last_link):
         source = received[r, SOURCE]
         j = t - received[r, DELAY] - blocks[source, FIRE_START]
         if j < 0 or j >= blocks[source, STEPS]:
             continue
         m, step = np.uint64(blocks[source, N]), np.uint64(j)
         event0 = sample * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[source, EVENTS] + 2 * j)
-        above, below = events[event0], events[event0 + np.uint64(1)]
+        above, below = events[event0], events[event0 + one]
         if above == 0 and below == 0:
             continue
         touched = True
-        kind = blocks[source, KIND]
-        words = _words(m)
+        kind, words = blocks[source, KIND], _words(m)
         above0 = sample * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[source, BITS])
-        above0 += step * (words if kind == UNITS else words + words)
+        above0 = (above0 + step * (words if kind == UNITS else words + words)) * np.uint64(64)
+        below0 = above0 + words * np.uint64(64)
         value0 = sample * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[source, VALUES]) + step * m
-        _deliver(
-            acc, np.uint64(received[r, BEGIN]), np.uint64(received[r, ALONE]),
-            np.uint64(received[r, STRAIGHT]), np.uint64(received[r, MOVES]), np.uint64(received[r, END]),
-            np.uint64(received[r, FIRST_ALONE]), links, patterns, segments, weights, bits, above0 * np.uint64(64), (above0 + words) * np.uint64(64),
-            np.uint64(below != 0), np.uint64(0 if kind == OTHER_VALUES else numbers[TURNED]), values, value0,
-            np.uint64(kind == OTHER_VALUES), places, rows, factors, queue,
+        signs, other = np.uint64(below != 0), np.uint64(kind == OTHER_VALUES)
+        turned = zero if other != zero else turned_by
+        begin, alone, straight = (
+            np.uint64(received[r, BEGIN]), np.uint64(received[r, ALONE]), np.uint64(received[r, STRAIGHT]),
         )  # fmt: skip
+        moves, end = np.uint64(received[r, MOVES]), np.uint64(received[r, END])
+        first_alone = np.uint64(received[r, FIRST_ALONE])
+        for e in range(begin, alone):
+            first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
+            k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
+            if signs != zero and _some(bits, below0 + first, axons):
+                k = _list_rows(bits, below0 + first, axons, places, rows, k, row + turned, stride)
+            if k == zero:
+                continue
+            if other != zero:
+                k = _list_rows(bits, above0 + first, axons, places, factors, zero, zero, one)
+                if signs != zero:
+                    k = _list_rows(bits, below0 + first, axons, places, factors, k, zero, one)
+                for i in range(k):
+                    factors[i] = values[value0 + first + np.uint64(factors[i])]
+            into, pattern = links[e, INTO], links[e, PATTERN]
+            for s in range(patterns[pattern], patterns[pattern + one]):
+                _add_rows(
+                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, k, segments[s, 2]
+                )  # fmt: skip
+        units = _list_rows(bits, above0 + first_alone, straight - alone, places, queue, zero, zero, one)
+        single = units
+        if signs != zero:
+            single = _list_rows(bits, below0 + first_alone, straight - alone, places, queue, units, zero, one)
+        for visit in range(single):
+            place = np.uint64(queue[visit])
+            e = alone + place
+            rows[0] = links[e, WEIGHT] + (zero if visit < units else turned)
+            if other != zero:
+                factors[0] = values[value0 + first_alone + place]
+            into, pattern = links[e, INTO], links[e, PATTERN]
+            for s in range(patterns[pattern], patterns[pattern + one]):
+                _add_rows(
+                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, one, segments[s, 2]
+                )  # fmt: skip
+        for e in range(straight, end):
+            first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
+            low, high, parallel = zero, one, True
+            if e >= moves:
+                pattern = links[e, PATTERN]
+                low, high = patterns[pattern], patterns[pattern + one]
+                parallel = links[e, WEIGHT_STRIDE] == one and links[e, TARGET_STRIDE] == one
+            for axon in range(zero, axons, np.uint64(LANES) if parallel else one):
+                alive = ~(~zero << min(axons - axon, np.uint64(LANES) if parallel else one))
+                for side in range(one + signs):
+                    mask = _window(bits, (above0 if side == zero else below0) + first + axon) & alive
+                    if mask == zero:
+                        continue
+                    a0, w0 = into + axon, row + axon + (zero if side == zero else turned)
+                    if not parallel:
+                        a0 += axon * (links[e, TARGET_STRIDE] - one)
+                        w0 += axon * (links[e, WEIGHT_STRIDE] - one)
+                    for s in range(low, high):
+                        a, w, length = a0, w0, one
+                        if e >= moves:
+                            a, w, length = a0 + segments[s, 1], w0 + segments[s, 0], segments[s, 2]
+                        for i in range(length):
+                            _add_products(
+                                narrow, wide, is_wide, a + i, weights, w + i, values, value0 + first + axon, other, mask
+                            )  # fmt: skip
     return touched
 
 
@@ -514,16 +473,10 @@ def run_steps(  # type: ignore[no-untyped-def]
             value0 = s * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[b, VALUES])
             event0 = s * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[b, EVENTS])
             for t in range(numbers[TOTAL_STEPS]):
-                if wide:
-                    touched = _arrive(
-                        registers[ARRIVALS], t, s, first, last, numbers, blocks, received, links, patterns, segments,
-                        weights, bits, values, events, places, rows, factors, queue,
-                    )  # fmt: skip
-                else:
-                    touched = _arrive(
-                        narrow, t, s, first, last, numbers, blocks, received, links, patterns, segments,
-                        weights, bits, values, events, places, rows, factors, queue,
-                    )  # fmt: skip
+                touched = _arrive(
+                    narrow, registers[ARRIVALS], np.uint64(wide), t, s, first, last, numbers, blocks, received, links,
+                    patterns, segments, weights, bits, values, events, places, rows, factors, queue,
+                )  # fmt: skip
                 j = t - fire_start
                 active, boundary = int(j >= 0 and j < steps), np.int64(boundaries[t])
                 mode = 1 << (2 * active + boundary)

@@ -20,29 +20,33 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, register_jitable
 
-__all__ = ["PADDING", "run_steps", "signature"]
+__all__ = ["PADDING", "feed", "run_steps", "signature"]
 
 _intrinsic: Any = intrinsic
-_inner: Any = register_jitable(error_model="numpy", forceinline=True)
+_inner: Any = register_jitable(
+    error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 
 PADDING = 64
 """Entries behind accumulators, weights and what is sent that vectors may read."""
 
 # Columns of the table of blocks.
 (
-    INPUT, GID0, N, LINKS, LINKS_END, STEPS, FIRE_START, LEVELS, SIGNED, READ_STEP, READOUT, SHIFT, WIDE, KIND,
-    BITS, VALUES, EVENTS, MEMBRANES, TABLE,
-) = range(19)  # fmt: skip
+    INPUT, GID0, N, LINKS, LINKS_END, STEPS, FIRE_START, LEVELS, SIGNED, READ_STEP, READOUT, GAIN, WIDE, KIND,
+    BITS, VALUES, EVENTS, TABLE, PLACE, KEPT,
+) = range(20)  # fmt: skip
 # What a block sends in one step: 0 or 1; −1 too; or other values.
 UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
 # Columns of what a block receives from another over links of one delay.
 SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE = range(8)
 # Columns of a link.
 FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE = range(7)
-# Whole numbers that hold for all blocks.
-TOTAL_STEPS, ABOVE, FLOORED, FLOOR, LOWEST, HIGHEST, SENDS_BITS, SENDS_VALUES, SENDS_EVENTS, TURNED, KEEPS = range(11)
-# Rows of the scratch registers.
-V, ARRIVALS, DENDRITE, AUX, V_BEFORE, DENDRITE_BEFORE = range(6)
+# What holds for all blocks: words, values, entries of ``events`` and membranes of one sample among them.
+TOTAL_STEPS, TURNED, BITS_OF_SAMPLE, VALUES_OF_SAMPLE, EVENTS_OF_SAMPLE, KEPT_OF_SAMPLE = range(6)
+# Likewise, where it may be below 0.
+ABOVE, FLOORED, FLOOR, LOWEST, HIGHEST = range(5)
+# Rows of the registers.
+V, ARRIVALS, SILENCE, DENDRITE, AUX, V_BEFORE, DENDRITE_BEFORE = range(7)
 
 LANES = 16
 _MOST_VECTORS = 4
@@ -323,32 +327,28 @@ def _arrive(  # type: ignore[no-untyped-def]
     weights, bits, values, events, places, rows, factors, queue,
 ):  # fmt: skip
     """Adds what arrives in a block in one step; returns whether anything does."""
-    one, zero, touched = np.uint64(1), np.uint64(0), False
-    turned_by = np.uint64(numbers[TURNED])
+    one, zero, word, lanes, touched = np.uint64(1), np.uint64(0), np.uint64(64), np.uint64(LANES), False
     for r in range(first_link, last_link):
         source = received[r, SOURCE]
-        j = t - received[r, DELAY] - blocks[source, FIRE_START]
-        if j < 0 or j >= blocks[source, STEPS]:
+        # Before the first step this wraps around, beyond the last.
+        step = t - received[r, DELAY] - blocks[source, FIRE_START]
+        if step >= blocks[source, STEPS]:
             continue
-        m, step = np.uint64(blocks[source, N]), np.uint64(j)
-        event0 = sample * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[source, EVENTS] + 2 * j)
-        above, below = events[event0], events[event0 + one]
-        if above == 0 and below == 0:
+        event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[source, EVENTS] + step + step
+        if events[event0] == zero and events[event0 + one] == zero:
             continue
         touched = True
-        kind, words = blocks[source, KIND], _words(m)
-        above0 = sample * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[source, BITS])
-        above0 = (above0 + step * (words if kind == UNITS else words + words)) * np.uint64(64)
-        below0 = above0 + words * np.uint64(64)
-        value0 = sample * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[source, VALUES]) + step * m
-        signs, other = np.uint64(below != 0), np.uint64(kind == OTHER_VALUES)
-        turned = zero if other != zero else turned_by
-        begin, alone, straight = (
-            np.uint64(received[r, BEGIN]), np.uint64(received[r, ALONE]), np.uint64(received[r, STRAIGHT]),
-        )  # fmt: skip
-        moves, end = np.uint64(received[r, MOVES]), np.uint64(received[r, END])
-        first_alone = np.uint64(received[r, FIRST_ALONE])
-        for e in range(begin, alone):
+        m, kind = blocks[source, N], blocks[source, KIND]
+        signs = one if events[event0 + one] != zero else zero
+        other, turned = (one, zero) if kind == OTHER_VALUES else (zero, numbers[TURNED])
+        words = _words(m)
+        above0 = sample * numbers[BITS_OF_SAMPLE] + blocks[source, BITS]
+        above0 = (above0 + step * (words if kind == UNITS else words + words)) * word
+        below0 = above0 + words * word
+        value0 = sample * numbers[VALUES_OF_SAMPLE] + blocks[source, VALUES] + step * m
+        alone, straight, moves = received[r, ALONE], received[r, STRAIGHT], received[r, MOVES]
+        first_alone = received[r, FIRST_ALONE]
+        for e in range(received[r, BEGIN], alone):
             first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
             k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
             if signs != zero and _some(bits, below0 + first, axons):
@@ -360,42 +360,43 @@ def _arrive(  # type: ignore[no-untyped-def]
                 if signs != zero:
                     k = _list_rows(bits, below0 + first, axons, places, factors, k, zero, one)
                 for i in range(k):
-                    factors[i] = values[value0 + first + np.uint64(factors[i])]
+                    factors[i] = np.uint32(values[value0 + first + factors[i]])
             into, pattern = links[e, INTO], links[e, PATTERN]
             for s in range(patterns[pattern], patterns[pattern + one]):
                 _add_rows(
-                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, k, segments[s, 2]
+                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, k,
+                    segments[s, 2],
                 )  # fmt: skip
         units = _list_rows(bits, above0 + first_alone, straight - alone, places, queue, zero, zero, one)
-        single = units
+        count = units
         if signs != zero:
-            single = _list_rows(bits, below0 + first_alone, straight - alone, places, queue, units, zero, one)
-        for visit in range(single):
-            place = np.uint64(queue[visit])
-            e = alone + place
-            rows[0] = links[e, WEIGHT] + (zero if visit < units else turned)
+            count = _list_rows(bits, below0 + first_alone, straight - alone, places, queue, units, zero, one)
+        for i in range(count):
+            e = alone + queue[i]
+            rows[0] = links[e, WEIGHT] + (zero if i < units else turned)
             if other != zero:
-                factors[0] = values[value0 + first_alone + place]
+                factors[0] = np.uint32(values[value0 + first_alone + queue[i]])
             into, pattern = links[e, INTO], links[e, PATTERN]
             for s in range(patterns[pattern], patterns[pattern + one]):
                 _add_rows(
-                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, one, segments[s, 2]
+                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, one,
+                    segments[s, 2],
                 )  # fmt: skip
-        for e in range(straight, end):
+        for e in range(straight, received[r, END]):
             first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
-            low, high, parallel = zero, one, True
+            low, high, abreast = zero, one, lanes
             if e >= moves:
                 pattern = links[e, PATTERN]
                 low, high = patterns[pattern], patterns[pattern + one]
-                parallel = links[e, WEIGHT_STRIDE] == one and links[e, TARGET_STRIDE] == one
-            for axon in range(zero, axons, np.uint64(LANES) if parallel else one):
-                alive = ~(~zero << min(axons - axon, np.uint64(LANES) if parallel else one))
+                abreast = lanes if links[e, WEIGHT_STRIDE] == one and links[e, TARGET_STRIDE] == one else one
+            for axon in range(zero, axons, abreast):
+                alive = ~(~zero << min(axons - axon, abreast))
                 for side in range(one + signs):
                     mask = _window(bits, (above0 if side == zero else below0) + first + axon) & alive
                     if mask == zero:
                         continue
                     a0, w0 = into + axon, row + axon + (zero if side == zero else turned)
-                    if not parallel:
+                    if abreast == one:
                         a0 += axon * (links[e, TARGET_STRIDE] - one)
                         w0 += axon * (links[e, WEIGHT_STRIDE] - one)
                     for s in range(low, high):
@@ -416,115 +417,166 @@ def _words(n):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _feed(  # type: ignore[no-untyped-def]
-    b, samples, numbers, blocks, fed, tables, bits, values, events, counts, sent
-):
-    """Sends what an input block is given."""
-    n, kind = np.uint64(blocks[b, N]), blocks[b, KIND]
-    words, column, table = _words(n), np.uint64(blocks[b, MEMBRANES]), np.uint64(blocks[b, TABLE])
-    for s in range(np.uint64(samples)):
-        bit0 = s * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[b, BITS])
-        value0 = s * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[b, VALUES])
-        event0 = s * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[b, EVENTS])
-        for j in range(np.uint64(blocks[b, STEPS])):
+def _send(b, sample, step, numbers, blocks, out, bits, values, events, counts):  # type: ignore[no-untyped-def]
+    """Keeps what the neurons of a block send in a step of their firing, and counts it."""
+    lanes, four, one, two = np.uint64(LANES), np.uint64(4), np.uint64(1), np.uint64(2)
+    n, kind, words = blocks[b, N], blocks[b, KIND], _words(blocks[b, N])
+    groups = (n + lanes - one) // lanes
+    above, below = np.uint64(0), np.uint64(0)
+    bit0 = sample * numbers[BITS_OF_SAMPLE] + blocks[b, BITS]
+    bit0 = (bit0 + step * (words if kind == UNITS else words + words)) * four
+    for side in range(one if kind == UNITS else two):
+        sent = np.uint64(0)
+        for g in range(groups):
+            sent += _pack(out, g * lanes, bits, bit0 + side * words * four + g, side)
+        above, below = (sent, below) if side == 0 else (above, sent)
+    event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[b, EVENTS] + step + step
+    events[event0], events[event0 + one] = above, below
+    if above + below != np.uint64(0):
+        for i in range(n):
+            counts[i] += np.int32(out[i] != 0)
+    if kind == OTHER_VALUES:
+        value0 = sample * numbers[VALUES_OF_SAMPLE] + blocks[b, VALUES] + step * n
+        for i in range(n):
+            values[value0 + i] = out[i]
+
+
+def feed(b, samples, numbers, blocks, fed, tables, bits, values, events, counts, out):  # type: ignore[no-untyped-def]
+    """Sends what an input block is given.
+
+    Args:
+        b: The block.
+        samples: S.
+        numbers: As in ``run_steps``, like all arguments that are not here.
+        blocks: Likewise.
+        fed: ``(S, n)`` int32: the column of ``tables`` for each value.
+        tables: ``(T, 2 L + 1)`` int16: what is sent in each step for each value.
+        bits: Written.
+        values: Written.
+        events: Written.
+        counts: Added to.
+        out: Scratch.
+    """
+    gid0, n, column, table = blocks[b, GID0], blocks[b, N], blocks[b, PLACE], blocks[b, TABLE]
+    mine = counts[gid0 : gid0 + n]
+    for i in range(np.uint64(LANES)):
+        out[n + i] = 0
+    for s in range(samples):
+        for j in range(blocks[b, STEPS]):
             for i in range(n):
-                sent[i] = tables[table + j, fed[s, column + i]]
-            step0 = bit0 + j * (words if kind == UNITS else words + words)
-            _send(
-                sent, n, kind, bits, step0, step0 + words, values, value0 + j * n, counts, events,
-                event0 + np.uint64(2) * j,
-            )  # fmt: skip
+                out[i] = tables[table + j, fed[s, column + i]]
+            _send(b, s, j, numbers, blocks, out, bits, values, events, mine)
 
 
 def run_steps(  # type: ignore[no-untyped-def]
-    integrate, fire, begin, end, samples, numbers, blocks, received, links, patterns, segments, weights,
-    theta, current, v0, boundaries, fed, tables, places, bits, values, events, membranes, counts,
-    registers, narrow, out, rows, factors, queue,
+    integrate, fire, begin, end, samples, numbers, limits, blocks, received, links, patterns, segments, weights,
+    theta, current, v0, boundaries, places, bits, values, events, membranes, counts, registers, narrow, out, rows,
+    factors, queue,
 ):  # fmt: skip
-    """Runs samples through all steps of some blocks."""
-    saturations = 0
-    above, floored, floor = numbers[ABOVE], numbers[FLOORED], np.int32(numbers[FLOOR])
-    lowest, highest = numbers[LOWEST], numbers[HIGHEST]
+    """Runs samples through all steps of some blocks; returns how many registers were clipped.
+
+    Args:
+        integrate: Of the code, over int32.
+        fire: Likewise, with int16 for what is sent.
+        begin: First of the blocks; those before it have been run, and inputs fed.
+        end: The one after the last.
+        samples: S.
+        numbers: ``(6,)`` uint64: what holds for all blocks.
+        limits: ``(5,)`` int64: likewise.
+        blocks: ``(B, 20)`` uint64.
+        received: ``(R, 8)`` uint64: what blocks receive from others.
+        links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets; those of one axon,
+            with sources next to each other from ``FIRST_ALONE`` on; straight ones, whose axons have one target
+            each, next to each other like their weights, the first at ``INTO`` and ``WEIGHT``; other ones whose
+            targets move with the axon.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
+        weights: int16: those of a spike, and ``TURNED`` behind them those of one of −1.
+        theta: ``(M,)`` int32.
+        current: ``(M,)`` int32.
+        v0: ``(M,)`` int32.
+        boundaries: ``(total steps,)`` int8: 1 where a window begins.
+        places: ``(256 · 8,)`` uint8: which bits of each octet are set.
+        bits: uint64: for each sample, block and step the neurons that send something above 0, and where a
+            block may send it those that send something below.
+        values: int16: for each sample, block and step what is sent where it is other than 0, 1 and −1.
+        events: uint32: for each sample, block and step how many send something above 0, and below.
+        membranes: ``(S · K,)`` int32, written: those that are kept, when they are read.
+        counts: ``(M,)`` int32: spikes of each neuron are added.
+        registers: Scratch, ``(7, most neurons + 64)`` int32.
+        narrow: Scratch, ``(most neurons + 64,)`` int16.
+        out: Likewise.
+        rows: Scratch, uint32.
+        factors: Scratch, uint32.
+        queue: Scratch, uint32.
+    """
+    one, zero, saturations = np.uint64(1), np.uint64(0), 0
+    floor, lowest, highest = np.int32(limits[FLOOR]), limits[LOWEST], limits[HIGHEST]
     for b in range(begin, end):
-        gid0, n = np.uint64(blocks[b, GID0]), np.uint64(blocks[b, N])
-        mine, sent = counts[gid0 : gid0 + n], out[:n]
-        for i in range(np.uint64(LANES)):
-            out[n + i] = 0
-        if blocks[b, INPUT] != 0:
-            _feed(b, samples, numbers, blocks, fed, tables, bits, values, events, mine, sent)
+        if blocks[b, INPUT] != zero:
             continue
-        v, arrivals, dendrite, aux, v_before, dendrite_before = (
-            registers[V, :n], registers[ARRIVALS, :n], registers[DENDRITE, :n], registers[AUX, :n],
-            registers[V_BEFORE, :n], registers[DENDRITE_BEFORE, :n],
+        gid0, n, steps, wide, gain = (
+            blocks[b, GID0], blocks[b, N], blocks[b, STEPS], blocks[b, WIDE], np.int32(blocks[b, GAIN])
         )  # fmt: skip
+        mine, sent = counts[gid0 : gid0 + n], out[:n]
+        v, arrivals, dendrite, aux = (
+            registers[V, :n], registers[ARRIVALS, :n], registers[DENDRITE, :n], registers[AUX, :n]
+        )  # fmt: skip
+        v_before, dendrite_before = registers[V_BEFORE, :n], registers[DENDRITE_BEFORE, :n]
         thresholds, currents, starts = theta[gid0 : gid0 + n], current[gid0 : gid0 + n], v0[gid0 : gid0 + n]
-        first, last, wide, gain = blocks[b, LINKS], blocks[b, LINKS_END], blocks[b, WIDE] != 0, np.int32(1 << blocks[b, SHIFT])
-        kind, words, fire_start, steps = blocks[b, KIND], _words(n), blocks[b, FIRE_START], blocks[b, STEPS]
-        keeps = numbers[KEEPS] > 0 and blocks[b, MEMBRANES] >= 0
         for i in range(n + np.uint64(PADDING)):
-            registers[ARRIVALS, i], narrow[i] = 0, 0
+            registers[ARRIVALS, i], registers[SILENCE, i], narrow[i], out[i] = 0, 0, 0, 0
         # What leaves the start as it is does so in every sample.
-        rests_at_start, filled = 0, False
-        for s in range(np.uint64(samples)):
+        rests_at_start = 0
+        for s in range(samples):
             for i in range(n):
                 v[i], dendrite[i], aux[i] = starts[i], 0, 0
             rest, begun = rests_at_start, False
-            bit0 = s * np.uint64(numbers[SENDS_BITS]) + np.uint64(blocks[b, BITS])
-            value0 = s * np.uint64(numbers[SENDS_VALUES]) + np.uint64(blocks[b, VALUES])
-            event0 = s * np.uint64(numbers[SENDS_EVENTS]) + np.uint64(blocks[b, EVENTS])
             for t in range(numbers[TOTAL_STEPS]):
                 touched = _arrive(
-                    narrow, registers[ARRIVALS], np.uint64(wide), t, s, first, last, numbers, blocks, received, links,
-                    patterns, segments, weights, bits, values, events, places, rows, factors, queue,
+                    narrow, registers[ARRIVALS], wide, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks,
+                    received, links, patterns, segments, weights, bits, values, events, places, rows, factors, queue,
                 )  # fmt: skip
-                j = t - fire_start
-                active, boundary = int(j >= 0 and j < steps), np.int64(boundaries[t])
+                step = t - blocks[b, FIRE_START]
+                active, boundary = np.int64(step < steps), np.int64(boundaries[t])
                 mode = 1 << (2 * active + boundary)
                 if touched or (rest & mode) == 0:
                     watched = not touched and active == 0
                     begun = begun or not watched
-                    if touched and not wide:
-                        for i in range(n):
-                            arrivals[i] = np.int32(narrow[i] * gain)
-                            narrow[i] = 0
-                    elif touched:
-                        for i in range(n):
-                            arrivals[i] = np.int32(arrivals[i] * gain)
-                    elif filled:
-                        for i in range(n):
-                            arrivals[i] = 0
-                    filled = touched and not wide
                     if watched:
                         for i in range(n):
                             v_before[i], dendrite_before[i] = v[i], dendrite[i]
+                    elif touched:
+                        for i in range(n):
+                            arrived = arrivals[i] if wide != zero else np.int32(narrow[i])
+                            arrivals[i], narrow[i] = np.int32(arrived * gain), 0
+                    arriving = registers[ARRIVALS if touched else SILENCE, :n]
                     clipped = integrate(
-                        arrivals, v, dendrite, currents, np.int64(n), active, boundary, lowest, highest
+                        arriving, v, dendrite, currents, np.int64(n), active, boundary, lowest, highest
                     )
                     saturations += clipped
-                    if floored != 0:
+                    if limits[FLOORED] != 0:
                         for i in range(n):
                             v[i] = max(v[i], floor)
-                    if touched and wide:
-                        for i in range(n):
-                            arrivals[i] = 0
                     rest = rest if watched else 0
                     if watched:
                         differ = np.int32(clipped != 0)
                         for i in range(n):
                             differ |= (v[i] ^ v_before[i]) | (dendrite[i] ^ dendrite_before[i])
                         rest = rest | mode if differ == 0 else 0
-                        if not begun:
-                            rests_at_start = rest
-                if keeps and t == blocks[b, READ_STEP]:
-                    place = s * np.uint64(numbers[KEEPS]) + np.uint64(blocks[b, MEMBRANES])
+                        rests_at_start = rests_at_start if begun else rest
+                    elif touched and wide != zero:
+                        for i in range(n):
+                            arrivals[i] = 0
+                if blocks[b, KEPT] != zero and t == blocks[b, READ_STEP]:
+                    place = s * numbers[KEPT_OF_SAMPLE] + blocks[b, PLACE]
                     for i in range(n):
                         membranes[place + i] = v[i]
-                if active != 0 and blocks[b, READOUT] == 0:
+                if active != 0 and blocks[b, READOUT] == zero:
                     rest = 0
-                    fire(v, aux, sent, thresholds, np.int64(n), j, steps, blocks[b, LEVELS], blocks[b, SIGNED], above)
-                    step0 = bit0 + np.uint64(j) * (words if kind == UNITS else words + words)
-                    _send(
-                        sent, n, kind, bits, step0, step0 + words, values, value0 + np.uint64(j) * n, mine, events,
-                        event0 + np.uint64(2 * j),
+                    fire(
+                        v, aux, sent, thresholds, np.int64(n), np.int64(step), np.int64(steps),
+                        np.int64(blocks[b, LEVELS]), np.int64(blocks[b, SIGNED]), limits[ABOVE],
                     )  # fmt: skip
+                    _send(b, s, step, numbers, blocks, out, bits, values, events, mine)
     return saturations

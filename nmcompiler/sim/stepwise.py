@@ -31,6 +31,7 @@ _WIDEST = np.iinfo(np.int16).max
 _REACH = 2**28
 _PADDING = 64  # of rows.PADDING, which a test compares
 _OTHER_VALUES = 2  # rows.OTHER_VALUES
+_SENT = (np.uint64, np.int16, np.uint32)  # bits, values and events
 _KEPT = (
     kernels.FIRST,
     kernels.AXONS,
@@ -44,42 +45,45 @@ _KEPT = (
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A program as ``rows.run_steps`` takes it; M neurons, B blocks.
+    """A program as ``rows.run_steps`` takes it, whose columns are described there; M neurons, B blocks.
 
     Attributes:
         loaded: The program.
-        blocks: ``(B, 19)`` int64; membranes that are kept are given their place by each run.
-        received: ``(R, 8)`` int64: what blocks receive from others.
+        blocks: ``(B, 20)`` uint64; membranes that are kept are given their place by each run.
+        received: ``(R, 8)`` uint64.
         links: ``(E, 7)`` uint64.
         patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
         weights: ``(2 W + 128,)`` int16: those of the program, and then what a spike of −1 adds.
         registers: Thresholds, currents and starts, ``(3, M)`` int32.
-        boundaries: ``(total steps,)`` int8: 1 where a window begins.
+        boundaries: ``(total steps,)`` int8.
         tables: ``(T, 2 L + 1)`` int16: what inputs send in each of their steps for each value from −L on.
-        numbers: What holds for all blocks, ``(10,)`` int64.
+        numbers: ``(6,)`` uint64.
+        limits: ``(5,)`` int64.
         fire: What the code's neurons do on this chip.
     """
 
     loaded: Loaded
-    blocks: Int64Array
-    received: Int64Array
+    blocks: Array
+    received: Array
     links: Array
     patterns: Array
     weights: Array
     registers: Array
     boundaries: Array
     tables: Array
-    numbers: Int64Array
+    numbers: Array
+    limits: Int64Array
     fire: StepFunction
 
     @property
     def bytes_per_sample(self) -> int:
         """Bytes in which is kept what the blocks send for one sample."""
-        bits, values, events = self.numbers[6:9].tolist()
+        _, _, bits, values, events, _ = self.numbers.tolist()
         return int(8 * bits + 2 * values + 4 * events)
 
     @cached_property
-    def _codes(self) -> tuple[Any, Any]:
+    def code(self) -> tuple[Any, Any]:
+        """What neurons do with what arrives, and when they fire, as machine code."""
         from nmcompiler.sim import rows
 
         integrate = pointer(self.loaded.coding.integrate, rows.signature(True))
@@ -92,46 +96,40 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     regular = all(is_regular(loaded, b) for b in loaded.blocks)
     if loaded.by_event or not (forward and regular and _fits(loaded, reach)):
         return None
-    peaks = np.array([_peak(loaded, b) for b in loaded.blocks], np.int64)
-    if int(peaks.max(initial=0)) > _WIDEST:
-        return None
-    narrow = _narrow(loaded, peaks)
-    chunks = _chunks(loaded, peaks, narrow)
-    if int(chunks.min(initial=1)) < 1:
+    most = _most_sent(loaded)
+    narrow = _narrow(loaded, most)
+    chunks = _chunks(loaded, most, narrow)
+    if int(most.max(initial=0)) > _WIDEST or int(chunks.min(initial=1)) < 1:
         return None
     received, links = _links(loaded, chunks)
     tables, places = _tables(loaded)
-    blocks, sent = _blocks(loaded, peaks, narrow, received, places)
-    # Registers of 32 bits are never near the lowest, which a floor may lie below.
-    floor = -_REACH * 4 + 1 if loaded.floor is None else max(loaded.floor, -_REACH * 4 + 1)
-    low = max(loaded.minimum, -(2**31)) if loaded.floor is None else -_REACH * 4 + 1
-    numbers = (
-        loaded.program.total_steps,
-        loaded.above,
-        loaded.floor is not None,
-        floor,
-        low,
-        min(loaded.maximum, 2**31 - 1),
-        *sent,
-        len(loaded.weights) + _PADDING,
-        0,
-    )
-    boundaries = np.zeros(loaded.program.total_steps, np.int8)
-    boundaries[[t for t in loaded.program.window_starts if 0 < t < len(boundaries)]] = 1
-    weights, none = loaded.weights, np.zeros(_PADDING, np.int16)
+    blocks, sent = _blocks(loaded, most, narrow, received, places)
+    weights, none, total = loaded.weights, np.zeros(_PADDING, np.int16), loaded.program.total_steps
+    boundaries = np.zeros(total, np.int8)
+    boundaries[[t for t in loaded.program.window_starts if 0 < t < total]] = 1
     return Steps(
         loaded=loaded,
         blocks=blocks,
-        received=received[:, 1:].copy(),
+        received=received[:, 1:].astype(np.uint64),
         links=links,
         patterns=np.append(loaded.patterns, loaded.patterns[-1]),
         weights=np.concatenate([weights, none, -weights, none]),
         registers=np.stack([loaded.theta, loaded.current, loaded.v0]).astype(np.int32),
         boundaries=boundaries,
         tables=tables,
-        numbers=np.array(numbers, np.int64),
+        numbers=np.array([total, len(weights) + _PADDING, *sent, 0], np.uint64),
+        limits=_limits(loaded),
         fire=fire,
     )
+
+
+def _limits(loaded: Loaded) -> Int64Array:
+    """Returns what holds for all blocks and may be below 0, as ``rows`` takes it."""
+    # Registers of 32 bits are never near the lowest, which a floor may lie below.
+    lowest = -_REACH * 4 + 1
+    floor = lowest if loaded.floor is None else max(loaded.floor, lowest)
+    low = max(loaded.minimum, -(2**31)) if loaded.floor is None else lowest
+    return np.array([loaded.above, loaded.floor is not None, floor, low, min(loaded.maximum, 2**31 - 1)], np.int64)
 
 
 def _fits(loaded: Loaded, reach: Sequence[Bounds]) -> bool:
@@ -146,18 +144,18 @@ def _fits(loaded: Loaded, reach: Sequence[Bounds]) -> bool:
     return small and fits and (loaded.maximum < _REACH or all(prove(loaded, reach).proved))
 
 
-def _peak(loaded: Loaded, block: Block) -> int:
-    """Returns the largest magnitude of what a neuron of a block sends in one step."""
-    if block.is_readout:
-        return 0
-    sent = loaded.coding.encode(np.arange(block.levels + 1), block.slot)
-    return int(np.abs(sent).max(initial=1))
+def _most_sent(loaded: Loaded) -> Int64Array:
+    """Returns ``(B,)``: the largest magnitude of what a neuron of each block sends in one step.
 
-
-def _most_sent(loaded: Loaded, peaks: Int64Array) -> Int64Array:
-    """Returns ``(B,)``: what a neuron sends at most in a step, where a code may send a change of all levels."""
-    inputs = np.array([b.is_input for b in loaded.blocks], bool)
-    return np.where((peaks > 1) & ~inputs, 2 * peaks, peaks)
+    Neurons that send values may send a change of all their levels.
+    """
+    most = np.zeros(len(loaded.blocks), np.int64)
+    for block in loaded.blocks:
+        if not block.is_readout:
+            sent = loaded.coding.encode(np.arange(block.levels + 1), block.slot)
+            peak = int(np.abs(sent).max(initial=1))
+            most[block.index] = peak if peak == 1 or block.is_input else 2 * peak
+    return most
 
 
 def _links(loaded: Loaded, chunks: Int64Array) -> tuple[Int64Array, Array]:
@@ -235,21 +233,21 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
 
 
 def _blocks(
-    loaded: Loaded, peaks: Int64Array, narrow: Sequence[bool], received: Int64Array, places: dict[int, int]
-) -> tuple[Int64Array, tuple[int, int, int]]:
-    """Returns the table of blocks, and how many words, values and steps are kept of what they send."""
+    loaded: Loaded, most: Int64Array, narrow: Sequence[bool], received: Int64Array, places: dict[int, int]
+) -> tuple[Array, tuple[int, int, int]]:
+    """Returns the table of blocks, and how many words, values and events are kept of what they send."""
     first = np.searchsorted(received[:, 0], np.arange(len(loaded.blocks) + 1))
+    gain = np.left_shift(1, loaded.program.column("shift"))
     words = values = events = fed = 0
     table = []
     for block in loaded.blocks:
         k, slot = block.index, block.slot
-        kind = _OTHER_VALUES if peaks[k] > 1 else int(block.signed != 0)
+        kind = _OTHER_VALUES if most[k] > 1 else int(block.signed != 0)
         table.append(
             (
                 block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,
-                block.levels, block.signed, block.read_step, block.is_readout,
-                loaded.program.column("shift")[k], not narrow[k], kind, words, values, events,
-                fed if block.is_input else -1, places.get(k, 0),
+                block.levels, block.signed, block.read_step, block.is_readout, gain[k], not narrow[k], kind,
+                words, values, events, places.get(k, 0), fed if block.is_input else 0, 0,
             )
         )  # fmt: skip
         sends = 0 if block.is_readout else slot.steps
@@ -257,34 +255,34 @@ def _blocks(
         values += sends * block.n if kind == _OTHER_VALUES else 0
         events += 2 * sends
         fed += block.n if block.is_input else 0
-    return np.array(table, np.int64).reshape(-1, 19), (words, values, events)
+    return np.array(table, np.uint64).reshape(-1, 20), (words, values, events)
 
 
-def _narrow(loaded: Loaded, peaks: Int64Array) -> list[bool]:
+def _narrow(loaded: Loaded, most: Int64Array) -> list[bool]:
     """Returns for each block whether all that arrives in one step adds up in 16 bits."""
-    most = _most_sent(loaded, peaks).astype(np.float64)
-    below = [b.signed != 0 or (peaks[b.index] > 1 and not b.is_input) for b in loaded.blocks]
-    down = np.where(below, -most, 0.0)
+    below = [b.signed != 0 or (most[b.index] > 1 and not b.is_input) for b in loaded.blocks]
+    largest = most.astype(np.float64)
     low, high = np.zeros(loaded.neurons), np.zeros(loaded.neurons)
     jit(kernels.extremes)(
-        loaded.links, loaded.patterns, loaded.segments, loaded.weights, loaded.gid0, down, most, low, high
+        loaded.links, loaded.patterns, loaded.segments, loaded.weights, loaded.gid0,
+        np.where(below, -largest, 0.0), largest, low, high,
     )  # fmt: skip
     gain = 2.0 ** loaded.program.column("shift")
     parts = [(slice(b.gid0, b.gid0 + b.n), gain[b.index]) for b in loaded.blocks]
     return [bool(max(high[m].max(), -low[m].min()) / g <= _WIDEST) for m, g in parts]
 
 
-def _chunks(loaded: Loaded, peaks: Int64Array, narrow: Sequence[bool]) -> Int64Array:
+def _chunks(loaded: Loaded, most: Int64Array, narrow: Sequence[bool]) -> Int64Array:
     """Returns ``(B, B)``: of how many axons of one block what arrives in another adds up in 16 bits.
 
     All of them where all that arrives does.
     """
     largest = np.array([largest_weight(loaded, b) for b in loaded.blocks], np.int64)
-    chunks = _WIDEST // np.maximum(largest[:, None] * _most_sent(loaded, peaks), 1)
+    chunks = _WIDEST // np.maximum(largest[:, None] * most, 1)
     chunks[np.array(narrow, bool)] = _REACH
-    linked = loaded.links[:, [kernels.TARGET, kernels.SOURCE]].astype(np.int64)
+    linked = tuple(loaded.links[:, [kernels.TARGET, kernels.SOURCE]].astype(np.int64).T)
     result = np.full_like(chunks, _REACH)
-    result[tuple(linked.T)] = chunks[tuple(linked.T)]
+    result[linked] = chunks[linked]
     return result
 
 
@@ -299,85 +297,71 @@ def run_steps(
     from nmcompiler.sim import rows as kernel
 
     loaded, samples = steps.loaded, rows.stop - rows.start
-    blocks, numbers, kept = _placed(steps, store)
-    words, values, events = (samples * int(n) for n in numbers[6:9])
+    blocks, numbers = _placed(steps, store)
+    bits, values, events = (np.empty(samples * n + _PADDING, d) for n, d in zip(numbers[2:5].tolist(), _SENT, strict=True))
+    membranes, counts = np.empty(samples * int(numbers[5]), np.int32), np.zeros(loaded.neurons, np.int32)
     most = max((b.n for b in loaded.blocks), default=0) + _PADDING
-    longest = most + loaded.longest_link
-    fed = [q for _, q in sorted(input_values(loaded, encoded, rows).items())]
-    counts = np.zeros(loaded.neurons, np.int32)
-    bits, sent = np.empty(words + 8, np.uint64), np.empty(values + _PADDING, np.int16)
-    membranes = np.empty(samples * kept, np.int32)
+    out = np.zeros(most, np.int16)
+    fed = np.concatenate([q for _, q in sorted(input_values(loaded, encoded, rows).items())], axis=1)
+    indices = (fed + steps.tables.shape[1] // 2).astype(np.uint32)
+    feed, run, saturations = jit(kernel.feed), jit(kernel.run_steps), 0
+    for block in loaded.blocks:
+        if block.is_input:
+            with timed(profile, block.index):
+                feed(
+                    block.index, samples, numbers, blocks, indices, steps.tables, bits, values, events, counts, out
+                )  # fmt: skip
     work = (
-        samples,
-        numbers,
-        blocks,
-        steps.received,
-        steps.links,
-        steps.patterns,
-        loaded.segments,
-        steps.weights,
-        *steps.registers,
-        steps.boundaries,
-        (np.concatenate(fed, axis=1) + steps.tables.shape[1] // 2).astype(np.int32),
-        steps.tables,
-        _places(),
-        bits,
-        sent,
-        np.empty(events, np.uint32),
-        membranes,
-        counts,
-        np.empty((6, most), np.int32),
-        np.empty(most, np.int16),
-        np.empty(most, np.int16),
-        np.empty(longest, np.uint32),
-        np.empty(longest, np.int32),
-        np.empty(longest, np.uint32),
-    )
-    run, saturations = jit(kernel.run_steps), 0
+        samples, numbers, steps.limits, blocks, steps.received, steps.links, steps.patterns, loaded.segments,
+        steps.weights, *steps.registers, steps.boundaries, _places(), bits, values, events, membranes, counts,
+        np.empty((7, most), np.int32), np.empty(most, np.int16), out,
+        *np.empty((3, most + loaded.longest_link), np.uint32),
+    )  # fmt: skip
     if profile is None:
-        saturations = run(*steps._codes, 0, len(blocks), *work)
+        saturations = run(*steps.code, 0, len(blocks), *work)
     else:
         for k in range(len(blocks)):
             with timed(profile, k):
-                saturations += run(*steps._codes, k, k + 1, *work)
+                saturations += run(*steps.code, k, k + 1, *work)
     for block in loaded.blocks:
         if store.wants_membranes(block) and not block.is_input:
-            place = int(blocks[block.index, kernel.MEMBRANES])
-            mine = membranes.reshape(samples, kept)[:, place : place + block.n]
+            place = int(blocks[block.index, kernel.PLACE])
+            mine = membranes.reshape(samples, -1)[:, place : place + block.n]
             store.put_membranes(block, rows, mine.astype(np.int64) - loaded.above)
         if store.wants_sent(block) and not block.is_readout:
-            for j, train in enumerate(_trains(steps, block, samples, bits, sent)):
+            for j, train in enumerate(_trains(steps, block, samples, bits, values)):
                 weight = int(loaded.step_weights[block.index][j])
                 store.add_sent(block, rows, block.slot.fire_start + j, train, weight)
     return TileCounters(counts.astype(np.int64), int(saturations))
 
 
-def _placed(steps: Steps, store: Store) -> tuple[Int64Array, Int64Array, int]:
-    """Returns the blocks with a place for membranes that are kept, and how many there are."""
+def _placed(steps: Steps, store: Store) -> tuple[Array, Array]:
+    """Returns the blocks with a place for membranes that are kept, and the numbers with how many there are."""
     from nmcompiler.sim import rows
 
     blocks, numbers, kept = steps.blocks.copy(), steps.numbers.copy(), 0
     for block in steps.loaded.blocks:
         if not block.is_input and store.wants_membranes(block):
-            blocks[block.index, rows.MEMBRANES] = kept
+            blocks[block.index, [rows.PLACE, rows.KEPT]] = kept, 1
             kept += block.n
-    numbers[rows.KEEPS] = kept
-    return blocks, numbers, kept
+    numbers[rows.KEPT_OF_SAMPLE] = kept
+    return blocks, numbers
 
 
 def _trains(steps: Steps, block: Block, samples: int, bits: Array, values: Array) -> Iterator[Array]:
     """Yields what a block sent in each step of its firing, ``(S, n)`` int16."""
     from nmcompiler.sim import rows
 
-    row, n, length = steps.blocks[block.index], block.n, block.slot.steps
-    per_sample = steps.numbers[6:8].tolist()
+    n, length = block.n, block.slot.steps
+    _, _, n_bits, n_values, _, _ = steps.numbers.tolist()
+    row = steps.blocks[block.index].tolist()
     if row[rows.KIND] == rows.OTHER_VALUES:
-        mine = values[: samples * per_sample[1]].reshape(samples, -1)[:, row[rows.VALUES] :][:, : length * n]
+        mine = values[: samples * n_values].reshape(samples, -1)[:, row[rows.VALUES] :][:, : length * n]
         yield from mine.reshape(samples, length, n).swapaxes(0, 1)
         return
     signs = 1 + int(row[rows.KIND] == rows.SIGNED_UNITS)
     words = signs * (-(-n // 64) + 1)
-    mine = bits[: samples * per_sample[0]].reshape(samples, -1)[:, row[rows.BITS] :][:, : length * words]
+    mine = bits[: samples * n_bits].reshape(samples, -1)[:, row[rows.BITS] :][:, : length * words]
     octets = np.ascontiguousarray(mine.reshape(samples, length, signs, -1).transpose(1, 2, 0, 3)).view(np.uint8)
     for step in octets:
         above, *below = (np.unpackbits(o, axis=1, count=n, bitorder="little").astype(np.int16) for o in step)

@@ -38,7 +38,7 @@ PADDING = 64
 # What a block sends in one step: 0 or 1; −1 too; or other values.
 UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
 # Columns of what a block receives from another over links of one delay.
-SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE = range(8)
+SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE, GROUP, IS_WIDE = range(10)
 # Columns of a link.
 FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE = range(7)
 # What holds for all blocks: words, values, entries of ``events`` and membranes of one sample among them.
@@ -323,10 +323,14 @@ def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, ev
 
 @_inner
 def _arrive(  # type: ignore[no-untyped-def]
-    narrow, wide, is_wide, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
+    narrow, wide, n, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
     weights, bits, values, events, places, rows, factors, queue,
 ):  # fmt: skip
-    """Adds what arrives in a block in one step; returns whether anything does."""
+    """Adds what arrives in n neurons in one step to the sums of 16 and of 32 bits; returns whether anything does.
+
+    What one group of sources sends adds up in 16 bits, and is handed on before the next.
+    """
+    filled, group = False, np.uint64(0)
     one, zero, word, lanes, touched = np.uint64(1), np.uint64(0), np.uint64(64), np.uint64(LANES), False
     for r in range(first_link, last_link):
         source = received[r, SOURCE]
@@ -337,7 +341,12 @@ def _arrive(  # type: ignore[no-untyped-def]
         event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[source, EVENTS] + step + step
         if events[event0] == zero and events[event0 + one] == zero:
             continue
-        touched = True
+        touched, is_wide = True, received[r, IS_WIDE]
+        if filled and received[r, GROUP] != group:
+            for i in range(n):
+                wide[i] += narrow[i]
+                narrow[i] = 0
+        filled, group = is_wide == zero, received[r, GROUP]
         m, kind = blocks[source, N], blocks[source, KIND]
         signs = one if events[event0 + one] != zero else zero
         other, turned = (one, zero) if kind == OTHER_VALUES else (zero, numbers[TURNED])
@@ -484,7 +493,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         numbers: ``(6,)`` uint64: what holds for all blocks.
         limits: ``(5,)`` int64: likewise.
         blocks: ``(B, 20)`` uint64.
-        received: ``(R, 8)`` uint64: what blocks receive from others.
+        received: ``(R, 10)`` uint64: what blocks receive from others.
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets; those of one axon,
             with sources next to each other from ``FIRST_ALONE`` on; straight ones, whose axons have one target
             each, next to each other like their weights, the first at ``INTO`` and ``WEIGHT``; other ones whose
@@ -518,6 +527,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         gid0, n, steps, wide, gain = (
             blocks[b, GID0], blocks[b, N], blocks[b, STEPS], blocks[b, WIDE], np.int32(blocks[b, GAIN])
         )  # fmt: skip
+        is_wide = np.int32(wide)
         mine, sent = counts[gid0 : gid0 + n], out[:n]
         v, arrivals, dendrite, aux = (
             registers[V, :n], registers[ARRIVALS, :n], registers[DENDRITE, :n], registers[AUX, :n]
@@ -534,7 +544,7 @@ def run_steps(  # type: ignore[no-untyped-def]
             rest, begun = rests_at_start, False
             for t in range(numbers[TOTAL_STEPS]):
                 touched = _arrive(
-                    narrow, registers[ARRIVALS], wide, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks,
+                    narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks,
                     received, links, patterns, segments, weights, bits, values, events, places, rows, factors, queue,
                 )  # fmt: skip
                 step = t - blocks[b, FIRE_START]
@@ -548,8 +558,8 @@ def run_steps(  # type: ignore[no-untyped-def]
                             v_before[i], dendrite_before[i] = v[i], dendrite[i]
                     elif touched:
                         for i in range(n):
-                            arrived = arrivals[i] if wide != zero else np.int32(narrow[i])
-                            arrivals[i], narrow[i] = np.int32(arrived * gain), 0
+                            arrivals[i] = np.int32((arrivals[i] * is_wide + narrow[i]) * gain)
+                            narrow[i] = 0
                     arriving = registers[ARRIVALS if touched else SILENCE, :n]
                     clipped = integrate(
                         arriving, v, dendrite, currents, np.int64(n), active, boundary, lowest, highest

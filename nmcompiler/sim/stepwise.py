@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
@@ -50,7 +51,7 @@ class Steps:
     Attributes:
         loaded: The program.
         blocks: ``(B, 20)`` uint64; membranes that are kept are given their place by each run.
-        received: ``(R, 8)`` uint64.
+        received: ``(R, 10)`` uint64.
         links: ``(E, 7)`` uint64.
         patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
         weights: ``(2 W + 128,)`` int16: those of the program, and then what a spike of −1 adds.
@@ -97,13 +98,13 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     if loaded.by_event or not (forward and regular and _fits(loaded, reach)):
         return None
     most = _most_sent(loaded)
-    narrow = _narrow(loaded, most)
-    chunks = _chunks(loaded, most, narrow)
-    if int(most.max(initial=0)) > _WIDEST or int(chunks.min(initial=1)) < 1:
+    if int(most.max(initial=0)) > _WIDEST:
         return None
-    received, links = _links(loaded, chunks)
+    received, links = _links(loaded, most)
+    if received is None:
+        return None
     tables, places = _tables(loaded)
-    blocks, sent = _blocks(loaded, most, narrow, received, places)
+    blocks, sent = _blocks(loaded, most, received, places)
     weights, none, total = loaded.weights, np.zeros(_PADDING, np.int16), loaded.program.total_steps
     boundaries = np.zeros(total, np.int8)
     boundaries[[t for t in loaded.program.window_starts if 0 < t < total]] = 1
@@ -158,23 +159,59 @@ def _most_sent(loaded: Loaded) -> Int64Array:
     return most
 
 
-def _links(loaded: Loaded, chunks: Int64Array) -> tuple[Int64Array, Array]:
-    """Returns what each block receives from which other, and the links in the columns of ``rows``."""
+def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array | None, Array]:
+    """Returns what each block receives from which other, and the links in the columns of ``rows``.
+
+    None where a single product needs more than 16 bits.
+    """
     received, links, count = [], [np.zeros((0, len(_KEPT)), np.uint64)], 0
     for block in loaded.blocks:
+        largest = largest_weight(loaded, block)
+        sums = _Groups(loaded, most, block)
         for group in loaded.groups[block.index]:
             for source in sorted(group.sources):
+                chunk = _WIDEST // max(largest * int(most[source]), 1)
+                if chunk < 1:
+                    return None, links[0]
                 resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
-                resting = _split(resting, int(chunks[block.index, source]))
-                resting, alone = _alone(resting, len(loaded.patterns) - 1)
+                number, wide = sums.add(np.concatenate([resting, moving]))
+                resting, alone = _alone(_split(resting, chunk) if wide else resting, len(loaded.patterns) - 1)
                 first = int(alone[0, kernels.FIRST]) if len(alone) else 0
                 straight, moving = _straight(loaded, moving)
                 parts = resting, alone, straight, moving
                 ends = np.cumsum([count, *map(len, parts)]).tolist()
-                received.append((block.index, source, group.delay, *ends, first))
+                received.append((block.index, source, group.delay, *ends, first, number, wide))
                 links += [a[:, _KEPT] for a in parts]
                 count = ends[-1]
-    return np.array(received, np.int64).reshape(-1, 9), np.concatenate(links)
+    return np.array(received, np.int64).reshape(-1, 11), np.concatenate(links)
+
+
+class _Groups:
+    """Numbers what a block receives from others so that each group of them adds up in 16 bits."""
+
+    def __init__(self, loaded: Loaded, most: Int64Array, block: Block) -> None:
+        below = [b.signed != 0 or (most[b.index] > 1 and not b.is_input) for b in loaded.blocks]
+        self._loaded, self._most, self._least = loaded, most.astype(np.float64), np.where(below, -most, 0.0)
+        self._gain = 2.0 ** loaded.program.column("shift")[block.index]
+        self._reach, self._number = np.zeros((2, block.n)), 0
+
+    def add(self, links: Array) -> tuple[int, bool]:
+        """Returns the number of the group of some links, and whether they alone add up to more."""
+        loaded, reach = self._loaded, np.zeros_like(self._reach)
+        jit(kernels.extremes)(
+            links, loaded.patterns, loaded.segments, loaded.weights, np.zeros_like(loaded.gid0),
+            self._least, self._most, *reach,
+        )  # fmt: skip
+        wide, both = self._exceeds(reach), self._reach + reach
+        if wide or self._exceeds(both):
+            self._number += 1
+            both = reach
+        # The links that follow wide ones are a group of their own.
+        self._reach = np.full_like(reach, np.inf) if wide else both
+        return self._number, wide
+
+    def _exceeds(self, reach: npt.NDArray[np.float64]) -> bool:
+        return bool(np.abs(reach).max(initial=0) / self._gain > _WIDEST)
 
 
 def _split(links: Array, most: int) -> Array:
@@ -233,10 +270,13 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
 
 
 def _blocks(
-    loaded: Loaded, most: Int64Array, narrow: Sequence[bool], received: Int64Array, places: dict[int, int]
+    loaded: Loaded, most: Int64Array, received: Int64Array, places: dict[int, int]
 ) -> tuple[Array, tuple[int, int, int]]:
     """Returns the table of blocks, and how many words, values and events are kept of what they send."""
     first = np.searchsorted(received[:, 0], np.arange(len(loaded.blocks) + 1))
+    # All that arrives stays in 16 bits where it is in one group.
+    wide = np.zeros(len(loaded.blocks), bool)
+    wide[received[(received[:, -2] > 0) | (received[:, -1] > 0), 0]] = True
     gain = np.left_shift(1, loaded.program.column("shift"))
     words = values = events = fed = 0
     table = []
@@ -246,7 +286,7 @@ def _blocks(
         table.append(
             (
                 block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,
-                block.levels, block.signed, block.read_step, block.is_readout, gain[k], not narrow[k], kind,
+                block.levels, block.signed, block.read_step, block.is_readout, gain[k], wide[k], kind,
                 words, values, events, places.get(k, 0), fed if block.is_input else 0, 0,
             )
         )  # fmt: skip
@@ -256,34 +296,6 @@ def _blocks(
         events += 2 * sends
         fed += block.n if block.is_input else 0
     return np.array(table, np.uint64).reshape(-1, 20), (words, values, events)
-
-
-def _narrow(loaded: Loaded, most: Int64Array) -> list[bool]:
-    """Returns for each block whether all that arrives in one step adds up in 16 bits."""
-    below = [b.signed != 0 or (most[b.index] > 1 and not b.is_input) for b in loaded.blocks]
-    largest = most.astype(np.float64)
-    low, high = np.zeros(loaded.neurons), np.zeros(loaded.neurons)
-    jit(kernels.extremes)(
-        loaded.links, loaded.patterns, loaded.segments, loaded.weights, loaded.gid0,
-        np.where(below, -largest, 0.0), largest, low, high,
-    )  # fmt: skip
-    gain = 2.0 ** loaded.program.column("shift")
-    parts = [(slice(b.gid0, b.gid0 + b.n), gain[b.index]) for b in loaded.blocks]
-    return [bool(max(high[m].max(), -low[m].min()) / g <= _WIDEST) for m, g in parts]
-
-
-def _chunks(loaded: Loaded, most: Int64Array, narrow: Sequence[bool]) -> Int64Array:
-    """Returns ``(B, B)``: of how many axons of one block what arrives in another adds up in 16 bits.
-
-    All of them where all that arrives does.
-    """
-    largest = np.array([largest_weight(loaded, b) for b in loaded.blocks], np.int64)
-    chunks = _WIDEST // np.maximum(largest[:, None] * most, 1)
-    chunks[np.array(narrow, bool)] = _REACH
-    linked = tuple(loaded.links[:, [kernels.TARGET, kernels.SOURCE]].astype(np.int64).T)
-    result = np.full_like(chunks, _REACH)
-    result[linked] = chunks[linked]
-    return result
 
 
 def run_steps(

@@ -37,8 +37,13 @@ PADDING = 64
 ) = range(20)  # fmt: skip
 # What a block sends in one step: 0 or 1; −1 too; or other values.
 UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
+# What is known of each step: neurons that send something above 0, and below, and whether the values changed.
+ABOVE_0, BELOW_0, CHANGED = (np.uint64(k) for k in range(3))
+EACH = np.uint64(3)
 # Columns of what a block receives from another over links of one delay.
-SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE, GROUP, IS_WIDE = range(10)
+SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE, GROUP, WIDTH = range(10)
+# How wide what arrives is: all of a group has 16 bits; all of a link has; not even a product has.
+GROUP_IS_NARROW, LINK_IS_NARROW, IS_WIDE = range(3)
 # Columns of a link.
 FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE = range(7)
 # What holds for all blocks: words, values, entries of ``events`` and membranes of one sample among them.
@@ -322,6 +327,28 @@ def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, ev
 
 
 @_inner
+def _add_widely(  # type: ignore[no-untyped-def]
+    wide, begin, end, links, patterns, segments, weights, turned, bits, above0, below0, signs, values, value0, other,
+    places, queue,
+):  # fmt: skip
+    """Adds what links bring whose products have more than 16 bits, one row after the other."""
+    one, zero = np.uint64(1), np.uint64(0)
+    for e in range(begin, end):
+        first, axons = links[e, FIRST], links[e, AXONS]
+        units = _list_rows(bits, above0 + first, axons, places, queue, zero, zero, one)
+        count = _list_rows(bits, below0 + first, axons, places, queue, units, zero, one) if signs != zero else units
+        for i in range(count):
+            axon = np.uint64(queue[i])
+            a0 = links[e, INTO] + axon * links[e, TARGET_STRIDE]
+            w0 = links[e, WEIGHT] + axon * links[e, WEIGHT_STRIDE] + (zero if i < units else turned)
+            q = np.int32(values[value0 + first + axon]) if other != zero else np.int32(1)
+            for s in range(patterns[links[e, PATTERN]], patterns[links[e, PATTERN] + one]):
+                a, w = a0 + segments[s, 1], w0 + segments[s, 0]
+                for j in range(segments[s, 2]):
+                    wide[a + j] += q * np.int32(weights[w + j])
+
+
+@_inner
 def _arrive(  # type: ignore[no-untyped-def]
     narrow, wide, n, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
     weights, bits, values, events, places, rows, factors, queue,
@@ -338,17 +365,17 @@ def _arrive(  # type: ignore[no-untyped-def]
         step = t - received[r, DELAY] - blocks[source, FIRE_START]
         if step >= blocks[source, STEPS]:
             continue
-        event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[source, EVENTS] + step + step
-        if events[event0] == zero and events[event0 + one] == zero:
+        event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[source, EVENTS] + step * EACH
+        if events[event0 + ABOVE_0] == zero and events[event0 + BELOW_0] == zero:
             continue
-        touched, is_wide = True, received[r, IS_WIDE]
+        touched, is_wide = True, received[r, WIDTH]
         if filled and received[r, GROUP] != group:
             for i in range(n):
                 wide[i] += narrow[i]
                 narrow[i] = 0
         filled, group = is_wide == zero, received[r, GROUP]
         m, kind = blocks[source, N], blocks[source, KIND]
-        signs = one if events[event0 + one] != zero else zero
+        signs = one if events[event0 + BELOW_0] != zero else zero
         other, turned = (one, zero) if kind == OTHER_VALUES else (zero, numbers[TURNED])
         words = _words(m)
         above0 = sample * numbers[BITS_OF_SAMPLE] + blocks[source, BITS]
@@ -357,6 +384,12 @@ def _arrive(  # type: ignore[no-untyped-def]
         value0 = sample * numbers[VALUES_OF_SAMPLE] + blocks[source, VALUES] + step * m
         alone, straight, moves = received[r, ALONE], received[r, STRAIGHT], received[r, MOVES]
         first_alone = received[r, FIRST_ALONE]
+        if is_wide == IS_WIDE:
+            _add_widely(
+                wide, received[r, BEGIN], alone, links, patterns, segments, weights, turned, bits, above0, below0, signs,
+                values, value0, other, places, queue,
+            )  # fmt: skip
+            continue
         for e in range(received[r, BEGIN], alone):
             first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
             k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
@@ -420,6 +453,18 @@ def _arrive(  # type: ignore[no-untyped-def]
 
 
 @_inner
+def _repeats(t, sample, first_link, last_link, numbers, blocks, received, events):  # type: ignore[no-untyped-def]
+    """Returns whether all that is sent to a block in one step is known to be what was sent in the step before."""
+    for r in range(first_link, last_link):
+        source = received[r, SOURCE]
+        step = t - received[r, DELAY] - blocks[source, FIRE_START]
+        event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[source, EVENTS] + step * EACH
+        if step >= blocks[source, STEPS] or events[event0 + CHANGED] != np.uint64(0):
+            return False
+    return first_link < last_link
+
+
+@_inner
 def _words(n):  # type: ignore[no-untyped-def]
     """Returns how many words hold a bit of n neurons, one more to read beyond them."""
     return (n + np.uint64(63)) // np.uint64(64) + np.uint64(1)
@@ -439,15 +484,20 @@ def _send(b, sample, step, numbers, blocks, out, bits, values, events, counts): 
         for g in range(groups):
             sent += _pack(out, g * lanes, bits, bit0 + side * words * four + g, side)
         above, below = (sent, below) if side == 0 else (above, sent)
-    event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[b, EVENTS] + step + step
-    events[event0], events[event0 + one] = above, below
+    event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[b, EVENTS] + step * EACH
+    events[event0 + ABOVE_0], events[event0 + BELOW_0] = above, below
     if above + below != np.uint64(0):
         for i in range(n):
             counts[i] += np.int32(out[i] != 0)
+    events[event0 + CHANGED] = one
     if kind == OTHER_VALUES:
         value0 = sample * numbers[VALUES_OF_SAMPLE] + blocks[b, VALUES] + step * n
+        differ = np.int16(step == np.uint64(0))
+        before = value0 - (n if step != np.uint64(0) else np.uint64(0))
         for i in range(n):
+            differ |= np.int16(out[i] ^ values[before + i])
             values[value0 + i] = out[i]
+        events[event0 + CHANGED] = np.uint32(differ != 0)
 
 
 def feed(b, samples, numbers, blocks, fed, tables, bits, values, events, counts, out):  # type: ignore[no-untyped-def]
@@ -494,7 +544,8 @@ def run_steps(  # type: ignore[no-untyped-def]
         limits: ``(5,)`` int64: likewise.
         blocks: ``(B, 20)`` uint64.
         received: ``(R, 10)`` uint64: what blocks receive from others.
-        links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets; those of one axon,
+        links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
+            products are wide; those of one axon,
             with sources next to each other from ``FIRST_ALONE`` on; straight ones, whose axons have one target
             each, next to each other like their weights, the first at ``INTO`` and ``WEIGHT``; other ones whose
             targets move with the axon.
@@ -509,7 +560,8 @@ def run_steps(  # type: ignore[no-untyped-def]
         bits: uint64: for each sample, block and step the neurons that send something above 0, and where a
             block may send it those that send something below.
         values: int16: for each sample, block and step what is sent where it is other than 0, 1 and −1.
-        events: uint32: for each sample, block and step how many send something above 0, and below.
+        events: uint32: for each sample, block and step how many send something above 0, and below, and whether
+            that is other than in the step before.
         membranes: ``(S · K,)`` int32, written: those that are kept, when they are read.
         counts: ``(M,)`` int32: spikes of each neuron are added.
         registers: Scratch, ``(7, most neurons + 64)`` int32.
@@ -540,13 +592,21 @@ def run_steps(  # type: ignore[no-untyped-def]
         rests_at_start = 0
         for s in range(samples):
             for i in range(n):
-                v[i], dendrite[i], aux[i] = starts[i], 0, 0
-            rest, begun = rests_at_start, False
+                v[i], dendrite[i], aux[i], arrivals[i] = starts[i], 0, 0, 0
+            rest, begun, touched, filled = rests_at_start, False, False, False
             for t in range(numbers[TOTAL_STEPS]):
-                touched = _arrive(
+                repeats = touched and _repeats(
+                    t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks, received, events
+                )
+                if wide != zero and filled and not repeats:
+                    filled = False
+                    for i in range(n):
+                        arrivals[i] = 0
+                touched = repeats or _arrive(
                     narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks,
                     received, links, patterns, segments, weights, bits, values, events, places, rows, factors, queue,
                 )  # fmt: skip
+                filled = filled or touched
                 step = t - blocks[b, FIRE_START]
                 active, boundary = np.int64(step < steps), np.int64(boundaries[t])
                 mode = 1 << (2 * active + boundary)
@@ -556,7 +616,7 @@ def run_steps(  # type: ignore[no-untyped-def]
                     if watched:
                         for i in range(n):
                             v_before[i], dendrite_before[i] = v[i], dendrite[i]
-                    elif touched:
+                    elif touched and not repeats:
                         for i in range(n):
                             arrivals[i] = np.int32((arrivals[i] * is_wide + narrow[i]) * gain)
                             narrow[i] = 0
@@ -574,10 +634,8 @@ def run_steps(  # type: ignore[no-untyped-def]
                         for i in range(n):
                             differ |= (v[i] ^ v_before[i]) | (dendrite[i] ^ dendrite_before[i])
                         rest = rest | mode if differ == 0 else 0
+                        begun = begun or differ != 0
                         rests_at_start = rests_at_start if begun else rest
-                    elif touched and wide != zero:
-                        for i in range(n):
-                            arrivals[i] = 0
                 if blocks[b, KEPT] != zero and t == blocks[b, READ_STEP]:
                     place = s * numbers[KEPT_OF_SAMPLE] + blocks[b, PLACE]
                     for i in range(n):

@@ -31,7 +31,7 @@ _WIDEST = np.iinfo(np.int16).max
 # What registers and thresholds may reach: doubled, or with an arrival added, they still have 32 bits.
 _REACH = 2**28
 _PADDING = 64  # of rows.PADDING, which a test compares
-_OTHER_VALUES = 2  # rows.OTHER_VALUES
+_OTHER_VALUES, _IS_WIDE = 2, 2  # as in rows
 _SENT = (np.uint64, np.int16, np.uint32)  # bits, values and events
 _KEPT = (
     kernels.FIRST,
@@ -101,8 +101,6 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     if int(most.max(initial=0)) > _WIDEST:
         return None
     received, links = _links(loaded, most)
-    if received is None:
-        return None
     tables, places = _tables(loaded)
     blocks, sent = _blocks(loaded, most, received, places)
     weights, none, total = loaded.weights, np.zeros(_PADDING, np.int16), loaded.program.total_steps
@@ -159,28 +157,27 @@ def _most_sent(loaded: Loaded) -> Int64Array:
     return most
 
 
-def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array | None, Array]:
-    """Returns what each block receives from which other, and the links in the columns of ``rows``.
-
-    None where a single product needs more than 16 bits.
-    """
+def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array, Array]:
+    """Returns what each block receives from which other, and the links in the columns of ``rows``."""
     received, links, count = [], [np.zeros((0, len(_KEPT)), np.uint64)], 0
     for block in loaded.blocks:
         largest = largest_weight(loaded, block)
         sums = _Groups(loaded, most, block)
         for group in loaded.groups[block.index]:
             for source in sorted(group.sources):
-                chunk = _WIDEST // max(largest * int(most[source]), 1)
-                if chunk < 1:
-                    return None, links[0]
                 resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
-                number, wide = sums.add(np.concatenate([resting, moving]))
-                resting, alone = _alone(_split(resting, chunk) if wide else resting, len(loaded.patterns) - 1)
+                chunk = _WIDEST // max(largest * int(most[source]), 1)
+                number, width = sums.add(np.concatenate([resting, moving]), chunk)
+                if width == _IS_WIDE:
+                    resting, moving = np.concatenate([resting, moving]), moving[:0]
+                elif width:
+                    resting = _split(resting, chunk)
+                resting, alone = _alone(resting, len(loaded.patterns) - 1) if width != _IS_WIDE else (resting, moving)
                 first = int(alone[0, kernels.FIRST]) if len(alone) else 0
                 straight, moving = _straight(loaded, moving)
                 parts = resting, alone, straight, moving
                 ends = np.cumsum([count, *map(len, parts)]).tolist()
-                received.append((block.index, source, group.delay, *ends, first, number, wide))
+                received.append((block.index, source, group.delay, *ends, first, number, width))
                 links += [a[:, _KEPT] for a in parts]
                 count = ends[-1]
     return np.array(received, np.int64).reshape(-1, 11), np.concatenate(links)
@@ -195,20 +192,23 @@ class _Groups:
         self._gain = 2.0 ** loaded.program.column("shift")[block.index]
         self._reach, self._number = np.zeros((2, block.n)), 0
 
-    def add(self, links: Array) -> tuple[int, bool]:
-        """Returns the number of the group of some links, and whether they alone add up to more."""
+    def add(self, links: Array, chunk: int) -> tuple[int, int]:
+        """Returns the number of the group of some links, and how wide what they bring is.
+
+        In 16 bits fits what ``chunk`` axons add to a neuron.
+        """
         loaded, reach = self._loaded, np.zeros_like(self._reach)
         jit(kernels.extremes)(
             links, loaded.patterns, loaded.segments, loaded.weights, np.zeros_like(loaded.gid0),
             self._least, self._most, *reach,
         )  # fmt: skip
-        wide, both = self._exceeds(reach), self._reach + reach
+        wide, both = chunk < 1 or self._exceeds(reach), self._reach + reach
         if wide or self._exceeds(both):
             self._number += 1
             both = reach
         # The links that follow wide ones are a group of their own.
         self._reach = np.full_like(reach, np.inf) if wide else both
-        return self._number, wide
+        return self._number, _IS_WIDE if chunk < 1 else int(wide)
 
     def _exceeds(self, reach: npt.NDArray[np.float64]) -> bool:
         return bool(np.abs(reach).max(initial=0) / self._gain > _WIDEST)
@@ -293,7 +293,7 @@ def _blocks(
         sends = 0 if block.is_readout else slot.steps
         words += sends * (1 + (kind > 0)) * (-(-block.n // 64) + 1)
         values += sends * block.n if kind == _OTHER_VALUES else 0
-        events += 2 * sends
+        events += 3 * sends
         fed += block.n if block.is_input else 0
     return np.array(table, np.uint64).reshape(-1, 20), (words, values, events)
 

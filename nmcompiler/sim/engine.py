@@ -23,7 +23,8 @@ from nmcompiler.sim.load import Loaded, load
 from nmcompiler.sim.ports import as_samples, encode
 from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
-from nmcompiler.sim.stepwise import Steps, run_steps, steps_of
+from nmcompiler.sim.steptables import Steps, steps_of
+from nmcompiler.sim.stepwise import run_steps
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Store, TileCounters
 from nmcompiler.sim.windowed import Windows, prepare, run_windowed

@@ -12,23 +12,20 @@ weights or registers are too wide. numba is imported with this module, which the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, register_jitable
+from numba.core import types
+from numba.extending import register_jitable
 
-__all__ = ["PADDING", "feed", "run_steps", "signature"]
+from nmcompiler.sim.steptables import PADDING
+from nmcompiler.sim.vectors import LANES, add_products, add_rows, list_rows, pack, window
 
-_intrinsic: Any = intrinsic
+__all__ = ["feed", "run_steps", "signature"]
+
 _inner: Any = register_jitable(
     error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-
-PADDING = 64
-"""Entries behind accumulators, weights and what is sent that vectors may read."""
 
 # Columns of the table of blocks.
 (
@@ -53,12 +50,6 @@ ABOVE, FLOORED, FLOOR, LOWEST, HIGHEST = range(5)
 # Rows of the registers.
 V, ARRIVALS, SILENCE, DENDRITE, AUX, V_BEFORE, DENDRITE_BEFORE = range(7)
 
-LANES = 16
-_MOST_VECTORS = 4
-_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-_ONES = ir.VectorType(ir.IntType(1), LANES)
-_V16, _V32 = ir.VectorType(_I16, LANES), ir.VectorType(_I32, LANES)
-
 
 def signature(integrates: bool) -> Any:
     """Returns the types of a code's ``integrate``, or of its ``fire``, over registers of 32 bits."""
@@ -68,284 +59,50 @@ def signature(integrates: bool) -> Any:
     return types.void(registers, registers, sent, registers, *[number] * 6)
 
 
-def _index(value: int) -> Any:
-    return ir.Constant(_I64, value)
-
-
-def _data(context: Any, builder: Any, signature: Any, args: Any, k: int) -> Any:
-    """Returns the pointer to the data of array argument k."""
-    return context.make_array(signature.args[k])(context, builder, args[k]).data
-
-
-def _splat(b: Any, scalar: Any, vector: Any) -> Any:
-    one = b.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
-    return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, vector.count), None))
-
-
-def _load(b: Any, pointer: Any, at: Any, vector: Any) -> Any:
-    place = b.bitcast(b.gep(pointer, [at]), vector.as_pointer())
-    return b.load(place, align=vector.element.width // 8)
-
-
-def _store(b: Any, value: Any, pointer: Any, at: Any) -> None:
-    place = b.bitcast(b.gep(pointer, [at]), value.type.as_pointer())
-    b.store(value, place, align=value.type.element.width // 8)
-
-
-def _call(b: Any, name: str, result: Any, args: list[Any]) -> Any:
-    """Calls one of LLVM's own functions."""
-    kind = ir.FunctionType(result, [a.type for a in args])
-    function: Any = cgutils.get_or_insert_function
-    return b.call(function(b.module, kind, name), args)
-
-
-@_intrinsic
-def _pack(typingctx, sent, at, bits, place, below):  # type: ignore[no-untyped-def]
-    """Writes which of 16 values are above 0, or below, to the 16 bits at ``place``; returns how many are."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        sent, bits = (_data(context, b, signature, args, k) for k in (0, 2))
-        value, zero = _load(b, sent, args[1], _V16), ir.Constant(_V16, None)
-        value = b.select(b.icmp_unsigned("!=", args[4], _index(0)), b.sub(zero, value), value)
-        word = b.bitcast(b.icmp_signed(">", value, zero), _I16)
-        b.store(word, b.gep(b.bitcast(bits, _I16.as_pointer()), [args[3]]), align=2)
-        return b.zext(_call(b, "llvm.ctpop.i16", _I16, [word]), _I64)
-
-    u = types.uint64
-    return u(sent, u, bits, u, u), codegen
-
-
-@_intrinsic
-def _window(typingctx, bits, at):  # type: ignore[no-untyped-def]
-    """Returns the bits from bit ``at`` on, at least 57."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        octets = b.bitcast(_data(context, b, signature, args, 0), _I8.as_pointer())
-        place = b.bitcast(b.gep(octets, [b.lshr(args[1], _index(3))]), _I64.as_pointer())
-        return b.lshr(b.load(place, align=1), b.and_(args[1], _index(7)))
-
-    u = types.uint64
-    return u(bits, u), codegen
-
-
-@_intrinsic
-def _list(typingctx, places, octet, rows, k, first, stride):  # type: ignore[no-untyped-def]
-    """Writes ``first + j · stride`` of each bit j of eight that is set, from entry k on; returns how many."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        places, rows = (_data(context, b, signature, args, n) for n in (0, 2))
-        _, octet, _, k, first, stride = args
-        eight = ir.VectorType(_I32, 8)
-        j = b.zext(_load(b, places, b.shl(octet, _index(3)), ir.VectorType(_I8, 8)), eight)
-        row = b.add(b.mul(j, _splat(b, b.trunc(stride, _I32), eight)), _splat(b, b.trunc(first, _I32), eight))
-        _store(b, row, rows, k)
-        return _call(b, "llvm.ctpop.i64", _I64, [octet])
-
-    u = types.uint64
-    return u(places, u, rows, u, u, u), codegen
-
-
-def _as_written(module: Any) -> Any:
-    """Returns metadata of a loop that is not unrolled: few spikes come at a time. It names itself first."""
-    told = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-    loop = module.add_metadata([told, ir.Constant(_I32, len(module.metadata))])
-    loop.operands = (loop, told)
-    return loop
-
-
-class _Sums:
-    """Accumulators of 16 bits, or of 32 where ``wide`` is other than 0, to which vectors of 16 bits are added."""
-
-    def __init__(self, b: Any, narrow: Any, wide: Any, is_wide: Any) -> None:
-        self.b, self.narrow, self.wide = b, narrow, wide
-        self.is_wide = b.icmp_unsigned("!=", is_wide, _index(0))
-
-    def add(self, sums: Sequence[Any], at: Any) -> None:
-        """Adds vectors to the neurons from ``at`` on."""
-        b = self.b
-        places = [b.add(at, _index(LANES * v)) for v in range(len(sums))]
-        with b.if_else(self.is_wide) as (then, otherwise):
-            with then:
-                for total, place in zip(sums, places, strict=True):
-                    _store(b, b.add(_load(b, self.wide, place, _V32), b.sext(total, _V32)), self.wide, place)
-            with otherwise:
-                for total, place in zip(sums, places, strict=True):
-                    _store(b, total, self.narrow, place)
-
-
-class _Rows:
-    """Rows of weights that spikes of one link add to neurons next to each other.
-
-    Attributes:
-        sums: What they are added to.
-        weights: Pointer to all weights.
-        rows: Pointer to where the row of each spike begins.
-        values: Pointer to the value of each spike, None where all are 1.
-        spikes: How many there are, at least one.
-    """
-
-    def __init__(self, sums: _Sums, weights: Any, rows: Any, values: Any, spikes: Any) -> None:
-        self.b = sums.b
-        self.sums, self.weights, self.rows, self.values, self.spikes = sums, weights, rows, values, spikes
-
-    def add(self, at: Any, offset: Any, length: Any) -> None:
-        """Adds entries ``offset`` … ``offset + length − 1`` of all rows to the neurons from ``at`` on."""
-        b, whole = self.b, _index(LANES * _MOST_VECTORS)
-        begun = b.block
-        loop, done = b.append_basic_block("pieces"), b.append_basic_block("added")
-        b.branch(loop)
-        b.position_at_end(loop)
-        here = b.phi(_I64)
-        here.add_incoming(_index(0), begun)
-        left = b.sub(length, here)
-        left = b.select(b.icmp_unsigned("<", left, whole), left, whole)
-        after = b.append_basic_block("after")
-        cases = [b.append_basic_block(f"vectors{k}") for k in range(1, _MOST_VECTORS + 1)]
-        choice = b.switch(b.lshr(b.add(left, _index(LANES - 1)), _index(4)), cases[-1])
-        for k, case in enumerate(cases, 1):
-            if k < _MOST_VECTORS:
-                choice.add_case(_index(k), case)
-            b.position_at_end(case)
-            self._piece(k, b.add(at, here), b.add(offset, here), left)
-            b.branch(after)
-        b.position_at_end(after)
-        further = b.add(here, whole)
-        here.add_incoming(further, after)
-        b.cbranch(b.icmp_unsigned("<", further, length), loop, done)
-        b.position_at_end(done)
-
-    def _piece(self, vectors: int, at: Any, offset: Any, length: Any) -> None:
-        """Adds to as many vectors of accumulators as registers hold; the last may be left in part."""
-        b = self.b
-        weights = b.gep(self.weights, [offset])
-        places = [b.add(at, _index(LANES * v)) for v in range(vectors)]
-        first = [_load(b, self.sums.narrow, p, _V16) for p in places]
-        begun, loop, done = b.block, b.append_basic_block("spikes"), b.append_basic_block("all")
-        b.branch(loop)
-        b.position_at_end(loop)
-        r = b.phi(_I64)
-        sums = [b.phi(_V16) for _ in range(vectors)]
-        r.add_incoming(_index(0), begun)
-        row = b.zext(b.load(b.gep(self.rows, [r])), _I64)
-        value = None
-        if self.values is not None:
-            value = _splat(b, b.trunc(b.load(b.gep(self.values, [r])), _I16), _V16)
-        added = []
-        for v, total in enumerate(sums):
-            w = _load(b, weights, b.add(row, _index(LANES * v)), _V16)
-            added.append(b.add(total, w if value is None else b.mul(value, w)))
-            total.add_incoming(first[v], begun)
-            total.add_incoming(added[v], loop)
-        following = b.add(r, _index(1))
-        r.add_incoming(following, loop)
-        back = b.cbranch(b.icmp_unsigned("<", following, self.spikes), loop, done)
-        back.set_metadata("llvm.loop", _as_written(b.module))
-        b.position_at_end(done)
-        left = b.trunc(b.sub(length, _index(LANES * (vectors - 1))), _I16)
-        mine = b.icmp_signed("<", ir.Constant(_V16, list(range(LANES))), _splat(b, left, _V16))
-        added[-1] = b.select(mine, added[-1], first[-1])
-        self.sums.add(added, at)
-
-
-@_intrinsic
-def _add_rows(typingctx, narrow, wide, is_wide, at, weights, offset, rows, values, valued, spikes, length):  # type: ignore[no-untyped-def]
-    """Adds the rows of all spikes of a link to ``length`` neurons from ``at`` on."""
-    u = types.uint64
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        narrow, wide, weights, rows, values = (_data(context, b, signature, args, k) for k in (0, 1, 4, 6, 7))
-        _, _, is_wide, at, _, offset, _, _, valued, spikes, length = args
-        sums = _Sums(b, narrow, wide, is_wide)
-        with b.if_else(b.icmp_unsigned("!=", valued, _index(0))) as (then, otherwise):
-            with then:
-                _Rows(sums, weights, rows, values, spikes).add(at, offset, length)
-            with otherwise:
-                _Rows(sums, weights, rows, None, spikes).add(at, offset, length)
-        return context.get_dummy_value()
-
-    return types.void(narrow, wide, u, u, weights, u, rows, values, u, u, u), codegen
-
-
-@_intrinsic
-def _add_products(typingctx, narrow, wide, is_wide, at, weights, row, values, value0, valued, mask):  # type: ignore[no-untyped-def]
-    """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its spike is among 16."""
-    u = types.uint64
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        narrow, wide, weights, values = (_data(context, b, signature, args, k) for k in (0, 1, 4, 6))
-        _, _, is_wide, at, _, row, _, value0, valued, mask = args
-        alive = b.bitcast(b.trunc(mask, _I16), _ONES)
-        added: Any = cgutils.alloca_once(b, _V16)
-        b.store(b.select(alive, _load(b, weights, row, _V16), ir.Constant(_V16, None)), added)
-        with b.if_then(b.icmp_unsigned("!=", valued, _index(0)), likely=False):
-            b.store(b.mul(b.load(added), _load(b, values, value0, _V16)), added)
-        _Sums(b, narrow, wide, is_wide).add([b.add(_load(b, narrow, at, _V16), b.load(added))], at)
-        return context.get_dummy_value()
-
-    return types.void(narrow, wide, u, u, weights, u, values, u, u, u), codegen
-
-
 @_inner
 def _some(bits, at, axons):  # type: ignore[no-untyped-def]
     """Returns whether any of so many bits from ``at`` on may be set."""
     most = np.uint64(56)
-    found = _window(bits, at)
+    found = window(bits, at)
     return axons > most or found << (np.uint64(64) - axons) != np.uint64(0)
 
 
 @_inner
 def _list_rows(bits, at, axons, places, rows, k, first, stride):  # type: ignore[no-untyped-def]
-    """Appends ``first + j · stride`` of each of ``axons`` bits from ``at`` on that is set; returns how many."""
+    """Appends ``first + j · stride`` of each of ``axons`` bits from ``at`` on that is set.
+
+    Returns how many there are then.
+    """
     eight, most, j = np.uint64(8), np.uint64(56), np.uint64(0)
     while j < axons:
         left = min(axons - j, most)
-        found = _window(bits, at + j) & ~(~np.uint64(0) << left)
+        found = window(bits, at + j) & ~(~np.uint64(0) << left)
         for _ in range((left + np.uint64(7)) // eight):
-            k += _list(places, found & np.uint64(255), rows, k, first + j * stride, stride)
+            k += list_rows(places, found & np.uint64(255), rows, k, first + j * stride, stride)
             found >>= eight
             j += eight
     return k
 
 
 @_inner
-def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, event0):  # type: ignore[no-untyped-def]
-    """Keeps what n neurons send in a step, and counts it."""
-    lanes, four = np.uint64(LANES), np.uint64(4)
-    above, below = np.uint64(0), np.uint64(0)
-    for g in range((n + lanes - np.uint64(1)) // lanes):
-        above += _pack(out, g * lanes, bits, above0 * four + g, np.uint64(0))
-    if kind != UNITS:
-        for g in range((n + lanes - np.uint64(1)) // lanes):
-            below += _pack(out, g * lanes, bits, below0 * four + g, np.uint64(1))
-    events[event0], events[event0 + np.uint64(1)] = above, below
-    if above + below != np.uint64(0):
-        for i in range(n):
-            counts[i] += np.int32(out[i] != 0)
-    if kind == OTHER_VALUES:
-        for i in range(n):
-            values[value0 + i] = out[i]
-
-
-@_inner
 def _add_widely(  # type: ignore[no-untyped-def]
-    wide, begin, end, links, patterns, segments, weights, turned, bits, above0, below0, signs, values, value0, other,
-    places, queue,
+    wide, begin, end, links, patterns, segments, weights, turned, bits, above0, below0, signs, values, value0,
+    other, places, queue,
 ):  # fmt: skip
     """Adds what links bring whose products have more than 16 bits, one row after the other."""
     one, zero = np.uint64(1), np.uint64(0)
     for e in range(begin, end):
-        first, axons = links[e, FIRST], links[e, AXONS]
-        units = _list_rows(bits, above0 + first, axons, places, queue, zero, zero, one)
-        count = _list_rows(bits, below0 + first, axons, places, queue, units, zero, one) if signs != zero else units
-        for i in range(count):
-            axon = np.uint64(queue[i])
-            a0 = links[e, INTO] + axon * links[e, TARGET_STRIDE]
-            w0 = links[e, WEIGHT] + axon * links[e, WEIGHT_STRIDE] + (zero if i < units else turned)
-            q = np.int32(values[value0 + first + axon]) if other != zero else np.int32(1)
-            for s in range(patterns[links[e, PATTERN]], patterns[links[e, PATTERN] + one]):
-                a, w = a0 + segments[s, 1], w0 + segments[s, 0]
-                for j in range(segments[s, 2]):
-                    wide[a + j] += q * np.int32(weights[w + j])
+        first, low, high = links[e, FIRST], patterns[links[e, PATTERN]], patterns[links[e, PATTERN] + one]
+        for side in range(one + signs):
+            bit0 = (above0 if side == zero else below0) + first
+            for i in range(_list_rows(bits, bit0, links[e, AXONS], places, queue, zero, zero, one)):
+                axon = np.uint64(queue[i])
+                a0 = links[e, INTO] + axon * links[e, TARGET_STRIDE]
+                w0 = links[e, WEIGHT] + axon * links[e, WEIGHT_STRIDE] + side * turned
+                q = np.int32(values[value0 + first + axon]) if other != zero else np.int32(1)
+                for s in range(low, high):
+                    for j in range(segments[s, 2]):
+                        wide[a0 + segments[s, 1] + j] += q * np.int32(weights[w0 + segments[s, 0] + j])
 
 
 @_inner
@@ -353,7 +110,7 @@ def _arrive(  # type: ignore[no-untyped-def]
     narrow, wide, n, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
     weights, bits, values, events, places, rows, factors, queue,
 ):  # fmt: skip
-    """Adds what arrives in n neurons in one step to the sums of 16 and of 32 bits; returns whether anything does.
+    """Adds what arrives in n neurons in one step to sums of 16 and of 32 bits; returns whether anything does.
 
     What one group of sources sends adds up in 16 bits, and is handed on before the next.
     """
@@ -386,44 +143,49 @@ def _arrive(  # type: ignore[no-untyped-def]
         first_alone = received[r, FIRST_ALONE]
         if is_wide == IS_WIDE:
             _add_widely(
-                wide, received[r, BEGIN], alone, links, patterns, segments, weights, turned, bits, above0, below0, signs,
-                values, value0, other, places, queue,
+                wide, received[r, BEGIN], alone, links, patterns, segments, weights, turned, bits, above0,
+                below0, signs, values, value0, other, places, queue,
             )  # fmt: skip
             continue
         for e in range(received[r, BEGIN], alone):
-            first, axons, stride, row = links[e, FIRST], links[e, AXONS], links[e, WEIGHT_STRIDE], links[e, WEIGHT]
-            k = _list_rows(bits, above0 + first, axons, places, rows, zero, row, stride)
-            if signs != zero and _some(bits, below0 + first, axons):
-                k = _list_rows(bits, below0 + first, axons, places, rows, k, row + turned, stride)
+            first, axons, row, stride = (
+                links[e, FIRST],
+                links[e, AXONS],
+                links[e, WEIGHT],
+                links[e, WEIGHT_STRIDE],
+            )
+            k = zero
+            for side in range(one + signs):
+                bit0 = (above0 if side == zero else below0) + first
+                if side == zero or _some(bits, bit0, axons):
+                    # Where values matter as well, where rows begin is found from the axons.
+                    at, by = (row + side * turned, stride) if other == zero else (zero, one)
+                    k = _list_rows(bits, bit0, axons, places, rows, k, at, by)
             if k == zero:
                 continue
             if other != zero:
-                k = _list_rows(bits, above0 + first, axons, places, factors, zero, zero, one)
-                if signs != zero:
-                    k = _list_rows(bits, below0 + first, axons, places, factors, k, zero, one)
                 for i in range(k):
-                    factors[i] = np.uint32(values[value0 + first + factors[i]])
+                    factors[i] = np.uint32(values[value0 + first + rows[i]])
+                    rows[i] = row + rows[i] * stride
             into, pattern = links[e, INTO], links[e, PATTERN]
             for s in range(patterns[pattern], patterns[pattern + one]):
-                _add_rows(
-                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, k,
-                    segments[s, 2],
+                add_rows(
+                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors,
+                    other, k, segments[s, 2],
                 )  # fmt: skip
-        units = _list_rows(bits, above0 + first_alone, straight - alone, places, queue, zero, zero, one)
-        count = units
-        if signs != zero:
-            count = _list_rows(bits, below0 + first_alone, straight - alone, places, queue, units, zero, one)
-        for i in range(count):
-            e = alone + queue[i]
-            rows[0] = links[e, WEIGHT] + (zero if i < units else turned)
-            if other != zero:
-                factors[0] = np.uint32(values[value0 + first_alone + queue[i]])
-            into, pattern = links[e, INTO], links[e, PATTERN]
-            for s in range(patterns[pattern], patterns[pattern + one]):
-                _add_rows(
-                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors, other, one,
-                    segments[s, 2],
-                )  # fmt: skip
+        for side in range(one + signs):
+            bit0 = (above0 if side == zero else below0) + first_alone
+            for i in range(_list_rows(bits, bit0, straight - alone, places, queue, zero, zero, one)):
+                e = alone + queue[i]
+                rows[0] = links[e, WEIGHT] + side * turned
+                if other != zero:
+                    factors[0] = np.uint32(values[value0 + first_alone + queue[i]])
+                into, pattern = links[e, INTO], links[e, PATTERN]
+                for s in range(patterns[pattern], patterns[pattern + one]):
+                    add_rows(
+                        narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors,
+                        other, one, segments[s, 2],
+                    )  # fmt: skip
         for e in range(straight, received[r, END]):
             first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
             low, high, abreast = zero, one, lanes
@@ -434,10 +196,10 @@ def _arrive(  # type: ignore[no-untyped-def]
             for axon in range(zero, axons, abreast):
                 alive = ~(~zero << min(axons - axon, abreast))
                 for side in range(one + signs):
-                    mask = _window(bits, (above0 if side == zero else below0) + first + axon) & alive
+                    mask = window(bits, (above0 if side == zero else below0) + first + axon) & alive
                     if mask == zero:
                         continue
-                    a0, w0 = into + axon, row + axon + (zero if side == zero else turned)
+                    a0, w0 = into + axon, row + axon + side * turned
                     if abreast == one:
                         a0 += axon * (links[e, TARGET_STRIDE] - one)
                         w0 += axon * (links[e, WEIGHT_STRIDE] - one)
@@ -446,15 +208,16 @@ def _arrive(  # type: ignore[no-untyped-def]
                         if e >= moves:
                             a, w, length = a0 + segments[s, 1], w0 + segments[s, 0], segments[s, 2]
                         for i in range(length):
-                            _add_products(
-                                narrow, wide, is_wide, a + i, weights, w + i, values, value0 + first + axon, other, mask
+                            add_products(
+                                narrow, wide, is_wide, a + i, weights, w + i, values, value0 + first + axon,
+                                other, mask,
                             )  # fmt: skip
     return touched
 
 
 @_inner
 def _repeats(t, sample, first_link, last_link, numbers, blocks, received, events):  # type: ignore[no-untyped-def]
-    """Returns whether all that is sent to a block in one step is known to be what was sent in the step before."""
+    """Returns whether what is sent to a block in one step is known to be what was sent in the step before."""
     for r in range(first_link, last_link):
         source = received[r, SOURCE]
         step = t - received[r, DELAY] - blocks[source, FIRE_START]
@@ -482,7 +245,7 @@ def _send(b, sample, step, numbers, blocks, out, bits, values, events, counts): 
     for side in range(one if kind == UNITS else two):
         sent = np.uint64(0)
         for g in range(groups):
-            sent += _pack(out, g * lanes, bits, bit0 + side * words * four + g, side)
+            sent += pack(out, g * lanes, bits, bit0 + side * words * four + g, side)
         above, below = (sent, below) if side == 0 else (above, sent)
     event0 = sample * numbers[EVENTS_OF_SAMPLE] + blocks[b, EVENTS] + step * EACH
     events[event0 + ABOVE_0], events[event0 + BELOW_0] = above, below
@@ -528,9 +291,9 @@ def feed(b, samples, numbers, blocks, fed, tables, bits, values, events, counts,
 
 
 def run_steps(  # type: ignore[no-untyped-def]
-    integrate, fire, begin, end, samples, numbers, limits, blocks, received, links, patterns, segments, weights,
-    theta, current, v0, boundaries, places, bits, values, events, membranes, counts, registers, narrow, out, rows,
-    factors, queue,
+    integrate, fire, begin, end, samples, numbers, limits, blocks, received, links, patterns, segments,
+    weights, theta, current, v0, boundaries, places, bits, values, events, membranes, counts, registers,
+    narrow, out, rows, factors, queue,
 ):  # fmt: skip
     """Runs samples through all steps of some blocks; returns how many registers were clipped.
 
@@ -545,10 +308,9 @@ def run_steps(  # type: ignore[no-untyped-def]
         blocks: ``(B, 20)`` uint64.
         received: ``(R, 10)`` uint64: what blocks receive from others.
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
-            products are wide; those of one axon,
-            with sources next to each other from ``FIRST_ALONE`` on; straight ones, whose axons have one target
-            each, next to each other like their weights, the first at ``INTO`` and ``WEIGHT``; other ones whose
-            targets move with the axon.
+            products are wide; those of one axon, with sources next to each other from ``FIRST_ALONE`` on;
+            straight ones, whose axons have one target each, next to each other like their weights, the first
+            at ``INTO`` and ``WEIGHT``; other ones whose targets move with the axon.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(Q, 3)`` uint64.
         weights: int16: those of a spike, and ``TURNED`` behind them those of one of −1.
@@ -560,8 +322,8 @@ def run_steps(  # type: ignore[no-untyped-def]
         bits: uint64: for each sample, block and step the neurons that send something above 0, and where a
             block may send it those that send something below.
         values: int16: for each sample, block and step what is sent where it is other than 0, 1 and −1.
-        events: uint32: for each sample, block and step how many send something above 0, and below, and whether
-            that is other than in the step before.
+        events: uint32: for each sample, block and step how many send something above 0, and below, and
+            whether that is other than in the step before.
         membranes: ``(S · K,)`` int32, written: those that are kept, when they are read.
         counts: ``(M,)`` int32: spikes of each neuron are added.
         registers: Scratch, ``(7, most neurons + 64)`` int32.
@@ -571,7 +333,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         factors: Scratch, uint32.
         queue: Scratch, uint32.
     """
-    one, zero, saturations = np.uint64(1), np.uint64(0), 0
+    zero, saturations = np.uint64(0), 0
     floor, lowest, highest = np.int32(limits[FLOOR]), limits[LOWEST], limits[HIGHEST]
     for b in range(begin, end):
         if blocks[b, INPUT] != zero:
@@ -603,13 +365,14 @@ def run_steps(  # type: ignore[no-untyped-def]
                     for i in range(n):
                         arrivals[i] = 0
                 touched = repeats or _arrive(
-                    narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks,
-                    received, links, patterns, segments, weights, bits, values, events, places, rows, factors, queue,
+                    narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers,
+                    blocks, received, links, patterns, segments, weights, bits, values, events, places, rows,
+                    factors, queue,
                 )  # fmt: skip
                 filled = filled or touched
                 step = t - blocks[b, FIRE_START]
                 active, boundary = np.int64(step < steps), np.int64(boundaries[t])
-                mode = 1 << (2 * active + boundary)
+                mode: Any = 1 << (2 * active + boundary)
                 if touched or (rest & mode) == 0:
                     watched = not touched and active == 0
                     begun = begun or not watched
@@ -630,7 +393,7 @@ def run_steps(  # type: ignore[no-untyped-def]
                             v[i] = max(v[i], floor)
                     rest = rest if watched else 0
                     if watched:
-                        differ = np.int32(clipped != 0)
+                        differ: Any = np.int32(clipped != 0)
                         for i in range(n):
                             differ |= (v[i] ^ v_before[i]) | (dendrite[i] ^ dendrite_before[i])
                         rest = rest | mode if differ == 0 else 0

@@ -38,6 +38,7 @@ _MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
 _BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
 _GROUPED_SAMPLES = 64
+_LANES = 16
 _MOST_SENT = 2**26  # bytes that hold what the samples of a tile send
 _CHECKED_SAMPLES = 2
 
@@ -142,6 +143,8 @@ class Simulator:
         runner = self._runner(job)
         threads = threads if frames is None else 1
         size = runner.tile or self._tile_samples(samples, threads)
+        # Few samples are shared by all threads, in whole groups of lanes.
+        size = min(size, _LANES * max(1, -(-samples // (_LANES * threads)))) if runner.tile else size
         counters = list(_tiles(runner.run, size, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)

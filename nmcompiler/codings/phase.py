@@ -103,7 +103,9 @@ class Phase(Coding):
                     v[k] = min(x, kind((levels + 1) * th - 1 + above))
             mine = slice(s * n, s * n + n)
             membranes, sign, sent = v[mine], aux[mine], out[mine]
-            one = kind(1 << (steps - 1 - step))
+            one = kind(1)
+            for _ in range(steps - 1 - step):  # a shift of 32 bits would be made one of 64
+                one = kind(one + one)
             for i in range(n):
                 digit = kind(theta[i] * one)
                 spike = kind(membranes[i] >= kind(digit + kind(above)))

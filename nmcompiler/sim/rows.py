@@ -30,8 +30,8 @@ _inner: Any = register_jitable(
 # Columns of the table of blocks.
 (
     INPUT, GID0, N, LINKS, LINKS_END, STEPS, FIRE_START, LEVELS, SIGNED, READ_STEP, READOUT, GAIN, WIDE, KIND,
-    BITS, VALUES, EVENTS, TABLE, PLACE, KEPT,
-) = range(20)  # fmt: skip
+    BITS, VALUES, EVENTS, TABLE, PLACE, KEPT, ARRIVING, ARRIVED,
+) = range(22)  # fmt: skip
 # What a block sends in one step: 0 or 1; −1 too; or other values.
 UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
 # What is known of each step: neurons that send something above 0, and below, and whether the values changed.
@@ -305,7 +305,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         samples: S.
         numbers: ``(6,)`` uint64: what holds for all blocks.
         limits: ``(5,)`` int64: likewise.
-        blocks: ``(B, 20)`` uint64.
+        blocks: ``(B, 22)`` uint64.
         received: ``(R, 10)`` uint64: what blocks receive from others.
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
             products are wide; those of one axon, with sources next to each other from ``FIRST_ALONE`` on;
@@ -364,11 +364,13 @@ def run_steps(  # type: ignore[no-untyped-def]
                     filled = False
                     for i in range(n):
                         arrivals[i] = 0
-                touched = repeats or _arrive(
-                    narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers,
-                    blocks, received, links, patterns, segments, weights, bits, values, events, places, rows,
-                    factors, queue,
-                )  # fmt: skip
+                touched = repeats
+                if not repeats and blocks[b, ARRIVING] <= t < blocks[b, ARRIVED]:
+                    touched = _arrive(
+                        narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END],
+                        numbers, blocks, received, links, patterns, segments, weights, bits, values, events,
+                        places, rows, factors, queue,
+                    )  # fmt: skip
                 filled = filled or touched
                 step = t - blocks[b, FIRE_START]
                 active, boundary = np.int64(step < steps), np.int64(boundaries[t])

@@ -44,7 +44,7 @@ class Steps:
 
     Attributes:
         loaded: The program.
-        blocks: ``(B, 20)`` uint64; membranes that are kept are given their place by each run.
+        blocks: ``(B, 22)`` uint64; membranes that are kept are given their place by each run.
         received: ``(R, 10)`` uint64.
         links: ``(E, 7)`` uint64.
         patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
@@ -262,6 +262,17 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
     return np.concatenate(tables), places
 
 
+def _arrivals(loaded: Loaded, received: Int64Array) -> Int64Array:
+    """Returns for each block the first step in which anything arrives and the one after the last, ``(2, B)``."""
+    steps = np.zeros((2, len(loaded.blocks)), np.int64)
+    steps[0] = loaded.program.total_steps
+    starts = np.array([b.slot.fire_start for b in loaded.blocks])[received[:, 1]] + received[:, 2]
+    lengths = np.array([b.slot.steps for b in loaded.blocks])[received[:, 1]]
+    np.minimum.at(steps[0], received[:, 0], starts)
+    np.maximum.at(steps[1], received[:, 0], starts + lengths)
+    return steps
+
+
 def _blocks(
     loaded: Loaded, most: Int64Array, received: Int64Array, places: dict[int, int]
 ) -> tuple[Array, tuple[int, int, int]]:
@@ -271,6 +282,7 @@ def _blocks(
     wide = np.zeros(len(loaded.blocks), bool)
     wide[received[(received[:, -2] > 0) | (received[:, -1] > 0), 0]] = True
     gain = np.left_shift(1, loaded.program.column("shift"))
+    arriving, arrived = _arrivals(loaded, received)
     words = values = events = fed = 0
     table = []
     for block in loaded.blocks:
@@ -281,6 +293,7 @@ def _blocks(
                 block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,
                 block.levels, block.signed, block.read_step, block.is_readout, gain[k], wide[k], kind,
                 words, values, events, places.get(k, 0), fed if block.is_input else 0, 0,
+                arriving[k], arrived[k],
             )
         )  # fmt: skip
         sends = 0 if block.is_readout else slot.steps
@@ -288,4 +301,4 @@ def _blocks(
         values += sends * block.n if kind == _OTHER_VALUES else 0
         events += 3 * sends
         fed += block.n if block.is_input else 0
-    return np.array(table, np.uint64).reshape(-1, 20), (words, values, events)
+    return np.array(table, np.uint64).reshape(-1, 22), (words, values, events)

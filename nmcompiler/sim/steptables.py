@@ -263,7 +263,7 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
 
 
 def _arrivals(loaded: Loaded, received: Int64Array) -> Int64Array:
-    """Returns for each block the first step in which anything arrives and the one after the last, ``(2, B)``."""
+    """Returns for each block the first step in which anything arrives and that after the last, ``(2, B)``."""
     steps = np.zeros((2, len(loaded.blocks)), np.int64)
     steps[0] = loaded.program.total_steps
     starts = np.array([b.slot.fire_start for b in loaded.blocks])[received[:, 1]] + received[:, 2]

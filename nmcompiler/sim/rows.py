@@ -308,25 +308,6 @@ def _list_rows(bits, at, axons, places, rows, k, first, stride):  # type: ignore
 
 
 @_inner
-def _send(out, n, kind, bits, above0, below0, values, value0, counts, events, event0):  # type: ignore[no-untyped-def]
-    """Keeps what n neurons send in a step, and counts it."""
-    lanes, four = np.uint64(LANES), np.uint64(4)
-    above, below = np.uint64(0), np.uint64(0)
-    for g in range((n + lanes - np.uint64(1)) // lanes):
-        above += _pack(out, g * lanes, bits, above0 * four + g, np.uint64(0))
-    if kind != UNITS:
-        for g in range((n + lanes - np.uint64(1)) // lanes):
-            below += _pack(out, g * lanes, bits, below0 * four + g, np.uint64(1))
-    events[event0], events[event0 + np.uint64(1)] = above, below
-    if above + below != np.uint64(0):
-        for i in range(n):
-            counts[i] += np.int32(out[i] != 0)
-    if kind == OTHER_VALUES:
-        for i in range(n):
-            values[value0 + i] = out[i]
-
-
-@_inner
 def _add_widely(  # type: ignore[no-untyped-def]
     wide, begin, end, links, patterns, segments, weights, turned, bits, above0, below0, signs, values, value0, other,
     places, queue,

@@ -226,7 +226,8 @@ class _Rows:
         r = b.phi(_I64)
         sums = [b.phi(_V16) for _ in range(vectors)]
         r.add_incoming(_index(0), begun)
-        row = b.zext(b.load(b.gep(self.rows, [r])), _I64)
+        # A row may begin below the weights where its segments do not.
+        row = b.sext(b.load(b.gep(self.rows, [r])), _I64)
         value = None
         if self.values is not None:
             value = _splat(b, b.trunc(b.load(b.gep(self.values, [r])), _I16), _V16)

@@ -163,6 +163,6 @@ def wired(
         "inputs": tuple(ports),
         "outputs": (ProgramOutput("y", (1,), count + 1, np.arange(1), 1.0),),
         "window_starts": (0, hidden["fire_start"], end),
-        "total_steps": end + 1,
+        "total_steps": max(last, end) + 1,
     }
     return program(coding, **(made | changes))

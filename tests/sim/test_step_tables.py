@@ -1,19 +1,15 @@
 """Tables for steps by rows: how links are sorted and split, and what adds up in sixteen bits."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from nmcompiler.codings import CODINGS
 from nmcompiler.sim import Simulator, kernels, rows, stepwise
 
-from .handmade import wired, with_column
+from .handmade import wired
 from .paths import TRAINS, assert_alike, by_rows, by_steps, grid
 
-CODES = sorted(CODINGS)
 WIDEST = 32767
 
 
@@ -182,107 +178,29 @@ def test_sums_are_counted_before_they_are_shifted(shift):
         assert_equals_plain(made, all_extremes(made, 1))
 
 
-# --- what a program may hold though nothing compiles it ---------------------------------------------------
+# --- weights and values of full width ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_a_segment_without_a_synapse_brings_nothing(code):
-    pattern = [(0, 3, 0), (0, 0, 2), (1, 60, 0)]
-    made = wired(code, [{"n": 3, "levels": 3}], 70, [(0, 3, 0, 0, 0, 1, 0)], [pattern], range(1, 6))
-    left = assert_equals_plain(made, grid(3, 3, 6))
-    assert left["membranes"][1][:, :2].any()
-    assert not left["membranes"][1][:, 2:].any()
+def test_a_weight_that_cannot_be_turned_over_runs_by_plain_loops():
+    for weight in (-WIDEST, -WIDEST - 1):
+        made = wired(
+            "phase", [{"n": 1, "levels": 3, "signed": 1}], 1, [(0, 1, 0, 0, 0, 1, 0)], [[(0, 0, 1)]], [weight]
+        )
+        x = grid(1, 3, 5, signed=True)
+        if weight == -WIDEST:
+            assert_equals_plain(made, x)
+        else:
+            assert Simulator(made)._steps is None
+            run = Simulator(made).run(x, record=TRAINS, literal=True)
+            assert np.array_equal(run.membranes[1], by_steps(made, x)["membranes"][1])
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("move", [0, 1])
-@pytest.mark.parametrize("axons", [1, 4])
-def test_runs_may_begin_below_what_their_segments_reach(code, move, axons):
-    """Below the weights of the program and the neurons of the block."""
-    runs = [(0, axons, 0, -7, -5, 1, move)]
-    made = wired(code, [{"n": 4, "levels": 3}], 9, runs, [[(5, 8, 2), (6, 7, 1)]], range(1, 20))
-    assert assert_equals_plain(made, grid(4, 3, 6))["membranes"][1].any()
-
-
-@pytest.mark.parametrize("code", CODES)
-def test_read_outs_send_nothing_to_those_behind_them(code):
-    made = wired(code, [{"n": 2, "levels": 3}], 2, [(0, 2, 0, 0, 0, 2, 0)], [[(0, 0, 2)]], [9, 8, 7, 6])
-    made = with_column(made, 1, levels=0, steps=2)
-    made = replace(made, total_steps=made.total_steps + 9)
-    assert_equals_plain(made, np.full((4, 2), 3))
-
-
-def test_axons_without_any_segment_are_passed_over():
-    made = wired("phase", [{"n": 4, "levels": 3}], 9, [(0, 4, 0, 0, 0, 1, 1)], [[]], [1])
-    made = made.with_arrays(segments=np.zeros((0, 3), np.int32), patterns=np.zeros(3, np.int32))
-    assert_equals_plain(made, grid(4, 3, 6))
-
-
-# --- programs that nothing compiles -----------------------------------------------------------------------
-
-
-def any_program(rng, code, n, **options):
-    """Runs of any stride and pattern, also over the bounds of inputs, from one to three inputs."""
-    fed = []
-    for _ in range(rng.integers(1, 4)):
-        levels = int(rng.choice([1, 3, 7]))
-        steps = CODINGS[code].steps(levels)
-        late = {} if CODINGS[code].windowed else {"steps": int(rng.integers(1, 9))}
-        fed.append(
-            {"n": int(rng.choice([1, 2, 17, 56, 57, 63, 64, 65, 130])), "levels": levels, "steps": steps,
-             "signed": int(rng.integers(0, 2)), "delay": int(rng.integers(1, 4)),
-             "fire_start": int(rng.integers(0, 3))}
-            | late
-        )  # fmt: skip
-    axons = sum(f["n"] for f in fed)
-    widest = int(rng.choice([1, 100, 3000, WIDEST]))
-    weights = rng.integers(-widest, widest + 1, 4000)
-    segments, runs = [], []
-    for p in range(rng.integers(1, 6)):
-        first = int(rng.integers(0, axons))
-        count = int(rng.integers(1, axons - first + 1)) if rng.random() < 0.7 else 1
-        move = int(rng.choice([0, 0, 1, 1, -1, 2, -3]))
-        count = min(count, 1 + (n - 1) // abs(move)) if move else count
-        room = n - (count - 1) * abs(move)
-        pattern = []
-        for _ in range(rng.integers(0, 4)):
-            length = int(rng.integers(0, min(100, room) + 1)) if rng.random() < 0.7 else 1
-            pattern.append((int(rng.integers(0, 300)), int(rng.integers(0, room - length + 1)), length))
-        # What a run begins with may lie below its block where its segments do not.
-        low = int(rng.integers(0, 200)) if rng.random() < 0.3 else 0
-        segments.append([(w + low, a + low, length) for w, a, length in pattern])
-        stride = 1 if rng.random() < 0.5 else int(rng.integers(-6, 7))
-        weight = 0 if stride >= 0 else -stride * (count - 1)
-        into = 0 if move >= 0 else -move * (count - 1)
-        runs.append((first, count, p, into - low, weight - low, stride, move))
-    runs += runs[:1]
-    options |= {
-        "theta": int(rng.integers(1, 20 * widest)),
-        "v0": rng.integers(-99, 99, n),
-        "membrane_bits": 28,
-    }
-    return wired(code, fed, n, runs, segments, weights, **options)
-
-
-def any_samples(rng, made, samples):
-    """Values of all inputs; some samples are silent in all."""
-    x = {}
-    for k, port in enumerate(made.inputs):
-        levels = int(made.column("levels")[k])
-        q = rng.integers(-levels, levels + 1, (samples, port.shape[0]))
-        q[rng.random(samples) < 0.2] = levels
-        x[port.name] = q * (rng.random(q.shape) < rng.random((samples, 1))) * (rng.random((samples, 1)) < 0.8)
-    return x
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 100_000),
-    code=st.sampled_from(CODES),
-    n=st.sampled_from([1, 2, 15, 16, 17, 48, 63, 64, 65, 130, 200]),
-)
-def test_programs_that_nothing_compiles_equal_the_plain_steps(seed, code, n):
-    rng = np.random.default_rng(seed)
-    made = any_program(rng, code, n)
-    assume(Simulator(made)._steps is not None)
-    assert_equals_plain(made, any_samples(rng, made, 9))
+@pytest.mark.parametrize("levels", [1, 2, 255])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_widest_weights_times_values_are_exact(levels, signed):
+    rng = np.random.default_rng(levels)
+    weights = rng.choice([WIDEST, -WIDEST], 20 * 19)
+    fed = [{"n": 20, "levels": levels, "signed": signed}]
+    made = wired("graded", fed, 19, [(0, 20, 0, 0, 0, 19, 0)], [[(0, 0, 19)]], weights, membrane_bits=32)
+    left = assert_equals_plain(made, grid(20, levels, 8, signed=bool(signed)))
+    assert abs(left["membranes"][1]).max() > levels * WIDEST

@@ -51,9 +51,11 @@ class Sent:
         table = np.ascontiguousarray(self.values.transpose(1, 0, 2).reshape(steps, -1), np.int16)
         fed = np.arange(samples * m, dtype=np.uint32).reshape(samples, m)
         out = np.zeros(m + rows.PADDING, np.int16)
-        jit(rows.feed)(
-            0, samples, self.numbers, self.block[None], fed, table, *self.written, self.counts, out
-        )  # fmt: skip
+        for _ in range(2):  # nor what an earlier run has sent
+            self.counts[:] = 0
+            jit(rows.feed)(
+                0, samples, self.numbers, self.block[None], fed, table, *self.written, self.counts, out
+            )  # fmt: skip
 
     def bits(self) -> np.ndarray:
         """The bits kept, ``(S, steps, 1 or 2, m)``."""

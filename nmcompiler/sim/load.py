@@ -167,9 +167,10 @@ class Loaded:
 
     @cached_property
     def groups(self) -> tuple[tuple[LinkGroup, ...], ...]:
-        """The links into each block by delay, without those that end after the sample."""
-        steps = self.program.total_steps
-        return tuple(_groups(self.links_of(b.index), steps) for b in self.blocks)
+        """The links into each block by delay, without those of read-outs or that end after the sample."""
+        steps, sends = self.program.total_steps, np.array([not b.is_readout for b in self.blocks])
+        links = (self.links_of(b.index) for b in self.blocks)
+        return tuple(_groups(a[sends[a[:, kernels.SOURCE].astype(np.int64)]], steps) for a in links)
 
     @cached_property
     def events(self) -> tuple[EventTable, ...]:

@@ -166,7 +166,7 @@ def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array, Array]:
         largest = largest_weight(loaded, block)
         sums = _Groups(loaded, most, block)
         for group in loaded.groups[block.index]:
-            for source in sorted(s for s in group.sources if not loaded.blocks[s].is_readout):
+            for source in sorted(group.sources):
                 resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
                 chunk = _WIDEST // max(largest * int(most[source]), 1)
                 number, width = sums.add(np.concatenate([resting, moving]), chunk)

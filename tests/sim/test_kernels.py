@@ -145,7 +145,8 @@ def test_importing_imports_neither_numba_nor_llvm(package):
         "import importlib, pkgutil, sys\n"
         f"package = importlib.import_module('{package}')\n"
         "for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
-        "    if module.name != 'nmcompiler.sim.lanes': importlib.import_module(module.name)\n"
+        "    if module.name not in ('nmcompiler.sim.lanes', 'nmcompiler.sim.rows'):\n"
+        "        importlib.import_module(module.name)\n"
         "sys.exit(', '.join({'numba', 'llvmlite'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

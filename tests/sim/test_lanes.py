@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nmcompiler.sim import Simulator
+from nmcompiler.sim import Simulator, lanes
 
 from .handmade import wired
 from .paths import assert_alike, by_groups, by_steps, grid
@@ -36,6 +36,15 @@ def test_segments_of_every_length_leave_their_neighbours_alone(length, weight):
     membranes = assert_equals_steps(made, x)["membranes"][1]
     assert np.array_equal(membranes[:, 4 : 4 + length], np.repeat(weight * x.sum(1)[:, None], length, 1))
     assert not np.delete(membranes, range(4, 4 + length), axis=1).any()
+
+
+def test_read_outs_send_nothing_to_those_behind_them():
+    runs = [(0, 2, 0, 0, 0, 2, 0)]
+    hidden = {"levels": 0, "steps": 1}
+    made = wired("graded", [{"n": 2, "levels": 3}], 2, runs, [[(0, 0, 2)]], [9, 8, 7, 6], hidden=hidden)
+    groups = Simulator(made)._groups
+    assert groups.resting[:, lanes.SOURCE].tolist() == [0]
+    assert_equals_steps(made, np.full((4, 2), 3))
 
 
 @settings(max_examples=60, deadline=None)

@@ -84,12 +84,14 @@ def test_what_arrives_again_is_not_added_up_again(widest, other):
     assert_equals_plain(made, {"x0": equal[which[:, 0]], "x1": equal[which[:, 1]]})
 
 
-def test_steps_of_silence_stand_between_wide_ones():
-    """Of five steps some have no spike, and what arrived before them is not there any more."""
-    weights = np.full(5 * 19, WIDEST)
-    fed = [{"n": 5, "levels": 5, "steps": 5}]
-    made = wired("rate", fed, 19, [(0, 5, 0, 0, 0, 19, 0)], [[(0, 0, 19)]], weights, theta=WIDEST)
-    assert Simulator(made)._steps.blocks[1, rows.WIDE] == 1
+@pytest.mark.parametrize("weight", [5, WIDEST])
+@pytest.mark.parametrize("levels", [5, 25])
+def test_steps_of_silence_stand_between_those_with_spikes(weight, levels):
+    """Of five steps one or more have no spike, and what arrived before them is not there any more."""
+    weights = np.full(5 * 19, weight)
+    fed = [{"n": 5, "levels": levels, "steps": 5}]
+    made = wired("rate", fed, 19, [(0, 5, 0, 0, 0, 19, 0)], [[(0, 0, 19)]], weights, theta=weight)
+    assert Simulator(made)._steps.blocks[1, rows.WIDE] == (weight == WIDEST)
     x = np.array([[q] * 5 for q in range(6)])
     left = assert_equals_plain(made, x)
     assert {1, 2, 3, 4} <= set(left["trains"][0][:, :, 0].sum(axis=1))

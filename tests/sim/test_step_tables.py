@@ -153,6 +153,15 @@ def test_signed_sources_fill_sixteen_bits_on_both_sides(code):
     assert_equals_plain(made, all_extremes(made, 1, True))
 
 
+def test_what_is_taken_back_counts_in_sums_of_both_signs():
+    made = summed("phase", [20_000, -20_000])
+    assert widths(made) == ([[0, N], [0, N]], 0)
+    assert_equals_plain(made, all_extremes(made, 1))
+    made = summed("phase", [20_000, -20_000], signed=1)
+    assert widths(made) == ([[0, N], [1, N]], 1)
+    assert_equals_plain(made, all_extremes(made, 1, True))
+
+
 @pytest.mark.parametrize(
     ("total", "levels", "expected"),
     [

@@ -123,7 +123,7 @@ def test_random_networks_equal_the_plain_steps(seed, name, bits):
 @pytest.mark.parametrize("name", CODES)
 def test_bits_axon_types_and_copies_equal_the_plain_steps(name):
     made, x = with_copies(name)
-    x = {port: samples[: 32] for port, samples in x.items()}
+    x = {port: samples[:32] for port, samples in x.items()}
     assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 

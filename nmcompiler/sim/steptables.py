@@ -26,6 +26,8 @@ PADDING = 64
 _WIDEST = np.iinfo(np.int16).max
 # What registers and thresholds may reach: doubled, or with an arrival added, they still have 32 bits.
 _REACH = 2**28
+# Weights, each of them twice and paddings, whose places have 31 bits.
+_MOST_WEIGHTS = 2**29
 _OTHER_VALUES, _IS_WIDE = 2, 2  # as in rows
 _KEPT = (
     kernels.FIRST,
@@ -132,7 +134,7 @@ def _fits(loaded: Loaded, reach: Sequence[Bounds]) -> bool:
     levels = max((b.levels for b in loaded.blocks), default=0)
     extremes = (theta, loaded.v0, loaded.current)
     small = all(int(np.abs(a).max(initial=0)) < _REACH for a in extremes) and levels <= _WIDEST
-    small = small and int(loaded.weights.min(initial=0)) >= -_WIDEST
+    small = small and int(loaded.weights.min(initial=0)) >= -_WIDEST and len(loaded.weights) <= _MOST_WEIGHTS
     fits = all(r.fits(-_REACH, _REACH) and r.arrivals_fit(-_REACH, _REACH) for r in reach)
     # What blocks can reach holds where spikes come in time; elsewhere only their width limits registers.
     return small and fits and (loaded.maximum < _REACH or all(prove(loaded, reach).proved))
@@ -240,13 +242,13 @@ def _straight(loaded: Loaded, links: Array) -> tuple[Array, Array]:
     """Returns the links whose axons have one target each, next to each other, and the other ones."""
     first = loaded.patterns[links[:, kernels.PATTERN]]
     alone = loaded.patterns[links[:, kernels.PATTERN] + np.uint64(1)] - first == 1
-    segments = loaded.segments[np.where(alone, first, 0)]
     moves = (links[:, kernels.WEIGHT_STRIDE] == 1) & (links[:, kernels.TARGET_STRIDE] == 1)
-    mine = moves & alone & (segments[:, 2] == 1)
-    straight = links[mine]
-    straight[:, kernels.WEIGHT] += segments[mine, 0]
-    straight[:, kernels.INTO] += segments[mine, 1]
-    return straight, links[~mine]
+    mine = np.flatnonzero(moves & alone)
+    mine = mine[loaded.segments[first[mine], 2] == 1]
+    straight, segments = links[mine], loaded.segments[first[mine]]
+    straight[:, kernels.WEIGHT] += segments[:, 0]
+    straight[:, kernels.INTO] += segments[:, 1]
+    return straight, np.delete(links, mine, axis=0)
 
 
 def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:

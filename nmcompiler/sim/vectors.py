@@ -1,7 +1,6 @@
 """Vector code of the step kernels: numba intrinsics of LLVM's own vector types, for any processor.
 
-numba's cache looks only at the file of the function that is called from Python: after a change here the cache
-of ``nmcompiler.sim.rows`` must be cleared. Installing does that.
+It is compiled into functions of other files, which ``jit`` therefore keeps by names that depend on this one.
 """
 
 from __future__ import annotations
@@ -197,7 +196,8 @@ class _Rows:
         r = b.phi(_I64)
         sums = [b.phi(_V16) for _ in range(vectors)]
         r.add_incoming(constant(0), begun)
-        row = b.zext(b.load(b.gep(self.rows, [r])), _I64)
+        # A row may begin below the weights where its segments do not.
+        row = b.sext(b.load(b.gep(self.rows, [r])), _I64)
         value = None
         if self.values is not None:
             value = splat(b, b.trunc(b.load(b.gep(self.values, [r])), _I16), _V16)

@@ -126,6 +126,14 @@ def test_a_read_only_home_compiles_without_cache_and_warns_once(monkeypatch):
     assert len(told) == 1
 
 
+def test_code_is_kept_by_a_name_that_changes_with_the_vector_code(monkeypatch):
+    module, names = sys.modules["nmcompiler.sim.jit"], []
+    for digest in ("one", "other"):
+        monkeypatch.setattr(module, "_digest", lambda digest=digest: digest)
+        names.append(jit.__wrapped__(kernels.differ).py_func.__qualname__)
+    assert names == ["differ.one", "differ.other"]
+
+
 def test_other_errors_of_numba_are_not_hidden(monkeypatch):
     import numba
 

@@ -181,12 +181,13 @@ def add_arrivals(
     maximum: int,
 ) -> int:
     """Every arrival joins the membrane: ``integrate`` of the codes that need no other register."""
-    saturations, kind = 0, v.dtype.type
+    kind = v.dtype.type
+    clipped = kind(0)
     for k in range(np.uint64(v.size)):
         x = kind(v[k] + arrivals[k])
         v[k] = min(max(x, kind(minimum)), kind(maximum))
-        saturations += v[k] != x
-    return saturations
+        clipped = kind(clipped + kind(v[k] != x))
+    return int(clipped)
 
 
 def depths(network: Network) -> dict[str, int]:

@@ -65,12 +65,12 @@ class Graded(Coding):
         above: int,
     ) -> None:
         """Sends the change of the value; ``aux`` holds the value as sent so far."""
-        lowest = -levels if signed == 1 else 0
-        n = np.uint64(tile)
+        lowest, kind, n = np.float64(-levels if signed == 1 else 0), v.dtype.type, np.uint64(tile)
+        highest = np.float64(levels)
         for s in range(np.uint64(v.size) // n):
             for i in range(n):
                 k = s * n + i
                 # Exact: a quotient of whole numbers below 2^52 rounds up to a whole number only if it is one.
-                q = np.int64(min(max(np.floor((v[k] - above) / theta[i]), lowest), levels))
-                out[k] = q - aux[k]
+                q = kind(min(max(np.floor(kind(v[k] - kind(above)) / theta[i]), lowest), highest))
+                out[k] = kind(q - aux[k])
                 aux[k] = q

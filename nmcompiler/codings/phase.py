@@ -64,19 +64,19 @@ class Phase(Coding):
         maximum: int,
     ) -> int:
         """The dendrite doubles every step and joins the membrane at the start of a window."""
-        saturations, kind = 0, v.dtype.type
-        low, high = kind(minimum), kind(maximum)
+        kind = v.dtype.type
+        low, high, clipped = kind(minimum), kind(maximum), kind(0)
         for k in range(np.uint64(v.size)):
             sent = kind(2 * dendrite[k] + arrivals[k])
             dendrite[k] = min(max(sent, low), high)
-            saturations += dendrite[k] != sent
+            clipped = kind(clipped + kind(dendrite[k] != sent))
         if boundary:
             for k in range(np.uint64(v.size)):
                 x = kind(v[k] + dendrite[k])
                 v[k] = min(max(x, low), high)
-                saturations += v[k] != x
+                clipped = kind(clipped + kind(v[k] != x))
                 dendrite[k] = 0
-        return saturations
+        return int(clipped)
 
     @staticmethod
     def fire(
@@ -103,8 +103,11 @@ class Phase(Coding):
                     v[k] = min(x, kind((levels + 1) * th - 1 + above))
             mine = slice(s * n, s * n + n)
             membranes, sign, sent = v[mine], aux[mine], out[mine]
+            one = kind(1)
+            for _ in range(steps - 1 - step):  # a shift of 32 bits would be made one of 64
+                one = kind(one + one)
             for i in range(n):
-                digit = kind(theta[i] << (steps - 1 - step))
-                spike = kind(membranes[i] >= kind(digit + above))
+                digit = kind(theta[i] * one)
+                spike = kind(membranes[i] >= kind(digit + kind(above)))
                 membranes[i] = kind(membranes[i] - spike * digit)
                 sent[i] = kind(spike * sign[i])

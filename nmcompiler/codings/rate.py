@@ -142,15 +142,15 @@ class Rate(Coding):
         maximum: int,
     ) -> int:
         """Every arrival joins the membrane; the bias does while the block is active."""
-        saturations, kind, n = 0, v.dtype.type, np.uint64(tile)
-        low, high = kind(minimum), kind(maximum)
+        kind, n = v.dtype.type, np.uint64(tile)
+        low, high, clipped = kind(minimum), kind(maximum), kind(0)
         for s in range(np.uint64(v.size) // n):
             for i in range(n):
                 k = s * n + i
                 x = kind(v[k] + arrivals[k] + (current[i] if active else 0))
                 v[k] = min(max(x, low), high)
-                saturations += v[k] != x
-        return saturations
+                clipped = kind(clipped + kind(v[k] != x))
+        return int(clipped)
 
     @staticmethod
     def fire(
@@ -174,7 +174,7 @@ class Rate(Coding):
                 x = membranes[i]
                 spike = kind(x >= kind(theta[i] + above))
                 if signed != 0:
-                    spike = kind(spike - kind((x < above) & ((signed == 1) | (net[i] > 0))))
+                    spike = kind(spike - kind((x < kind(above)) & ((signed == 1) | (net[i] > 0))))
                 sent[i] = spike
                 membranes[i] = kind(x - spike * theta[i])
                 net[i] = kind(net[i] + spike)
@@ -201,7 +201,7 @@ class Rate(Coding):
                 x = membranes[i]
                 spike = kind(x >= kind(theta[i] + above))
                 if signed != 0:
-                    spike = kind(spike - kind((x < above) & ((signed == 1) | (net[i] > 0))))
+                    spike = kind(spike - kind((x < kind(above)) & ((signed == 1) | (net[i] > 0))))
                 sent[i] = spike
                 membranes[i] = kind(above) if spike != 0 else x
                 net[i] = kind(net[i] + spike)

@@ -61,17 +61,17 @@ class Ttfs(Coding):
         maximum: int,
     ) -> int:
         """``dendrite`` is the slope: what has arrived in this window joins the membrane in every step."""
-        saturations, kind = 0, v.dtype.type
-        low, high = kind(minimum), kind(maximum)
+        kind = v.dtype.type
+        low, high, clipped = kind(minimum), kind(maximum), kind(0)
         for k in range(np.uint64(v.size)):
             slope = kind(dendrite[k] + arrivals[k])
             u = min(max(slope, low), high)
             x = kind(v[k] + u)
             v[k] = min(max(x, low), high)
-            saturations += u != slope
-            saturations += v[k] != x
+            clipped = kind(clipped + kind(u != slope))
+            clipped = kind(clipped + kind(v[k] != x))
             dendrite[k] = 0 if boundary else u
-        return saturations
+        return int(clipped)
 
     @staticmethod
     def fire(

@@ -23,7 +23,8 @@ from nmcompiler.sim.load import Loaded, load
 from nmcompiler.sim.ports import as_samples, encode
 from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array, Record, RunResult
-from nmcompiler.sim.stepwise import LANES, Steps, run_steps, steps_of
+from nmcompiler.sim.steptables import Steps, steps_of
+from nmcompiler.sim.stepwise import run_steps
 from nmcompiler.sim.stream import Stream
 from nmcompiler.sim.tile import Store, TileCounters
 from nmcompiler.sim.windowed import Windows, prepare, run_windowed
@@ -37,7 +38,8 @@ _MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
 _BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
 _GROUPED_SAMPLES = 64
-_MOST_SENT = 2**26  # values of two bytes that steps by lanes hold
+_LANES = 16
+_MOST_SENT = 2**26  # bytes that hold what the samples of a tile send
 _CHECKED_SAMPLES = 2
 
 _RunTile = Callable[[slice], TileCounters]
@@ -141,6 +143,8 @@ class Simulator:
         runner = self._runner(job)
         threads = threads if frames is None else 1
         size = runner.tile or self._tile_samples(samples, threads)
+        # Few samples are shared by all threads, in whole groups of lanes.
+        size = min(size, _LANES * max(1, -(-samples // (_LANES * threads)))) if runner.tile else size
         counters = list(_tiles(runner.run, size, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
@@ -212,12 +216,6 @@ class Simulator:
         fitting = max(_TILE_NEURONS // held, min(worth, _MOST_TILE_NEURONS // held))
         return max(1, min(_TILE_SAMPLES, fitting))
 
-    @property
-    def _stepped_samples(self) -> int:
-        # Steps by lanes hold what every block sends in all of its steps.
-        sent = LANES * sum(b.n * b.slot.steps for b in self._loaded.blocks)
-        return min(_GROUPED_SAMPLES, LANES * max(1, _MOST_SENT // max(sent, 1)))
-
     def _runner(self, job: Job) -> TileRunner:
         """Returns how the tiles of a job are run: all that a simulator of another kind of chip overrides.
 
@@ -245,26 +243,20 @@ class Simulator:
         return lambda rows, store, stream: run_windowed(windows, encoded, rows, store, stream, job.profile)
 
     def _stepping(self, job: Job) -> TileRunner:
-        """Returns how tiles are run step by step: whole groups of samples by lanes, what is left alone."""
+        """Returns how tiles are run step by step: block after block where that is the same."""
         loaded, steps = self._loaded, self._steps
-
-        def run(rows: slice) -> TileCounters:
-            whole = (
-                0 if steps is None or job.stream is not None else (rows.stop - rows.start) // LANES * LANES
+        if steps is None or job.stream is not None:
+            return TileRunner(
+                lambda rows: run_literally(loaded, job.encoded, rows, job.store, job.stream, job.profile),
+                windowed=False,
+                literal_samples=job.samples,
             )
-            parts = []
-            if whole:
-                assert steps is not None
-                lanes = slice(rows.start, rows.start + whole)
-                parts.append(run_steps(steps, job.encoded, lanes, job.store, job.profile))
-            if rows.start + whole < rows.stop:
-                left = slice(rows.start + whole, rows.stop)
-                parts.append(run_literally(loaded, job.encoded, left, job.store, job.stream, job.profile))
-            counts = np.sum([p.counts for p in parts], axis=0)
-            return TileCounters(counts, sum(p.saturations for p in parts))
-
-        tile = None if steps is None or job.stream is not None else self._stepped_samples
-        return TileRunner(run, windowed=False, literal_samples=job.samples, tile=tile)
+        return TileRunner(
+            lambda rows: run_steps(steps, job.encoded, rows, job.store, job.profile),
+            windowed=False,
+            literal_samples=job.samples,
+            tile=max(1, min(_GROUPED_SAMPLES, _MOST_SENT // max(steps.bytes_per_sample, 1))),
+        )
 
     def _check_first(self, job: Job, samples: int, run_windows: _RunWindows) -> None:
         """Compares both paths on the first samples: outputs, values, membranes and every counter."""

@@ -16,7 +16,7 @@ from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
-__all__ = ["Groups", "run_grouped", "tables", "with_chunks"]
+__all__ = ["Groups", "largest_weight", "run_grouped", "tables", "with_chunks"]
 
 _WIDEST = np.iinfo(np.int16).max
 # (L + 2)·θ below which the quotient of the kernel is exact in 32-bit floats, see ``_exact_in_float32``.
@@ -204,13 +204,14 @@ def _mode(loaded: Loaded) -> int | None:
 def with_chunks(loaded: Loaded, block: Block, links: Array) -> Array:
     """Returns links in the columns of ``lanes``: with how many axons add up in 16 bits, 0 for none."""
     levels = np.array([b.levels for b in loaded.blocks], np.int64)
-    largest = _largest_weight(loaded, block)
+    largest = largest_weight(loaded, block)
     sent = levels[links[:, kernels.SOURCE].astype(np.int64)]
     chunk = _WIDEST // np.maximum(largest * sent, 1)
     return np.column_stack([links[:, _KEPT], chunk.astype(np.uint64)]).astype(np.uint64)
 
 
-def _largest_weight(loaded: Loaded, block: Block) -> int:
+def largest_weight(loaded: Loaded, block: Block) -> int:
+    """Returns the largest magnitude of the weights of a block, 0 for an input."""
     program = loaded.program
     if BlockKind(int(program.column("kind")[block.index])) is BlockKind.INPUT:
         return 0

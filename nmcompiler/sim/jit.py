@@ -5,12 +5,15 @@ numba is imported with the first function that is compiled, so that commands tha
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeAlias
 
-__all__ = ["Compiled", "compile_seconds", "jit"]
+__all__ = ["Compiled", "compile_seconds", "jit", "pointer"]
 
 Compiled: TypeAlias = Callable[..., Any]
 
@@ -24,12 +27,14 @@ def jit(function: Compiled) -> Compiled:
     - ``cache``: the next process loads what this one compiled. numba keeps the code beside the source or in
       the user's cache directory; where it can write to neither it refuses, and every process compiles anew.
       A directory in a shared temporary place is no way out: numba executes what it finds there.
+      It looks only at the file of a function; the name by which code is kept tells of what is in others.
     - no ``fastmath``: thresholds are compared exactly.
     """
     import numba
 
     _recorder()
     njit: Any = numba.njit
+    function = _named(function)
     try:
         compiled: Compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError as error:
@@ -38,6 +43,51 @@ def jit(function: Compiled) -> Compiled:
         _warn_uncached()
         compiled = njit(nogil=True, error_model="numpy")(function)
     return compiled
+
+
+def _named(function: Compiled) -> Compiled:
+    """Returns the function by a name that is new when the vector code is, which is compiled into others."""
+    named = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    named.__module__, named.__doc__ = function.__module__, function.__doc__
+    named.__qualname__ = f"{function.__qualname__}.{_digest()}"
+    return named
+
+
+@cache
+def _digest() -> str:
+    return hashlib.sha256((Path(__file__).parent / "vectors.py").read_bytes()).hexdigest()[:8]
+
+
+@cache
+def pointer(function: Compiled, signature: Any) -> Any:
+    """Returns the function as a value that other compiled functions take and call, for one signature.
+
+    They are then compiled once for all functions of that signature, and call them by address.
+    """
+    from numba.core import types
+
+    compiled: Any = jit(function)
+    compiled.compile(signature)
+    made = compiled.get_compile_result(signature)
+    address = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+    protocol: Any = types.WrapperAddressProtocol
+
+    class Pointer(protocol):  # type: ignore[misc]
+        kept = compiled  # its code is freed with it
+
+        def __wrapper_address__(self) -> int:
+            return int(address)
+
+        def signature(self) -> Any:
+            return signature
+
+    return Pointer()
 
 
 def compile_seconds() -> float:

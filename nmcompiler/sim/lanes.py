@@ -19,15 +19,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from nmcompiler.sim.vectors import LANES, call, constant, data, splat
+
 __all__ = ["LANES", "MODES", "run_blocks"]
 
 _intrinsic: Any = intrinsic
 _alloca: Any = cgutils.alloca_once
 _alloca_value: Any = cgutils.alloca_once_value
-_function: Any = cgutils.get_or_insert_function
 
-LANES = 16
-"""Samples of a group."""
 
 MODES = ("popcount", "value", "one")
 """How many spikes stand for a value: as many as its binary digits that are 1, its magnitude, or one."""
@@ -44,18 +43,9 @@ _V16, _V32 = ir.VectorType(_I16, LANES), ir.VectorType(_I32, LANES)
 _MOST_TARGETS = 8
 
 
-def _index(value: int) -> Any:
-    return ir.Constant(_I64, value)
-
-
-def _data(context: Any, builder: Any, signature: Any, args: Any, k: int) -> Any:
-    """Returns the pointer to the data of array argument k."""
-    return context.make_array(signature.args[k])(context, builder, args[k]).data
-
-
 def _at(b: Any, pointer: Any, neuron: Any, vector: Any) -> Any:
     """Returns the pointer to the lanes of a neuron."""
-    return b.bitcast(b.gep(pointer, [b.shl(neuron, _index(4))]), vector.as_pointer())
+    return b.bitcast(b.gep(pointer, [b.shl(neuron, constant(4))]), vector.as_pointer())
 
 
 def _load(b: Any, pointer: Any, neuron: Any, vector: Any) -> Any:
@@ -64,17 +54,6 @@ def _load(b: Any, pointer: Any, neuron: Any, vector: Any) -> Any:
 
 def _store(b: Any, value: Any, pointer: Any, neuron: Any, vector: Any) -> None:
     b.store(value, _at(b, pointer, neuron, vector), align=vector.element.width // 8)
-
-
-def _splat(b: Any, scalar: Any, vector: Any) -> Any:
-    one = b.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
-    return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, vector.count), None))
-
-
-def _call(b: Any, name: str, result: Any, args: list[Any]) -> Any:
-    """Calls one of LLVM's own functions."""
-    kind = ir.FunctionType(result, [a.type for a in args])
-    return b.call(_function(b.module, kind, name), args)
 
 
 class _Loop:
@@ -141,13 +120,13 @@ class _Segment:
                 b.store(ir.Constant(_V16, None), s)
             high = b.add(low, self.chunk)
             high = b.select(b.icmp_unsigned("<", high, self.end), high, self.end)
-            with _Loop(b, low, high, _index(1)) as r:
+            with _Loop(b, low, high, constant(1)) as r:
                 q, row = self._axon(r, first)
                 for k, s in enumerate(sums):
-                    w = b.load(b.gep(self.weights, [b.add(row, _index(k))]))
-                    b.store(b.add(b.load(s), b.mul(q, _splat(b, w, _V16))), s)
+                    w = b.load(b.gep(self.weights, [b.add(row, constant(k))]))
+                    b.store(b.add(b.load(s), b.mul(q, splat(b, w, _V16))), s)
             for k, s in enumerate(sums):
-                place = b.add(at, _index(k))
+                place = b.add(at, constant(k))
                 total = b.add(_load(b, self.acc, place, _V32), b.sext(b.load(s), _V32))
                 _store(b, total, self.acc, place, _V32)
 
@@ -156,15 +135,15 @@ class _Segment:
         b = self.b
         sums = [_alloca(b, _V32) for _ in range(targets)]
         for k, s in enumerate(sums):
-            b.store(_load(b, self.acc, b.add(at, _index(k)), _V32), s)
-        with _Loop(b, self.start, self.end, _index(1)) as r:
+            b.store(_load(b, self.acc, b.add(at, constant(k)), _V32), s)
+        with _Loop(b, self.start, self.end, constant(1)) as r:
             q, row = self._axon(r, first)
             q = b.sext(q, _V32)
             for k, s in enumerate(sums):
-                w = b.sext(b.load(b.gep(self.weights, [b.add(row, _index(k))])), _I32)
-                b.store(b.add(b.load(s), b.mul(q, _splat(b, w, _V32))), s)
+                w = b.sext(b.load(b.gep(self.weights, [b.add(row, constant(k))])), _I32)
+                b.store(b.add(b.load(s), b.mul(q, splat(b, w, _V32))), s)
         for k, s in enumerate(sums):
-            _store(b, b.load(s), self.acc, b.add(at, _index(k)), _V32)
+            _store(b, b.load(s), self.acc, b.add(at, constant(k)), _V32)
 
     def _axon(self, r: Any, first: Any) -> tuple[Any, Any]:
         """Returns the values of the axon that stands at r, and where its weights begin."""
@@ -176,14 +155,14 @@ class _Segment:
     def add(self, most: int, write: Any, at: Any, first: Any, length: Any) -> None:
         """Adds all axons to ``length`` targets, ``most`` at a time: as many as registers hold."""
         b = self.b
-        with _Loop(b, _index(0), length, _index(most)) as done:
+        with _Loop(b, constant(0), length, constant(most)) as done:
             left = b.sub(length, done)
-            left = b.select(b.icmp_unsigned("<", left, _index(most)), left, _index(most))
+            left = b.select(b.icmp_unsigned("<", left, constant(most)), left, constant(most))
             after = b.append_basic_block("after")
             cases = [b.append_basic_block(f"targets{k}") for k in range(1, most + 1)]
             choice = b.switch(left, after)
             for k, case in enumerate(cases, 1):
-                choice.add_case(_index(k), case)
+                choice.add_case(constant(k), case)
                 b.position_at_end(case)
                 write(k, b.add(at, done), b.add(first, done))
                 b.branch(after)
@@ -199,10 +178,10 @@ def _add_segment(  # type: ignore[no-untyped-def]
     signature = types.void(acc, u, weights, u, u, positions, values, u, u, u, u, u)
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        acc, weights, positions, values = (_data(context, b, signature, args, k) for k in (0, 2, 5, 6))
+        acc, weights, positions, values = (data(context, b, signature, args, k) for k in (0, 2, 5, 6))
         _, at, _, first, stride, _, _, neuron0, start, end, length, chunk = args
         segment = _Segment(b, acc, weights, positions, values, stride, neuron0, start, end, chunk)
-        with b.if_else(b.icmp_unsigned("!=", chunk, _index(0))) as (then, otherwise):
+        with b.if_else(b.icmp_unsigned("!=", chunk, constant(0))) as (then, otherwise):
             with then:
                 segment.add(_MOST_TARGETS, segment.narrow, at, first, length)
             with otherwise:
@@ -218,9 +197,9 @@ def _add_axon(typingctx, acc, at, values, neuron, weight):  # type: ignore[no-un
     signature = types.void(acc, types.uint64, values, types.uint64, types.int32)
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        acc, values = (_data(context, b, signature, args, k) for k in (0, 2))
+        acc, values = (data(context, b, signature, args, k) for k in (0, 2))
         q = b.sext(_load(b, values, args[3], _V16), _V32)
-        total = b.add(_load(b, acc, args[1], _V32), b.mul(q, _splat(b, args[4], _V32)))
+        total = b.add(_load(b, acc, args[1], _V32), b.mul(q, splat(b, args[4], _V32)))
         _store(b, total, acc, args[1], _V32)
         return context.get_dummy_value()
 
@@ -231,10 +210,10 @@ def _quotient(b: Any, x: Any, scale: Any, lowest: Any, levels: Any, kind: Any) -
     """Returns ``clip(floor((x + ½) · scale), lowest, levels)`` as 32-bit lanes."""
     floats = ir.VectorType(kind, LANES)
     half = ir.Constant(floats, [0.5] * LANES)
-    y = b.fmul(b.fadd(b.sitofp(x, floats), half), _splat(b, scale, floats))
-    y = _call(b, "llvm.floor.v16f32" if kind == ir.FloatType() else "llvm.floor.v16f64", floats, [y])
+    y = b.fmul(b.fadd(b.sitofp(x, floats), half), splat(b, scale, floats))
+    y = call(b, "llvm.floor.v16f32" if kind == ir.FloatType() else "llvm.floor.v16f64", floats, [y])
     for bound, sign in ((b.sitofp(lowest, kind), ">"), (b.sitofp(levels, kind), "<")):
-        limit = _splat(b, bound, floats)
+        limit = splat(b, bound, floats)
         y = b.select(b.fcmp_ordered(sign, y, limit), y, limit)
     return b.fptosi(y, _V32)
 
@@ -243,11 +222,11 @@ def _counted(b: Any, sent: Any, mode: Any) -> Any:
     """Returns how many spikes stand for values, all lanes together."""
     zero = ir.Constant(_V32, None)
     size = b.select(b.icmp_signed("<", sent, zero), b.sub(zero, sent), sent)
-    digits = _call(b, "llvm.ctpop.v16i32", _V32, [size])
+    digits = call(b, "llvm.ctpop.v16i32", _V32, [size])
     ones = b.zext(b.icmp_signed("!=", sent, zero), _V32)
-    other = b.select(b.icmp_signed("==", mode, _index(1)), size, ones)
-    count = b.select(b.icmp_signed("==", mode, _index(0)), digits, other)
-    return _call(b, "llvm.vector.reduce.add.v16i32", _I32, [count])
+    other = b.select(b.icmp_signed("==", mode, constant(1)), size, ones)
+    count = b.select(b.icmp_signed("==", mode, constant(0)), digits, other)
+    return call(b, "llvm.vector.reduce.add.v16i32", _I32, [count])
 
 
 @_intrinsic
@@ -257,25 +236,25 @@ def _fire(typingctx, acc, at, shift, start, scale, lowest, levels, float32, live
     signature = u(acc, u, i, i, types.float64, i, i, i, i, i, values, u)
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        acc, values = (_data(context, b, signature, args, k) for k in (0, 10))
+        acc, values = (data(context, b, signature, args, k) for k in (0, 10))
         _, at, shift, start, scale, lowest, levels, float32, live, mode, _, neuron = args
-        x = b.shl(_load(b, acc, at, _V32), _splat(b, b.trunc(shift, _I32), _V32))
-        x = b.add(x, _splat(b, b.trunc(start, _I32), _V32))
+        x = b.shl(_load(b, acc, at, _V32), splat(b, b.trunc(shift, _I32), _V32))
+        x = b.add(x, splat(b, b.trunc(start, _I32), _V32))
         q = _alloca(b, _V32)
         single, double = ir.FloatType(), ir.DoubleType()
-        with b.if_else(b.icmp_signed("!=", float32, _index(0))) as (then, otherwise):
+        with b.if_else(b.icmp_signed("!=", float32, constant(0))) as (then, otherwise):
             with then:
                 b.store(_quotient(b, x, b.fptrunc(scale, single), lowest, levels, single), q)
             with otherwise:
                 b.store(_quotient(b, x, scale, lowest, levels, double), q)
         zero = ir.Constant(_V32, None)
         lanes = ir.Constant(_V32, list(range(LANES)))
-        alive = b.icmp_signed("<", lanes, _splat(b, b.trunc(live, _I32), _V32))
+        alive = b.icmp_signed("<", lanes, splat(b, b.trunc(live, _I32), _V32))
         sent = b.select(alive, b.load(q), zero)
         _store(b, b.trunc(sent, _V16), values, neuron, _V16)
         word = b.bitcast(b.icmp_signed("!=", sent, zero), _I16)
         some = b.zext(b.icmp_unsigned("!=", word, ir.Constant(_I16, 0)), _I64)
-        return b.or_(b.zext(_counted(b, sent, mode), _I64), b.shl(some, _index(32)))
+        return b.or_(b.zext(_counted(b, sent, mode), _I64), b.shl(some, constant(32)))
 
     return signature, codegen
 
@@ -286,7 +265,7 @@ def _some(typingctx, values, neuron):  # type: ignore[no-untyped-def]
     signature = types.uint64(values, types.uint64)
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        q = _load(b, _data(context, b, signature, args, 0), args[1], _V16)
+        q = _load(b, data(context, b, signature, args, 0), args[1], _V16)
         word = b.bitcast(b.icmp_signed("!=", q, ir.Constant(_V16, None)), _I16)
         return b.zext(b.icmp_unsigned("!=", word, ir.Constant(_I16, 0)), _I64)
 
@@ -299,7 +278,7 @@ def _spikes(typingctx, values, neuron, mode):  # type: ignore[no-untyped-def]
     signature = types.uint64(values, types.uint64, types.int64)
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        q = b.sext(_load(b, _data(context, b, signature, args, 0), args[1], _V16), _V32)
+        q = b.sext(_load(b, data(context, b, signature, args, 0), args[1], _V16), _V32)
         return b.zext(_counted(b, q, args[2]), _I64)
 
     return signature, codegen
@@ -399,76 +378,3 @@ def run_blocks(  # type: ignore[no-untyped-def]
                 positions[gid0 + k] = i
                 k += one
         ranks[rank0 + n] = k
-
-
-def list_active(values, n, ranks, positions, counts):  # type: ignore[no-untyped-def]
-    """Lists the neurons of a block that send something in one step; returns how many spikes there are.
-
-    Args:
-        values: ``(G · n · 16,)`` int16: what is sent, groups of samples one after the other.
-        n: Neurons of the block.
-        ranks: ``(G · (n + 1),)`` uint32, written: neurons before each that send anything.
-        positions: ``(G · n,)`` uint32, written: the neurons that send anything.
-        counts: ``(n,)`` int64: spikes of each neuron are added.
-    """
-    one, zero = np.uint64(1), np.uint64(0)
-    size, events = np.uint64(n), zero
-    for g in range(np.uint64(values.size) // (size * np.uint64(LANES))):
-        k = zero
-        for i in range(size):
-            ranks[g * (size + one) + i] = k
-            sent: Any = _spikes(values, g * size + i, 2)
-            if sent != zero:
-                positions[g * size + k] = i
-                counts[i] += np.int64(sent)
-                events += sent
-                k += one
-        ranks[g * (size + one) + size] = k
-    return events
-
-
-def deliver(  # type: ignore[no-untyped-def]
-    resting, moving, patterns, segments, weights, values, ranks, positions, acc, n
-):
-    """Adds what one block sends in one step to the accumulators of another.
-
-    Args:
-        resting: ``(E, 9)`` uint64: links from one block to the other whose axons share their targets.
-        moving: ``(F, 9)`` uint64: those whose targets move with the axon.
-        patterns: ``(P + 1,)`` uint64.
-        segments: ``(Q, 3)`` uint64.
-        weights: ``(W + 8,)`` int16.
-        values: ``(G · m · 16,)`` int16: what the m neurons of the source send.
-        ranks: ``(G · (m + 1),)`` uint32, of ``list_active``.
-        positions: ``(G · m,)`` uint32, likewise.
-        acc: ``(G · n · 16,)`` int32, added to.
-        n: Neurons of the target.
-    """
-    one, lanes = np.uint64(1), np.uint64(LANES)
-    groups = np.uint64(acc.size) // (np.uint64(n) * lanes)
-    m = np.uint64(values.size) // (groups * lanes)
-    for g in range(groups):
-        neuron0, rank0, acc0 = g * m, g * (m + one), g * np.uint64(n)
-        for e in range(np.uint64(resting.shape[0])):
-            first = resting[e, FIRST]
-            low = np.uint64(ranks[rank0 + first])
-            high = np.uint64(ranks[rank0 + first + resting[e, AXONS]])
-            if low == high:
-                continue
-            stride = resting[e, WEIGHT_STRIDE]
-            base, into = resting[e, WEIGHT] - first * stride, acc0 + resting[e, INTO]
-            pattern = resting[e, PATTERN]
-            for s in range(patterns[pattern], patterns[pattern + one]):
-                _add_segment(
-                    acc, into + segments[s, 1], weights, base + segments[s, 0], stride, positions, values,
-                    neuron0, low, high, segments[s, 2], resting[e, CHUNK],
-                )  # fmt: skip
-        for e in range(np.uint64(moving.shape[0])):
-            first = neuron0 + moving[e, FIRST]
-            into, weight = acc0 + moving[e, INTO], moving[e, WEIGHT]
-            stride, move, pattern = moving[e, WEIGHT_STRIDE], moving[e, TARGET_STRIDE], moving[e, PATTERN]
-            for s in range(patterns[pattern], patterns[pattern + one]):
-                for i in range(segments[s, 2]):
-                    a, w = into + segments[s, 1] + i, weight + segments[s, 0] + i
-                    for j in range(moving[e, AXONS]):
-                        _add_axon(acc, a + j * move, values, first + j, np.int32(weights[w + j * stride]))

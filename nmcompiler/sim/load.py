@@ -102,7 +102,7 @@ class Loaded:
             ``delay``, ``route``. A link is as much of a run as one route feeds from one block.
         first_link: ``(B + 1,)`` int64: links of block b are rows ``first_link[b] … first_link[b + 1] − 1``.
         patterns: ``(P + 1,)`` uint64.
-        segments: ``(S, 3)`` uint64.
+        segments: ``(S, 3)`` uint64, without those of no synapse.
         weights: ``(W,)`` int16; of typed crossbars what the bits weigh.
         theta: ``(M,)`` int64.
         v0: ``(M,)`` int64.
@@ -167,9 +167,10 @@ class Loaded:
 
     @cached_property
     def groups(self) -> tuple[tuple[LinkGroup, ...], ...]:
-        """The links into each block by delay, without those that end after the sample."""
-        steps = self.program.total_steps
-        return tuple(_groups(self.links_of(b.index), steps) for b in self.blocks)
+        """The links into each block by delay, without those of read-outs or that end after the sample."""
+        steps, sends = self.program.total_steps, np.array([not b.is_readout for b in self.blocks])
+        links = (self.links_of(b.index) for b in self.blocks)
+        return tuple(_groups(a[sends[a[:, kernels.SOURCE].astype(np.int64)]], steps) for a in links)
 
     @cached_property
     def events(self) -> tuple[EventTable, ...]:
@@ -214,6 +215,7 @@ def load(program: Program) -> Loaded:
     links = _links(program)
     bits, weights = crossbar_weights(program)
     theta, v0, current = (_per_neuron(program, name) for name in ("theta", "v0", "current"))
+    patterns, segments = _patterns(program)
     _check_encodings(code, program, blocks)
     _check_range(code, blocks, theta)
     return Loaded(
@@ -223,8 +225,8 @@ def load(program: Program) -> Loaded:
         population_sizes=_population_sizes(blocks),
         links=np.ascontiguousarray(links).view(np.uint64),
         first_link=np.searchsorted(links[:, 0], np.arange(len(blocks) + 1)).astype(np.int64),
-        patterns=program.arrays["patterns"].astype(np.int64).view(np.uint64),
-        segments=np.ascontiguousarray(program.arrays["segments"], np.int64).view(np.uint64),
+        patterns=patterns.view(np.uint64),
+        segments=segments.view(np.uint64),
         weights=weights,
         theta=theta,
         v0=v0,
@@ -349,6 +351,14 @@ def _per_neuron(program: Program, name: str) -> Int64Array:
     result = np.zeros(program.neurons, np.int64)
     result[np.repeat(np.array(widths) > 0, n)] = np.concatenate([*parts, np.zeros(0, np.int64)])
     return result
+
+
+def _patterns(program: Program) -> tuple[Int64Array, Int64Array]:
+    """Returns patterns and segments, without those of no synapse."""
+    segments = np.ascontiguousarray(program.arrays["segments"], np.int64)
+    some = segments[:, 2] > 0
+    kept = np.concatenate([[0], np.cumsum(some, dtype=np.int64)])
+    return kept[program.arrays["patterns"].astype(np.int64)], segments[some]
 
 
 def _pattern_lengths(program: Program) -> Int64Array:

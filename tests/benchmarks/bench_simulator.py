@@ -26,7 +26,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +64,11 @@ def limit(settings: Settings) -> Iterator[Row]:
     for network in settings.networks:
         for code in WINDOWED:
             asked = subject(settings, network, code)
-            once_each = replace(asked, copies=1)  # step by step, they last long enough
             yield from shares(
                 settings,
                 {
                     "windowed": (asked, asked.simulated()),
-                    "literal": (once_each, once_each.simulated(literal=True)),
+                    "literal": (asked, asked.simulated(literal=True)),
                 },
             )
         for steps in TIMESTEPS:

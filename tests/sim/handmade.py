@@ -1,5 +1,6 @@
 """Programs written by hand, array by array."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,57 @@ def with_column(made: Program, row: int, **columns: int) -> Program:
     for name, value in columns.items():
         blocks[row, BLOCK_COLUMNS.index(name)] = value
     return made.with_arrays(blocks=blocks)
+
+
+def wired(
+    coding: str, fed: Sequence[dict[str, Any]], n: int, runs: Any, segments: Any, weights: Any, **changes: Any
+) -> Program:
+    """Inputs, n neurons that runs written by hand connect to them, and the sum of these.
+
+    Args:
+        coding: Name of the code.
+        fed: For each input ``n`` and ``levels``, and where wanted ``signed``, ``steps``, ``fire_start`` and
+            ``delay``. Axons of the neurons' core are these inputs one after the other.
+        n: Neurons.
+        runs: Rows of ``runs`` from these axons.
+        segments: ``(weight, target, length)`` of each pattern, one list each.
+        weights: Those of the runs.
+        changes: ``hidden`` columns of the neurons, their ``theta`` and ``v0``, and what ``program`` takes.
+    """
+    theta, v0, hidden = changes.pop("theta", 4), changes.pop("v0", 0), changes.pop("hidden", {})
+    blocks, routes, ports, axons, last = [], [], [], 0, 0
+    for k, given in enumerate(fed):
+        port = {"signed": 0, "fire_start": 0, "delay": 1} | given
+        port = {"steps": CODINGS[coding].steps(port["levels"])} | port
+        m, delay = port.pop("n"), port.pop("delay")
+        blocks.append(block(axons, m, k, kind=0, core=-1, param_n=0, **port))
+        routes.append((axons, m, 0, axons, delay))
+        encoding: Any = {"graded": "graded", "rate": "current"}.get(coding, "spikes")
+        ports.append(ProgramInput(f"x{k}", (m,), k, np.arange(m), np.ones(1), np.zeros(1), encoding))
+        axons, last = axons + m, max(last, port["fire_start"] + port["steps"])
+    hidden = {"levels": 3, "steps": CODINGS[coding].steps(3), "fire_start": last, "window": 1} | hidden
+    end = hidden["fire_start"] + hidden["steps"]
+    count, ends = len(fed), np.cumsum([0, *map(len, segments), 1])
+    blocks.append(block(axons, n, count, core=0, param_n=n, weight_n=len(weights), run_n=len(runs), **hidden))
+    blocks.append(
+        block(
+            axons + n, 1, count + 1, core=1, window=2, fire_start=end, steps=1, param0=n,
+            weight0=len(weights), weight_n=1, run0=len(runs), run_n=1,
+        )
+    )  # fmt: skip
+    made: dict[str, Any] = {
+        "blocks": blocks,
+        "runs": [*runs, (0, n, len(segments), 0, 0, 0, 0)],
+        "patterns": ends,
+        "segments": [*(s for p in segments for s in p), (0, 0, 1)],
+        "weights": [*weights, 1],
+        "theta": [*np.broadcast_to(theta, n), 1],
+        "v0": [*np.broadcast_to(v0, n), 0],
+        "current": [0] * (n + 1),
+        "routes": [*routes, (axons, n, 1, 0, 1)],
+        "inputs": tuple(ports),
+        "outputs": (ProgramOutput("y", (1,), count + 1, np.arange(1), 1.0),),
+        "window_starts": (0, hidden["fire_start"], end),
+        "total_steps": max(last, end) + 1,
+    }
+    return program(coding, **(made | changes))

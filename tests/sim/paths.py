@@ -10,7 +10,7 @@ from nmcompiler.sim import Record, Simulator, encode
 from nmcompiler.sim.counters import count
 from nmcompiler.sim.groups import run_grouped
 from nmcompiler.sim.literal import run_literally
-from nmcompiler.sim.stepwise import LANES, run_steps
+from nmcompiler.sim.stepwise import run_steps
 from nmcompiler.sim.tile import Store
 from nmcompiler.sim.windowed import run_windowed
 from nmcompiler.target import Crossbar
@@ -80,11 +80,10 @@ def by_groups(made: Program, x, record: Record = ALL) -> dict:
     return left_by(run_grouped, groups, made, x, record)
 
 
-def by_lanes(made: Program, x, record: Record = TRAINS) -> dict:
-    """What steps by lanes leave; the samples are a multiple of 16."""
+def by_rows(made: Program, x, record: Record = TRAINS) -> dict:
+    """What steps by rows leave."""
     steps = Simulator(made)._steps
     assert steps is not None
-    assert len(next(iter(x.values())) if isinstance(x, dict) else x) % LANES == 0
     return left_by(run_steps, steps, made, x, record)
 
 

@@ -1,4 +1,4 @@
-"""Steps by lanes, block after block, against the plain steps and the slow model."""
+"""Steps block after block, against the plain steps and the slow model."""
 
 from dataclasses import replace
 
@@ -12,13 +12,13 @@ from nmcompiler.codings.rate import Rate
 from nmcompiler.program.assemble import assemble, boundless_cores
 from nmcompiler.sim import Simulator
 from nmcompiler.sim.literal import run_literally
-from nmcompiler.sim.stepwise import LANES, run_steps
+from nmcompiler.sim.stepwise import run_steps
 from nmcompiler.target.model import Dynamics
 from nmcompiler.testing import adversarial_network, boundless_target
 from nmcompiler.testing.networks import random_network, random_samples
 
 from .handmade import dense, program, with_column
-from .paths import ALL, TRAINS, assert_alike, by_lanes, by_steps, grid, left_by, with_copies
+from .paths import ALL, TRAINS, assert_alike, by_rows, by_steps, grid, left_by, with_copies
 from .test_engine import assembled, assert_equals_reference, assert_same
 
 CODES = sorted(CODINGS)
@@ -39,15 +39,13 @@ def drawn(name, seed, bits, **changes):
     return dense(name, (5, 7), weights, rng.integers(-99, 100, (9, 3)), **(options | changes))
 
 
-def without_lanes(made, x, **options):
-    """Asserts that lanes refuse the program and that it runs by plain loops all the same."""
+def without_rows(made, x, **options):
+    """Asserts that the program is refused and that it runs by plain loops all the same."""
     assert Simulator(made)._steps is None
     assert_equals_reference(made, {"x": x}, literal=True, **options)
 
 
 def assert_same_by_any_number(made, x=GRID):
-    """One sample never runs by lanes."""
-    x = np.concatenate([x, x[:1]])
     whole = Simulator(made).run(x, record=ALL, literal=True)
     alone = [Simulator(made).run(x[s : s + 1], record=ALL, literal=True) for s in range(len(x))]
     for field in ("outputs", "values", "membranes"):
@@ -74,14 +72,14 @@ def test_narrow_registers_are_clipped_as_in_the_plain_steps(name, seed, bits, si
     fires_when = "gt" if above else "ge"
     made = drawn(name, seed, bits, signed=signed, fires_when=fires_when, delay=delay, shift=shift)
     x = grid(5, 5, 32, seed, bool(signed[0]))
-    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+    assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 
 @pytest.mark.parametrize("name", CODES)
 @pytest.mark.parametrize("bits", [8, 24])
 def test_clipped_registers_are_counted(name, bits):
     made = drawn(name, 1, bits, signed=(1, 1), v0=np.full(9, 2 ** (bits - 1) - 2))
-    left = by_lanes(made, grid(5, 5, 16, signed=True))
+    left = by_rows(made, grid(5, 5, 16, signed=True))
     assert left["saturations"][0] > 0
     assert_alike(left, by_steps(made, grid(5, 5, 16, signed=True), TRAINS))
 
@@ -102,13 +100,13 @@ def test_rate_with_all_that_neurons_may_do(seed, bits, dynamics, signed, above, 
     made = drawn("rate", seed, bits, signed=signed, dynamics=dynamics, fires_when=fires_when)
     made = with_column(replace(made, total_steps=made.total_steps + waits), 1, fire_start=1 + waits)
     x = grid(5, 5, 16, seed, bool(signed[0]))
-    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+    assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 
 def test_spikes_that_are_taken_back_are_among_them():
     """Or the test above would not see them."""
     made = drawn("rate", 3, 16, signed=(1, 2), theta=4, v0=2, current=[0] * 10)
-    trains = by_lanes(made, grid(5, 5, 16, signed=True))["trains"]
+    trains = by_rows(made, grid(5, 5, 16, signed=True))["trains"]
     assert (trains[1] < 0).any()
     assert (trains[1].sum(axis=1) >= 0).all()
 
@@ -118,15 +116,15 @@ def test_spikes_that_are_taken_back_are_among_them():
 def test_random_networks_equal_the_plain_steps(seed, name, bits):
     network = random_network(seed)
     made = replace(assembled(network, name), membrane_bits=bits)
-    x = random_samples(network, seed, LANES)
-    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+    x = random_samples(network, seed, 16)
+    assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 
 @pytest.mark.parametrize("name", CODES)
 def test_bits_axon_types_and_copies_equal_the_plain_steps(name):
     made, x = with_copies(name)
-    x = {port: samples[: 2 * LANES] for port, samples in x.items()}
-    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+    x = {port: samples[:32] for port, samples in x.items()}
+    assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 
 @pytest.mark.parametrize("settle", [0, 2])
@@ -136,8 +134,8 @@ def test_skips_that_are_delayed_arrive_when_they_should(kind, settle):
     target = boundless_target(signed_spikes=True)
     spiking = Rate(settle).convert(network, target, input_encoding="current")
     made = assemble(spiking, boundless_cores(spiking), target)
-    x = random_samples(network, 1, LANES)
-    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+    x = random_samples(network, 1, 16)
+    assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -147,7 +145,7 @@ def test_delays_that_the_code_does_not_expect_are_executed_as_written(name, dela
     routes = made.arrays["routes"].copy()
     routes[0, 4] = delay
     late = made.with_arrays(routes=routes)
-    assert_alike(by_lanes(late, GRID), by_steps(late, GRID, TRAINS))
+    assert_alike(by_rows(late, GRID), by_steps(late, GRID, TRAINS))
     assert_equals_reference(late, {"x": GRID}, literal=True)
 
 
@@ -155,24 +153,21 @@ def test_two_delays_from_one_block_arrive_apart():
     made = program("rate", total_steps=9)
     routes = np.concatenate([made.arrays["routes"], [[0, 2, 0, 0, 3]]]).astype(np.int32)
     made = made.with_arrays(routes=routes)
-    assert_alike(by_lanes(made, GRID), by_steps(made, GRID, TRAINS))
+    assert_alike(by_rows(made, GRID), by_steps(made, GRID, TRAINS))
     assert_equals_reference(made, {"x": GRID}, literal=True)
 
 
 @pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize("samples", [1, 15, 16, 17, 33])
-def test_whole_groups_and_what_is_left_make_one_run(name, samples, monkeypatch):
+@pytest.mark.parametrize("samples", [1, 15, 64, 65])
+def test_every_number_of_samples_is_run_block_after_block(name, samples, monkeypatch):
     made, x = drawn(name, 2, 12, signed=(1, 1)), grid(5, 5, samples, signed=True)
-    sizes = []
+    slow = by_steps(made, x, TRAINS)
 
-    def plain(loaded, encoded, rows, *more):
-        sizes.append(rows.stop - rows.start)
-        return run_literally(loaded, encoded, rows, *more)
+    def plain(*_):
+        raise AssertionError("plain steps")
 
     monkeypatch.setattr("nmcompiler.sim.engine.run_literally", plain)
     result = Simulator(made).run(x, record=TRAINS, literal=True)
-    assert sizes == ([samples % LANES] if samples % LANES else [])
-    slow = by_steps(made, x, TRAINS)
     for field in ("outputs", "values", "membranes", "trains"):
         assert all(np.array_equal(a, b) for a, b in zip(getattr(result, field), slow[field], strict=True))
     assert np.array_equal(result.spikes_per_neuron, slow["spikes per neuron"][0])
@@ -218,7 +213,7 @@ def test_blocks_that_feed_themselves_or_earlier_ones_run_by_plain_loops(source):
     """Neurons that feed themselves, and a read-out with levels that feeds the neurons before it."""
     made = with_column(program("rate", total_steps=9), 2, levels=3, steps=3)
     routes = np.concatenate([made.arrays["routes"], [[source, 1, 0, 0, 2]]]).astype(np.int32)
-    without_lanes(made.with_arrays(routes=routes), GRID)
+    without_rows(made.with_arrays(routes=routes), GRID)
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -226,26 +221,26 @@ def test_blocks_that_feed_themselves_or_earlier_ones_run_by_plain_loops(source):
     "wide", [{"v0": [2**28, -1]}, {"v0": [-(2**28), -1]}, {"theta": [2**28, 1]}, {"theta": [2**26, 1]}]
 )
 def test_registers_beyond_twenty_eight_bits_run_by_plain_loops(name, wide):
-    without_lanes(program(name, membrane_bits=45, **wide), GRID)
+    without_rows(program(name, membrane_bits=45, **wide), GRID)
 
 
 def test_currents_beyond_twenty_eight_bits_run_by_plain_loops():
-    without_lanes(program("rate", membrane_bits=45, current=[-(2**28), 0]), GRID)
+    without_rows(program("rate", membrane_bits=45, current=[-(2**28), 0]), GRID)
 
 
 def test_values_beyond_sixteen_bits_run_by_plain_loops():
     made = dense("graded", (40_000, 3), [[1, -2], [3, 1]], [[1], [2]], theta=9000)
-    without_lanes(made, grid(2, 40_000, 17))
+    without_rows(made, grid(2, 40_000, 17))
 
 
 @pytest.mark.parametrize("name", ["phase", "ttfs", "rate-sync"])
-def test_registers_just_below_the_limit_run_by_lanes(name):
+def test_registers_just_below_the_limit_run_by_rows(name):
     largest = 2**28 - 1 - 3 * 32767
     made = dense(
         name, (3, 3), [[32767, 1]], [[1], [2]], v0=[largest, -largest], theta=2**25, membrane_bits=45
     )
     x = grid(1, 3, 16)
-    assert_alike(by_lanes(made, x), by_steps(made, x, TRAINS))
+    assert_alike(by_rows(made, x), by_steps(made, x, TRAINS))
 
 
 # --- spikes at other times than the code's --------------------------------------------------------------
@@ -255,9 +250,9 @@ def test_registers_just_below_the_limit_run_by_lanes(name):
 def test_a_dendrite_that_no_window_ends_grows_beyond_thirty_two_bits(bits):
     """What blocks can reach says nothing of spikes that come at the wrong time."""
     made = program("phase", membrane_bits=bits, window_starts=(0,), total_steps=60)
-    without_lanes(made, GRID)
+    without_rows(made, GRID)
     narrow = replace(made, membrane_bits=24)
-    assert_alike(by_lanes(narrow, GRID), by_steps(narrow, GRID, TRAINS))
+    assert_alike(by_rows(narrow, GRID), by_steps(narrow, GRID, TRAINS))
 
 
 def test_arrivals_beyond_thirty_two_bits_are_lifted_to_a_floor():
@@ -276,8 +271,8 @@ def test_arrivals_beyond_thirty_two_bits_are_lifted_to_a_floor():
 @pytest.mark.parametrize("floor", [-(2**20), -(2**40)])
 def test_a_floor_below_all_registers_changes_nothing(floor):
     made = program("rate", dynamics=Dynamics("subtract", floor))
-    plain = by_lanes(program("rate"), GRID)
-    assert_alike(by_lanes(made, GRID), plain)
+    plain = by_rows(program("rate"), GRID)
+    assert_alike(by_rows(made, GRID), plain)
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -293,7 +288,7 @@ def test_what_fires_outside_the_sample_is_left_out(name, block, shifted):
 def test_a_block_that_fires_for_longer_than_its_values_need_runs_by_plain_loops(name):
     """In ``graded`` it sends what changes: up to twice its levels, or a change that 16 bits cannot hold."""
     made = with_column(program(name, total_steps=50), 1, steps=40)
-    without_lanes(made, GRID)
+    without_rows(made, GRID)
 
 
 def test_a_change_of_twice_the_levels_is_exact():

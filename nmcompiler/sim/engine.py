@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -264,7 +264,8 @@ class Simulator:
         record = Record(values=True, membranes=True)
         stores = [Store(self._loaded, samples, record) for _ in range(2)]
         first, second = (None if job.stream is None else job.stream.copy() for _ in range(2))
-        literal = run_literally(self._loaded, job.encoded, rows, stores[0], first)
+        by_steps = self._stepping(replace(job, store=stores[0], stream=first, profile=None)).run
+        literal = by_steps(rows)
         windowed = run_windows(rows, stores[1], second)
         differing = _difference(stores[0], stores[1], literal, windowed)
         if differing:

@@ -80,13 +80,15 @@ class TileRunner:
         run: Runs the samples of a slice, by any thread.
         windowed: Whether it leaves out the steps.
         literal_samples: Samples that are run step by step, those that were compared among them.
-        tile: Samples of a tile; None for as many as suit plain loops.
+        tile: Most samples of a tile; None for as many as suit plain loops.
+        group: Samples that are run together; tiles hold whole groups.
     """
 
     run: _RunTile
     windowed: bool
     literal_samples: int
     tile: int | None = None
+    group: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +145,8 @@ class Simulator:
         runner = self._runner(job)
         threads = threads if frames is None else 1
         size = runner.tile or self._tile_samples(samples, threads)
-        # Few samples are shared by all threads, in whole groups of lanes.
-        size = min(size, _LANES * max(1, -(-samples // (_LANES * threads)))) if runner.tile else size
+        if runner.tile:  # few samples are shared by all threads
+            size = min(size, runner.group * max(1, -(-samples // (runner.group * threads))))
         counters = list(_tiles(runner.run, size, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
@@ -232,6 +234,7 @@ class Simulator:
             windowed=True,
             literal_samples=checked,
             tile=None if self._groups is None or job.stream is not None else _GROUPED_SAMPLES,
+            group=_LANES,
         )
 
     def _by_windows(self, job: Job) -> _RunWindows:

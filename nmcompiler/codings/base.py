@@ -73,6 +73,9 @@ class Coding:
         streams: Whether samples can be run as the frames of one stream, in which neurons send only changes.
         divides: Whether firing divides by θ, which must then be at least 1.
         registers: Registers of a neuron: its membrane, and the dendrite where the code has one.
+        keeps: Whether registers keep what they hold in a step in which nothing arrives, the dendrite is 0 and
+            so is the bias current, as long as no membrane is beyond its range; one that is may be clipped at
+            the start of a window, or in every step. Steps that change nothing are left out.
         integrate: What a step does to the registers of a block; see the module's docstring.
         fire: What a block sends in a step of its firing; see the module's docstring.
         fire_to_zero: Likewise, where a spike sets the membrane to zero; None where the code must subtract.
@@ -87,6 +90,7 @@ class Coding:
     streams: ClassVar[bool] = False
     divides: ClassVar[bool] = False
     registers: ClassVar[int] = 1
+    keeps: ClassVar[bool] = False
     input_encodings: ClassVar[tuple[str, ...]]
     integrate: ClassVar[StepFunction]
     fire: ClassVar[StepFunction]

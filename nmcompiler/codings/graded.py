@@ -26,6 +26,7 @@ class Graded(Coding):
     title = "one event that carries the value"
     exact = True
     windowed = True
+    keeps = True
     streams = True
     divides = True
     input_encodings = ("graded",)

@@ -28,6 +28,7 @@ class Phase(Coding):
     title = "binary digits of the value, most significant first"
     exact = True
     windowed = True
+    keeps = True
     registers = 2
     input_encodings = ("spikes",)
 

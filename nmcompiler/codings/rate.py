@@ -43,6 +43,7 @@ class Rate(Coding):
     title = "free-running spike rate over T steps"
     exact = False
     windowed = False
+    keeps = True
     input_encodings = ("current", "spikes")
     most_fraction_bits = 8
 

@@ -25,6 +25,7 @@ class RateSync(Coding):
     title = "q unit spikes in a window of its own"
     exact = True
     windowed = True
+    keeps = True
     input_encodings = ("spikes",)
     integrate = staticmethod(add_arrivals)
 

@@ -26,6 +26,7 @@ class Ttfs(Coding):
     title = "one spike, the earlier the larger the value"
     exact = True
     windowed = True
+    keeps = True
     registers = 2
     input_encodings = ("spikes",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -80,13 +80,15 @@ class TileRunner:
         run: Runs the samples of a slice, by any thread.
         windowed: Whether it leaves out the steps.
         literal_samples: Samples that are run step by step, those that were compared among them.
-        tile: Samples of a tile; None for as many as suit plain loops.
+        tile: Most samples of a tile; None for as many as suit plain loops.
+        group: Samples that are run together; tiles hold whole groups.
     """
 
     run: _RunTile
     windowed: bool
     literal_samples: int
     tile: int | None = None
+    group: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +145,8 @@ class Simulator:
         runner = self._runner(job)
         threads = threads if frames is None else 1
         size = runner.tile or self._tile_samples(samples, threads)
-        # Few samples are shared by all threads, in whole groups of lanes.
-        size = min(size, _LANES * max(1, -(-samples // (_LANES * threads)))) if runner.tile else size
+        if runner.tile:  # few samples are shared by all threads
+            size = min(size, runner.group * max(1, -(-samples // (runner.group * threads))))
         counters = list(_tiles(runner.run, size, samples, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
@@ -232,6 +234,7 @@ class Simulator:
             windowed=True,
             literal_samples=checked,
             tile=None if self._groups is None or job.stream is not None else _GROUPED_SAMPLES,
+            group=_LANES,
         )
 
     def _by_windows(self, job: Job) -> _RunWindows:
@@ -264,7 +267,8 @@ class Simulator:
         record = Record(values=True, membranes=True)
         stores = [Store(self._loaded, samples, record) for _ in range(2)]
         first, second = (None if job.stream is None else job.stream.copy() for _ in range(2))
-        literal = run_literally(self._loaded, job.encoded, rows, stores[0], first)
+        by_steps = self._stepping(replace(job, store=stores[0], stream=first, profile=None)).run
+        literal = by_steps(rows)
         windowed = run_windows(rows, stores[1], second)
         differing = _difference(stores[0], stores[1], literal, windowed)
         if differing:

@@ -30,22 +30,31 @@ def jit(function: Compiled) -> Compiled:
       It looks only at the file of a function; the name by which code is kept tells of what is in others.
     - no ``fastmath``: thresholds are compared exactly.
     """
+    return _compiled(function, "", no_cfunc_wrapper=True)
+
+
+def _compiled(function: Compiled, suffix: str, **options: bool) -> Compiled:
+    """Returns the function as machine code, less an entry that nobody takes, which costs time to compile.
+
+    It is kept by a name of its own, ``suffix`` behind it.
+    """
     import numba
 
     _recorder()
     njit: Any = numba.njit
-    function = _named(function)
+    function = _named(function, suffix)
+    options |= {"nogil": True}
     try:
-        compiled: Compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+        compiled: Compiled = njit(cache=True, error_model="numpy", **options)(function)
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
         _warn_uncached()
-        compiled = njit(nogil=True, error_model="numpy")(function)
+        compiled = njit(error_model="numpy", **options)(function)
     return compiled
 
 
-def _named(function: Compiled) -> Compiled:
+def _named(function: Compiled, suffix: str) -> Compiled:
     """Returns the function by a name that is new when the vector code is, which is compiled into others."""
     named = FunctionType(
         function.__code__,
@@ -55,7 +64,7 @@ def _named(function: Compiled) -> Compiled:
         function.__closure__,
     )
     named.__module__, named.__doc__ = function.__module__, function.__doc__
-    named.__qualname__ = f"{function.__qualname__}.{_digest()}"
+    named.__qualname__ = f"{function.__qualname__}.{_digest()}{suffix}"
     return named
 
 
@@ -72,7 +81,7 @@ def pointer(function: Compiled, signature: Any) -> Any:
     """
     from numba.core import types
 
-    compiled: Any = jit(function)
+    compiled: Any = _compiled(function, ".pointer", no_cpython_wrapper=True)
     compiled.compile(signature)
     made = compiled.get_compile_result(signature)
     address = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)

@@ -30,8 +30,9 @@ _inner: Any = register_jitable(
 # Columns of the table of blocks.
 (
     INPUT, GID0, N, LINKS, LINKS_END, STEPS, FIRE_START, LEVELS, SIGNED, READ_STEP, READOUT, GAIN, WIDE, KIND,
-    BITS, VALUES, EVENTS, TABLE, PLACE, KEPT, ARRIVING, ARRIVED,
-) = range(22)  # fmt: skip
+    BITS, VALUES, EVENTS, TABLE, PLACE, KEPT, ARRIVING, ARRIVED, BOUNDED,
+    CURRENT,
+) = range(24)  # fmt: skip
 # What a block sends in one step: 0 or 1; −1 too; or other values.
 UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
 # What is known of each step: neurons that send something above 0, and below, and whether the values changed.
@@ -46,9 +47,9 @@ FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE = range(7)
 # What holds for all blocks: words, values, entries of ``events`` and membranes of one sample among them.
 TOTAL_STEPS, TURNED, BITS_OF_SAMPLE, VALUES_OF_SAMPLE, EVENTS_OF_SAMPLE, KEPT_OF_SAMPLE = range(6)
 # Likewise, where it may be below 0.
-ABOVE, FLOORED, FLOOR, LOWEST, HIGHEST = range(5)
+ABOVE, FLOORED, FLOOR, LOWEST, HIGHEST, KEEPS = range(6)
 # Rows of the registers.
-V, ARRIVALS, SILENCE, DENDRITE, AUX, V_BEFORE, DENDRITE_BEFORE = range(7)
+V, ARRIVALS, SILENCE, DENDRITE, AUX = range(5)
 
 
 def signature(integrates: bool) -> Any:
@@ -304,8 +305,8 @@ def run_steps(  # type: ignore[no-untyped-def]
         end: The one after the last.
         samples: S.
         numbers: ``(6,)`` uint64: what holds for all blocks.
-        limits: ``(5,)`` int64: likewise.
-        blocks: ``(B, 22)`` uint64.
+        limits: ``(6,)`` int64: likewise.
+        blocks: ``(B, 24)`` uint64.
         received: ``(R, 10)`` uint64: what blocks receive from others.
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
             products are wide; those of one axon, with sources next to each other from ``FIRST_ALONE`` on;
@@ -326,7 +327,7 @@ def run_steps(  # type: ignore[no-untyped-def]
             whether that is other than in the step before.
         membranes: ``(S · K,)`` int32, written: those that are kept, when they are read.
         counts: ``(M,)`` int32: spikes of each neuron are added.
-        registers: Scratch, ``(7, most neurons + 64)`` int32.
+        registers: Scratch, ``(5, most neurons + 64)`` int32.
         narrow: Scratch, ``(most neurons + 64,)`` int16.
         out: Likewise.
         rows: Scratch, uint32.
@@ -341,21 +342,19 @@ def run_steps(  # type: ignore[no-untyped-def]
         gid0, n, steps, wide, gain = (
             blocks[b, GID0], blocks[b, N], blocks[b, STEPS], blocks[b, WIDE], np.int32(blocks[b, GAIN])
         )  # fmt: skip
-        is_wide = np.int32(wide)
+        is_wide, bounded = np.int32(wide), blocks[b, BOUNDED] != zero
         mine, sent = counts[gid0 : gid0 + n], out[:n]
         v, arrivals, dendrite, aux = (
             registers[V, :n], registers[ARRIVALS, :n], registers[DENDRITE, :n], registers[AUX, :n]
         )  # fmt: skip
-        v_before, dendrite_before = registers[V_BEFORE, :n], registers[DENDRITE_BEFORE, :n]
         thresholds, currents, starts = theta[gid0 : gid0 + n], current[gid0 : gid0 + n], v0[gid0 : gid0 + n]
         for i in range(n + np.uint64(PADDING)):
             registers[ARRIVALS, i], registers[SILENCE, i], narrow[i], out[i] = 0, 0, 0, 0
-        # What leaves the start as it is does so in every sample.
-        rests_at_start = 0
         for s in range(samples):
             for i in range(n):
                 v[i], dendrite[i], aux[i], arrivals[i] = starts[i], 0, 0, 0
-            rest, begun, touched, filled = rests_at_start, False, False, False
+            # Whether a step without arrivals and current changes nothing.
+            calm, touched, filled = bounded, False, False
             for t in range(numbers[TOTAL_STEPS]):
                 repeats = touched and _repeats(
                     t, s, blocks[b, LINKS], blocks[b, LINKS_END], numbers, blocks, received, events
@@ -374,39 +373,30 @@ def run_steps(  # type: ignore[no-untyped-def]
                 filled = filled or touched
                 step = t - blocks[b, FIRE_START]
                 active, boundary = np.int64(step < steps), np.int64(boundaries[t])
-                mode: Any = 1 << (2 * active + boundary)
-                if touched or (rest & mode) == 0:
-                    watched = not touched and active == 0
-                    begun = begun or not watched
-                    if watched:
-                        for i in range(n):
-                            v_before[i], dendrite_before[i] = v[i], dendrite[i]
-                    elif touched and not repeats:
+                # A membrane beyond its range may be left so until the next window.
+                settles = boundary != 0 and not bounded
+                if touched or settles or not calm or (active != 0 and blocks[b, CURRENT] != zero):
+                    if touched and not repeats:
                         for i in range(n):
                             arrivals[i] = np.int32((arrivals[i] * is_wide + narrow[i]) * gain)
                             narrow[i] = 0
                     arriving = registers[ARRIVALS if touched else SILENCE, :n]
-                    clipped = integrate(
+                    saturations += integrate(
                         arriving, v, dendrite, currents, np.int64(n), active, boundary, lowest, highest
                     )
-                    saturations += clipped
                     if limits[FLOORED] != 0:
                         for i in range(n):
                             v[i] = max(v[i], floor)
-                    rest = rest if watched else 0
-                    if watched:
-                        differ: Any = np.int32(clipped != 0)
-                        for i in range(n):
-                            differ |= (v[i] ^ v_before[i]) | (dendrite[i] ^ dendrite_before[i])
-                        rest = rest | mode if differ == 0 else 0
-                        begun = begun or differ != 0
-                        rests_at_start = rests_at_start if begun else rest
+                    slope = np.int32(0)
+                    for i in range(n):
+                        slope |= dendrite[i]
+                    calm = slope == 0 and limits[KEEPS] != 0
                 if blocks[b, KEPT] != zero and t == blocks[b, READ_STEP]:
                     place = s * numbers[KEPT_OF_SAMPLE] + blocks[b, PLACE]
                     for i in range(n):
                         membranes[place + i] = v[i]
                 if active != 0 and blocks[b, READOUT] == zero:
-                    rest = 0
+                    calm = calm and bounded
                     fire(
                         v, aux, sent, thresholds, np.int64(n), np.int64(step), np.int64(steps),
                         np.int64(blocks[b, LEVELS]), np.int64(blocks[b, SIGNED]), limits[ABOVE],

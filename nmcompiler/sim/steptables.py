@@ -46,7 +46,7 @@ class Steps:
 
     Attributes:
         loaded: The program.
-        blocks: ``(B, 22)`` uint64; membranes that are kept are given their place by each run.
+        blocks: ``(B, 24)`` uint64; membranes that are kept are given their place by each run.
         received: ``(R, 10)`` uint64.
         links: ``(E, 7)`` uint64.
         patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
@@ -55,7 +55,7 @@ class Steps:
         boundaries: ``(total steps,)`` int8.
         tables: ``(T, 2 L + 1)`` int16: what inputs send in each of their steps for each value from −L on.
         numbers: ``(6,)`` uint64.
-        limits: ``(5,)`` int64.
+        limits: ``(6,)`` int64.
         fire: What the code's neurons do on this chip.
     """
 
@@ -98,7 +98,7 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
         return None
     received, links = _links(loaded, most)
     tables, places = _tables(loaded)
-    blocks, sent = _blocks(loaded, most, received, places)
+    blocks, sent = _blocks(loaded, most, received, places, _bounded(loaded, reach))
     weights, none, total = loaded.weights, np.zeros(PADDING, np.int16), loaded.program.total_steps
     boundaries = np.zeros(total, np.int8)
     boundaries[[t for t in loaded.program.window_starts if 0 < t < total]] = 1
@@ -125,7 +125,8 @@ def _limits(loaded: Loaded) -> Int64Array:
     floor = lowest if loaded.floor is None else max(loaded.floor, lowest)
     low = max(loaded.minimum, -(2**31)) if loaded.floor is None else lowest
     high = min(loaded.maximum, 2**31 - 1)
-    return np.array([loaded.above, loaded.floor is not None, floor, low, high], np.int64)
+    keeps = loaded.coding.keeps
+    return np.array([loaded.above, loaded.floor is not None, floor, low, high, keeps], np.int64)
 
 
 def _fits(loaded: Loaded, reach: Sequence[Bounds]) -> bool:
@@ -264,6 +265,13 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
     return np.concatenate(tables), places
 
 
+def _bounded(loaded: Loaded, reach: Sequence[Bounds]) -> list[bool]:
+    """Returns for each block whether neither a limit nor a floor ever moves a membrane."""
+    proved = iter(prove(loaded, reach).proved)
+    free = loaded.floor is None and loaded.coding.keeps
+    return [not b.is_input and next(proved) and free for b in loaded.blocks]
+
+
 def _arrivals(loaded: Loaded, received: Int64Array) -> Int64Array:
     """Returns for each block the first step in which anything arrives and that after the last, ``(2, B)``."""
     steps = np.zeros((2, len(loaded.blocks)), np.int64)
@@ -276,7 +284,11 @@ def _arrivals(loaded: Loaded, received: Int64Array) -> Int64Array:
 
 
 def _blocks(
-    loaded: Loaded, most: Int64Array, received: Int64Array, places: dict[int, int]
+    loaded: Loaded,
+    most: Int64Array,
+    received: Int64Array,
+    places: dict[int, int],
+    bounded: Sequence[bool],
 ) -> tuple[Array, tuple[int, int, int]]:
     """Returns the table of blocks, and how many words, values and events are kept of what they send."""
     first = np.searchsorted(received[:, 0], np.arange(len(loaded.blocks) + 1))
@@ -295,7 +307,7 @@ def _blocks(
                 block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,
                 block.levels, block.signed, block.read_step, block.is_readout, gain[k], wide[k], kind,
                 words, values, events, places.get(k, 0), fed if block.is_input else 0, 0,
-                arriving[k], arrived[k],
+                arriving[k], arrived[k], bounded[k], bool(loaded.current[block.gid0 :][: block.n].any()),
             )
         )  # fmt: skip
         sends = 0 if block.is_readout else slot.steps
@@ -303,4 +315,4 @@ def _blocks(
         values += sends * block.n if kind == _OTHER_VALUES else 0
         events += 3 * sends
         fed += block.n if block.is_input else 0
-    return np.array(table, np.uint64).reshape(-1, 22), (words, values, events)
+    return np.array(table, np.uint64).reshape(-1, 24), (words, values, events)

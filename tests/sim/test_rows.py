@@ -41,7 +41,7 @@ class Sent:
         samples, steps, m = self.values.shape
         words = steps * (1 + (self.kind != UNITS)) * (-(-m // 64) + 1)
         self.numbers = np.array([steps + 1, 0, words, steps * m, 3 * steps, 0], np.uint64)
-        self.block = np.zeros(22, np.uint64)
+        self.block = np.zeros(24, np.uint64)
         self.block[[rows.INPUT, rows.N, rows.STEPS, rows.KIND, rows.GAIN]] = 1, m, steps, self.kind, 1
         sizes = samples * self.numbers[2:5].astype(int) + rows.PADDING
         # What was there before must not matter.
@@ -185,7 +185,7 @@ class Wires:
         sent = Sent(values[:, None], kind)
         samples, many = len(values), max(self.m, self.n) + rows.PADDING
         received = np.array(self.received, np.uint64)
-        block = np.zeros(22, np.uint64)
+        block = np.zeros(24, np.uint64)
         block[[rows.GID0, rows.N, rows.LINKS_END, rows.STEPS]] = self.m, self.n, len(received), 1
         block[[rows.FIRE_START, rows.READ_STEP, rows.READOUT, rows.KEPT, rows.ARRIVING]] = 1
         block[rows.ARRIVED] = 2
@@ -193,7 +193,7 @@ class Wires:
         block[[rows.GAIN, rows.WIDE]] = gain, widths.any() if wide is None else wide
         none, neurons = np.zeros(rows.PADDING, np.int16), self.m + self.n
         sent.numbers[[rows.TURNED, rows.KEPT_OF_SAMPLE]] = len(self.weights) + rows.PADDING, self.n
-        limits = np.array([0, 0, 0, -(2**31), 2**31 - 1])
+        limits = np.array([0, 0, 0, -(2**31), 2**31 - 1, 1])
         v0 = np.zeros(neurons, np.int32)
         v0[self.m :] = start
         membranes, counts = np.empty(samples * self.n, np.int32), np.zeros(neurons, np.int32)
@@ -203,7 +203,7 @@ class Wires:
             np.array(self.segments, np.int64).reshape(-1, 3).view(np.uint64),
             np.concatenate([self.weights, none, -self.weights, none]), *np.zeros((2, neurons), np.int32), v0,
             np.zeros(2, np.int8), stepwise._places(), *sent.written, membranes, counts,
-            np.full((7, many), 55, np.int32), np.full(many, 55, np.int16), np.full(many, 55, np.int16),
+            np.full((5, many), 55, np.int32), np.full(many, 55, np.int16), np.full(many, 55, np.int16),
             *np.full((3, 2 * many), 55, np.uint32),
         )  # fmt: skip
         assert clipped == 0

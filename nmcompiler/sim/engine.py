@@ -41,6 +41,7 @@ _GROUPED_SAMPLES = 64
 _LANES = 16
 _MOST_SENT = 2**26  # bytes that hold what the samples of a tile send
 _CHECKED_SAMPLES = 2
+_FEW_SAMPLES = 4  # for which lanes, most of them empty, cost more than plain loops
 
 _RunTile = Callable[[slice], TileCounters]
 _RunWindows = Callable[[slice, Store, Stream | None], TileCounters]
@@ -233,17 +234,22 @@ class Simulator:
             lambda rows: windowed(rows, job.store, job.stream),
             windowed=True,
             literal_samples=checked,
-            tile=None if self._groups is None or job.stream is not None else _GROUPED_SAMPLES,
+            tile=_GROUPED_SAMPLES if self._in_lanes(job) and self._groups is not None else None,
             group=_LANES,
         )
 
     def _by_windows(self, job: Job) -> _RunWindows:
         """Returns how samples are run window by window: by lanes where these suffice."""
-        groups, encoded = self._groups, job.encoded
-        if groups is not None and job.stream is None:
+        encoded = job.encoded
+        if self._in_lanes(job) and self._groups is not None:
+            groups = self._groups
             return lambda rows, store, _: run_grouped(groups, encoded, rows, store, job.profile)
         windows = self._windows
         return lambda rows, store, stream: run_windowed(windows, encoded, rows, store, stream, job.profile)
+
+    def _in_lanes(self, job: Job) -> bool:
+        """Returns whether the samples of a job are many, and none waits for another."""
+        return job.stream is None and job.samples > _FEW_SAMPLES
 
     def _stepping(self, job: Job) -> TileRunner:
         """Returns how tiles are run step by step: block after block where that is the same."""

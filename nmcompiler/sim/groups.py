@@ -42,7 +42,7 @@ class Groups:
         blocks: ``(B, 13)`` int64; accumulators are given their place by each run.
         resting: ``(E, 9)`` uint64: links whose axons share their targets.
         moving: ``(F, 9)`` uint64: those whose targets move with the axon.
-        weights: ``(W + 8,)`` int16.
+        weights: ``(W + 64,)`` int16.
         start: ``(M,)`` int64.
         scale: ``(M,)`` float64.
         mode: How spikes of a value are counted.
@@ -95,7 +95,7 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
         blocks=np.array(blocks, np.int64).reshape(-1, 13),
         resting=np.concatenate(resting),
         moving=np.concatenate(moving),
-        weights=np.concatenate([loaded.weights, np.zeros(8, np.int16)]),
+        weights=loaded.padded_weights,
         start=loaded.v0 - loaded.above,
         scale=1.0 / theta,
         mode=mode,

@@ -17,7 +17,10 @@ from nmcompiler.sim.events import EventTable, event_table
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.routes import overlaps, static_hops
 
-__all__ = ["Block", "LinkGroup", "Loaded", "load"]
+__all__ = ["PADDING", "Block", "LinkGroup", "Loaded", "load"]
+
+PADDING = 64
+"""Entries behind weights, sums and what is sent, which vectors may read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +179,11 @@ class Loaded:
     def events(self) -> tuple[EventTable, ...]:
         """What arrives in each block, event by event."""
         return tuple(event_table(self, b.index) for b in self.blocks)
+
+    @cached_property
+    def padded_weights(self) -> Array:
+        """``(W + 64,)`` int16: the weights with zeros behind them."""
+        return np.concatenate([self.weights, np.zeros(PADDING, np.int16)])
 
     @cached_property
     def gid0(self) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import register_jitable
 
-from nmcompiler.sim.steptables import PADDING
+from nmcompiler.sim.load import PADDING
 from nmcompiler.sim.vectors import LANES, add_products, add_rows, list_rows, pack, window
 
 __all__ = ["feed", "run_steps", "signature"]

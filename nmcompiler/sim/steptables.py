@@ -18,17 +18,14 @@ from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
 
-__all__ = ["PADDING", "Steps", "steps_of"]
-
-PADDING = 64
-"""Entries behind weights, sums and what is sent, which vectors may read."""
+__all__ = ["Steps", "steps_of"]
 
 _WIDEST = np.iinfo(np.int16).max
 # What registers and thresholds may reach: doubled, or with an arrival added, they still have 32 bits.
 _REACH = 2**28
 # Weights, each of them twice and paddings, whose places have 31 bits.
 _MOST_WEIGHTS = 2**29
-_OTHER_VALUES, _IS_WIDE = 2, 2  # as in rows
+_OTHER_VALUES, _IS_WIDE, _SIGNED_UNITS, _KIND = 2, 2, 1, 13  # as in rows
 _KEPT = (
     kernels.FIRST,
     kernels.AXONS,
@@ -50,7 +47,7 @@ class Steps:
         received: ``(R, 10)`` uint64.
         links: ``(E, 7)`` uint64.
         patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
-        weights: ``(2 W + 128,)`` int16: those of the program, and then what a spike of −1 adds.
+        weights: ``(W + 64,)`` int16; where spikes of −1 are sent, what these add as often behind them.
         registers: Thresholds, currents and starts, ``(3, M)`` int32.
         boundaries: ``(total steps,)`` int8.
         tables: ``(T, 2 L + 1)`` int16: what inputs send in each of their steps for each value from −L on.
@@ -99,7 +96,8 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     received, links = _links(loaded, most)
     tables, places = _tables(loaded)
     blocks, sent = _blocks(loaded, most, received, places, _bounded(loaded, reach))
-    weights, none, total = loaded.weights, np.zeros(PADDING, np.int16), loaded.program.total_steps
+    weights, total = loaded.padded_weights, loaded.program.total_steps
+    signs = bool((blocks[:, _KIND] == _SIGNED_UNITS).any())
     boundaries = np.zeros(total, np.int8)
     boundaries[[t for t in loaded.program.window_starts if 0 < t < total]] = 1
     return Steps(
@@ -108,11 +106,11 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
         received=received[:, 1:].astype(np.uint64),
         links=links,
         patterns=np.append(loaded.patterns, loaded.patterns[-1]),
-        weights=np.concatenate([weights, none, -weights, none]),
+        weights=np.concatenate([weights, -weights]) if signs else weights,
         registers=np.stack([loaded.theta, loaded.current, loaded.v0]).astype(np.int32),
         boundaries=boundaries,
         tables=tables,
-        numbers=np.array([total, len(weights) + PADDING, *sent, 0], np.uint64),
+        numbers=np.array([total, len(weights), *sent, 0], np.uint64),
         limits=_limits(loaded),
         fire=fire,
     )
@@ -301,7 +299,7 @@ def _blocks(
     table = []
     for block in loaded.blocks:
         k, slot = block.index, block.slot
-        kind = _OTHER_VALUES if most[k] > 1 else int(block.signed != 0)
+        kind = _OTHER_VALUES if most[k] > 1 else int(block.signed != 0 and not block.is_readout)
         table.append(
             (
                 block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,

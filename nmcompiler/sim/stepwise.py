@@ -13,10 +13,10 @@ from functools import cache
 import numpy as np
 
 from nmcompiler.sim.jit import jit
-from nmcompiler.sim.load import Block
+from nmcompiler.sim.load import PADDING, Block
 from nmcompiler.sim.profile import Profile, timed
 from nmcompiler.sim.result import Array, Int64Array
-from nmcompiler.sim.steptables import PADDING, Steps
+from nmcompiler.sim.steptables import Steps
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
 __all__ = ["run_steps"]

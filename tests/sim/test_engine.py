@@ -385,7 +385,22 @@ def test_a_difference_between_the_paths_is_an_error(lanes, monkeypatch):
 
     monkeypatch.setattr(engine_module, path, wrong)
     with pytest.raises(NotVerified, match="differ in spikes"):
-        Simulator(made).run([[3, 1]])
+        Simulator(made).run([[3, 1]] * 5)
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_few_samples_leave_no_lanes_empty(name, monkeypatch):
+    made = program(name)
+    x = np.array([[a, b] for a in range(4) for b in range(2)])
+    many = Simulator(made).run(x, record=ALL)
+    monkeypatch.setattr(engine_module, "run_grouped", None)
+    few = [Simulator(made).run(x[i : i + 4], record=ALL) for i in (0, 4)]
+    for field in ("outputs", "values", "membranes"):
+        rows = zip(getattr(many, field), *(getattr(r, field) for r in few), strict=True)
+        assert all(np.array_equal(a, np.concatenate(b)) for a, *b in rows), field
+    assert np.array_equal(many.spikes_per_neuron, few[0].spikes_per_neuron + few[1].spikes_per_neuron)
+    with pytest.raises(TypeError):
+        Simulator(made).run(x[:5])
 
 
 def test_a_stream_is_compared_with_the_steps_too(monkeypatch):

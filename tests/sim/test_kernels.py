@@ -173,7 +173,7 @@ def test_only_a_run_imports_the_lanes():
         "simulator = Simulator(placed_program(network, tiny_target(max_chips=4), 'phase')[0])\n"
         "simulator.certificate.windowed\n"
         "proved = known()\n"
-        "simulator.run(random_samples(network, 0, 1))\n"
+        "simulator.run(random_samples(network, 0, 5))\n"
         "sys.exit(f'{proved} {known()}' if proved or not known() else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

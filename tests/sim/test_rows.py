@@ -393,6 +393,7 @@ def test_one_sample_alone_and_many_stay_apart(kind):
 
 def test_what_the_tables_are_made_with_is_what_the_kernel_reads():
     assert (steptables._OTHER_VALUES, steptables._IS_WIDE) == (VALUES, WIDE)
+    assert (steptables._SIGNED_UNITS, steptables._KIND) == (SIGNED, rows.KIND)
     for row, octet in enumerate(stepwise._places().reshape(256, 8)):
         bits = np.flatnonzero(row >> np.arange(8) & 1)
         assert octet[: len(bits)].tolist() == bits.tolist()

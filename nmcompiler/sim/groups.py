@@ -16,12 +16,13 @@ from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
-__all__ = ["Groups", "largest_weight", "run_grouped", "tables", "with_chunks"]
+__all__ = ["KEPT", "Groups", "largest_weight", "run_grouped", "tables", "with_chunks"]
 
 _WIDEST = np.iinfo(np.int16).max
 # (L + 2)·θ below which the quotient of the kernel is exact in 32-bit floats, see ``_exact_in_float32``.
 _FLOAT32 = 2**21
-_KEPT = (
+# Columns of links that kernels of vector code take, the source first.
+KEPT = (
     kernels.SOURCE,
     kernels.FIRST,
     kernels.AXONS,
@@ -207,7 +208,7 @@ def with_chunks(loaded: Loaded, block: Block, links: Array) -> Array:
     largest = largest_weight(loaded, block)
     sent = levels[links[:, kernels.SOURCE].astype(np.int64)]
     chunk = _WIDEST // np.maximum(largest * sent, 1)
-    return np.column_stack([links[:, _KEPT], chunk.astype(np.uint64)]).astype(np.uint64)
+    return np.column_stack([links[:, KEPT], chunk.astype(np.uint64)]).astype(np.uint64)
 
 
 def largest_weight(loaded: Loaded, block: Block) -> int:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds, is_regular, prove
-from nmcompiler.sim.groups import largest_weight
+from nmcompiler.sim.groups import KEPT, largest_weight
 from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
@@ -26,15 +26,7 @@ _REACH = 2**28
 # Weights, each of them twice and paddings, whose places have 31 bits.
 _MOST_WEIGHTS = 2**29
 _OTHER_VALUES, _IS_WIDE, _SIGNED_UNITS, _KIND = 2, 2, 1, 13  # as in rows
-_KEPT = (
-    kernels.FIRST,
-    kernels.AXONS,
-    kernels.PATTERN,
-    kernels.INTO,
-    kernels.WEIGHT,
-    kernels.WEIGHT_STRIDE,
-    kernels.TARGET_STRIDE,
-)
+_KEPT = KEPT[1:]
 
 
 @dataclass(frozen=True, eq=False)

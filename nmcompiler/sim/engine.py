@@ -15,6 +15,7 @@ from nmcompiler.errors import NotVerified, UsageError
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.program.layout import Program
 from nmcompiler.sim.certificate import Bounds, Certificate, bounds, prove
+from nmcompiler.sim.columns import LANES
 from nmcompiler.sim.counters import count
 from nmcompiler.sim.groups import Groups, run_grouped, tables
 from nmcompiler.sim.jit import compile_seconds
@@ -38,7 +39,6 @@ _MOST_TILE_NEURONS = 16 * _TILE_NEURONS  # of all samples; about 40 bytes each
 _BLOCK_NEURONS = 4096  # of an average block, all samples of a tile together
 _TILE_STEPS = 16
 _GROUPED_SAMPLES = 64
-_LANES = 16
 _MOST_SENT = 2**26  # bytes that hold what the samples of a tile send
 _CHECKED_SAMPLES = 2
 _FEW_SAMPLES = 4  # for which lanes, most of them empty, cost more than plain loops
@@ -235,7 +235,7 @@ class Simulator:
             windowed=True,
             literal_samples=checked,
             tile=_GROUPED_SAMPLES if self._in_lanes(job) and self._groups is not None else None,
-            group=_LANES,
+            group=LANES,
         )
 
     def _by_windows(self, job: Job) -> _RunWindows:

@@ -55,7 +55,7 @@ def _compiled(function: Compiled, suffix: str, **options: bool) -> Compiled:
 
 
 def _named(function: Compiled, suffix: str) -> Compiled:
-    """Returns the function by a name that is new when the vector code is, which is compiled into others."""
+    """Returns the function by a name that is new when what is compiled into many of them is."""
     named = FunctionType(
         function.__code__,
         function.__globals__,
@@ -70,7 +70,8 @@ def _named(function: Compiled, suffix: str) -> Compiled:
 
 @cache
 def _digest() -> str:
-    return hashlib.sha256((Path(__file__).parent / "vectors.py").read_bytes()).hexdigest()[:8]
+    sources = [(Path(__file__).parent / name).read_bytes() for name in ("vectors.py", "columns.py")]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:8]
 
 
 @cache

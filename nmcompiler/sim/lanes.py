@@ -19,7 +19,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from nmcompiler.sim.vectors import LANES, call, constant, data, splat
+from nmcompiler.sim.columns import LANES
+from nmcompiler.sim.vectors import call, constant, data, splat
 
 __all__ = ["LANES", "MODES", "run_blocks"]
 

@@ -13,14 +13,12 @@ from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.sim import kernels
 from nmcompiler.sim.bits import crossbar_weights
 from nmcompiler.sim.check import check, require, runs_of_blocks
+from nmcompiler.sim.columns import PADDING
 from nmcompiler.sim.events import EventTable, event_table
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.routes import overlaps, static_hops
 
-__all__ = ["PADDING", "Block", "LinkGroup", "Loaded", "load"]
-
-PADDING = 64
-"""Entries behind weights, sums and what is sent, which vectors may read."""
+__all__ = ["Block", "LinkGroup", "Loaded", "load"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import register_jitable
 
-from nmcompiler.sim.load import PADDING
-from nmcompiler.sim.vectors import LANES, add_products, add_rows, list_rows, pack, window
+from nmcompiler.sim.columns import IS_WIDE, LANES, OTHER_VALUES, PADDING, UNITS
+from nmcompiler.sim.vectors import add_products, add_rows, list_rows, pack, window
 
 __all__ = ["feed", "run_steps", "signature"]
 
@@ -33,15 +33,11 @@ _inner: Any = register_jitable(
     BITS, VALUES, EVENTS, TABLE, PLACE, KEPT, ARRIVING, ARRIVED, BOUNDED,
     CURRENT,
 ) = range(24)  # fmt: skip
-# What a block sends in one step: 0 or 1; −1 too; or other values.
-UNITS, SIGNED_UNITS, OTHER_VALUES = range(3)
 # What is known of each step: neurons that send something above 0, and below, and whether the values changed.
 ABOVE_0, BELOW_0, CHANGED = (np.uint64(k) for k in range(3))
 EACH = np.uint64(3)
 # Columns of what a block receives from another over links of one delay.
 SOURCE, DELAY, BEGIN, ALONE, STRAIGHT, MOVES, END, FIRST_ALONE, GROUP, WIDTH = range(10)
-# How wide what arrives is: all of a group has 16 bits; all of a link has; not even a product has.
-GROUP_IS_NARROW, LINK_IS_NARROW, IS_WIDE = range(3)
 # Columns of a link.
 FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE = range(7)
 # What holds for all blocks: words, values, entries of ``events`` and membranes of one sample among them.

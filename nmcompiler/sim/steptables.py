@@ -13,6 +13,14 @@ import numpy.typing as npt
 from nmcompiler.codings import StepFunction
 from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds, is_regular, prove
+from nmcompiler.sim.columns import (
+    GROUP_IS_NARROW,
+    IS_WIDE,
+    LINK_IS_NARROW,
+    OTHER_VALUES,
+    SIGNED_UNITS,
+    UNITS,
+)
 from nmcompiler.sim.groups import KEPT, largest_weight
 from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
@@ -25,7 +33,6 @@ _WIDEST = np.iinfo(np.int16).max
 _REACH = 2**28
 # Weights, each of them twice and paddings, whose places have 31 bits.
 _MOST_WEIGHTS = 2**29
-_OTHER_VALUES, _IS_WIDE, _SIGNED_UNITS, _KIND = 2, 2, 1, 13  # as in rows
 _KEPT = KEPT[1:]
 
 
@@ -87,9 +94,10 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
         return None
     received, links = _links(loaded, most)
     tables, places = _tables(loaded)
-    blocks, sent = _blocks(loaded, most, received, places, _bounded(loaded, reach))
+    kinds = [_kind(b, int(most[b.index])) for b in loaded.blocks]
+    blocks, sent = _blocks(loaded, kinds, received, places, _bounded(loaded, reach))
     weights, total = loaded.padded_weights, loaded.program.total_steps
-    signs = bool((blocks[:, _KIND] == _SIGNED_UNITS).any())
+    signs = SIGNED_UNITS in kinds
     boundaries = np.zeros(total, np.int8)
     boundaries[[t for t in loaded.program.window_starts if 0 < t < total]] = 1
     return Steps(
@@ -156,7 +164,7 @@ def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array, Array]:
                 resting, moving = (a[a[:, kernels.SOURCE] == source] for a in (group.resting, group.moving))
                 chunk = _WIDEST // max(largest * int(most[source]), 1)
                 number, width = sums.add(np.concatenate([resting, moving]), chunk)
-                if width == _IS_WIDE:
+                if width == IS_WIDE:
                     parts = np.concatenate([resting, moving]), moving[:0], moving[:0], moving[:0]
                 else:
                     resting = _split(resting, chunk) if width else resting
@@ -166,7 +174,7 @@ def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array, Array]:
                 received.append((block.index, source, group.delay, *ends, first, number, width))
                 links += [a[:, _KEPT] for a in parts]
                 count = ends[-1]
-    return np.array(received, np.int64).reshape(-1, 11), np.concatenate(links)
+    return np.array(received, np.int64).reshape(-1, 11), np.ascontiguousarray(np.concatenate(links))
 
 
 class _Groups:
@@ -194,7 +202,7 @@ class _Groups:
             both = reach
         # The links that follow wide ones are a group of their own.
         self._reach = np.full_like(reach, np.inf) if wide else both
-        return self._number, _IS_WIDE if chunk < 1 else int(wide)
+        return self._number, IS_WIDE if chunk < 1 else LINK_IS_NARROW if wide else GROUP_IS_NARROW
 
     def _exceeds(self, reach: npt.NDArray[np.float64]) -> bool:
         return bool(np.abs(reach).max(initial=0) / self._gain > _WIDEST)
@@ -252,7 +260,14 @@ def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:
         tables.append(loaded.coding.encode(q, block.slot).astype(np.int16))
         places[block.index] = count
         count += block.slot.steps
-    return np.concatenate(tables), places
+    return np.ascontiguousarray(np.concatenate(tables)), places
+
+
+def _kind(block: Block, most: int) -> int:
+    """Returns what a block sends in one step, whose magnitude is ``most`` at most."""
+    if most > 1:
+        return OTHER_VALUES
+    return SIGNED_UNITS if block.signed and not block.is_readout else UNITS
 
 
 def _bounded(loaded: Loaded, reach: Sequence[Bounds]) -> list[bool]:
@@ -275,7 +290,7 @@ def _arrivals(loaded: Loaded, received: Int64Array) -> Int64Array:
 
 def _blocks(
     loaded: Loaded,
-    most: Int64Array,
+    kinds: Sequence[int],
     received: Int64Array,
     places: dict[int, int],
     bounded: Sequence[bool],
@@ -291,7 +306,7 @@ def _blocks(
     table = []
     for block in loaded.blocks:
         k, slot = block.index, block.slot
-        kind = _OTHER_VALUES if most[k] > 1 else int(block.signed != 0 and not block.is_readout)
+        kind = kinds[k]
         table.append(
             (
                 block.is_input, block.gid0, block.n, first[k], first[k + 1], slot.steps, slot.fire_start,
@@ -301,8 +316,8 @@ def _blocks(
             )
         )  # fmt: skip
         sends = 0 if block.is_readout else slot.steps
-        words += sends * (1 + (kind > 0)) * (-(-block.n // 64) + 1)
-        values += sends * block.n if kind == _OTHER_VALUES else 0
+        words += sends * (1 if kind == UNITS else 2) * (-(-block.n // 64) + 1)
+        values += sends * block.n if kind == OTHER_VALUES else 0
         events += 3 * sends
         fed += block.n if block.is_input else 0
     return np.array(table, np.uint64).reshape(-1, 24), (words, values, events)

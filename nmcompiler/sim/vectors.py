@@ -12,8 +12,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from nmcompiler.sim.columns import LANES
+
 __all__ = [
-    "LANES",
     "add_products",
     "add_rows",
     "call",
@@ -26,9 +27,6 @@ __all__ = [
 ]
 
 _intrinsic: Any = intrinsic
-
-LANES = 16
-"""Entries of a vector."""
 
 _MOST_VECTORS = 4
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))

@@ -181,6 +181,19 @@ def test_registers_saturate_once_a_step_and_are_counted(name):
     assert max(v.max(), dendrite.max()) == 127
 
 
+@pytest.mark.parametrize("name", sorted(c for c in CODINGS if CODINGS[c].keeps))
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+@pytest.mark.parametrize(("active", "boundary"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_registers_keep_what_they_hold_where_nothing_is_added(name, kind, active, boundary):
+    """Up to both ends of their range; a current is added only while a block is active."""
+    v = np.array([-128, -127, -1, 0, 1, 126, 127], kind)
+    none = np.zeros(7, kind)
+    before, dendrite = v.copy(), none.copy()
+    current = none if active else np.full(7, 9, kind)
+    clipped = CODINGS[name].integrate(none, v, dendrite, current, 7, active, boundary, -128, 127)
+    assert (clipped, v.tolist(), dendrite.any()) == (0, before.tolist(), False)
+
+
 def test_an_unknown_coding_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'phase'"):
         coding("phaze")

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.codings import CODINGS
-from nmcompiler.sim import rows, steptables, stepwise
+from nmcompiler.sim import columns, rows, stepwise
 from nmcompiler.sim.jit import jit, pointer
 
 WIDEST = 32767
-UNITS, SIGNED, VALUES = rows.UNITS, rows.SIGNED_UNITS, rows.OTHER_VALUES
-NARROW, LINK, WIDE = rows.GROUP_IS_NARROW, rows.LINK_IS_NARROW, rows.IS_WIDE
+UNITS, SIGNED, VALUES = columns.UNITS, columns.SIGNED_UNITS, columns.OTHER_VALUES
+NARROW, LINK, WIDE = columns.GROUP_IS_NARROW, columns.LINK_IS_NARROW, columns.IS_WIDE
 NUMBER = np.uint64
 CODE = tuple(
     pointer(f, rows.signature(integrates))
@@ -43,14 +43,14 @@ class Sent:
         self.numbers = np.array([steps + 1, 0, words, steps * m, 3 * steps, 0], np.uint64)
         self.block = np.zeros(24, np.uint64)
         self.block[[rows.INPUT, rows.N, rows.STEPS, rows.KIND, rows.GAIN]] = 1, m, steps, self.kind, 1
-        sizes = samples * self.numbers[2:5].astype(int) + rows.PADDING
+        sizes = samples * self.numbers[2:5].astype(int) + columns.PADDING
         # What was there before must not matter.
         self.written = tuple(np.full(n, 77, d) for n, d in zip(sizes, stepwise._SENT, strict=True))
         self.counts = np.zeros(m, np.int32)
         # Every neuron of every sample has a column of its own in the table of what is sent.
         table = np.ascontiguousarray(self.values.transpose(1, 0, 2).reshape(steps, -1), np.int16)
         fed = np.arange(samples * m, dtype=np.uint32).reshape(samples, m)
-        out = np.zeros(m + rows.PADDING, np.int16)
+        out = np.zeros(m + columns.PADDING, np.int16)
         for _ in range(2):  # nor what an earlier run has sent
             self.counts[:] = 0
             jit(rows.feed)(
@@ -60,7 +60,7 @@ class Sent:
     def bits(self) -> np.ndarray:
         """The bits kept, ``(S, steps, 1 or 2, m)``."""
         samples, steps, m = self.values.shape
-        kept = self.written[0][: -rows.PADDING].reshape(samples, steps, 1 + (self.kind != UNITS), -1)
+        kept = self.written[0][: -columns.PADDING].reshape(samples, steps, 1 + (self.kind != UNITS), -1)
         return np.unpackbits(kept.view(np.uint8), axis=3, count=m, bitorder="little")
 
 
@@ -84,11 +84,11 @@ def test_what_is_sent_is_kept_and_counted(seed, m, kind, alive):
     sides = [values > 0] if kind == UNITS else [values > 0, values < 0]
     assert np.array_equal(sent.bits(), np.stack(sides, axis=2))
     assert np.array_equal(sent.counts, np.count_nonzero(values, axis=(0, 1)))
-    events = sent.written[2][: -rows.PADDING].reshape(3, 4, 3)
+    events = sent.written[2][: -columns.PADDING].reshape(3, 4, 3)
     assert np.array_equal(events[..., 0], (values > 0).sum(axis=2))
     assert np.array_equal(events[..., 1], (values < 0).sum(axis=2))
     if kind == VALUES:
-        assert np.array_equal(sent.written[1][: -rows.PADDING].reshape(values.shape), values)
+        assert np.array_equal(sent.written[1][: -columns.PADDING].reshape(values.shape), values)
         changed = np.ones((3, 4), bool)
         changed[:, 1:] = (values[:, 1:] != values[:, :-1]).any(axis=2)
         assert np.array_equal(events[..., 2], changed)
@@ -183,7 +183,7 @@ class Wires:
     def bring(self, values, kind, gain=1, *, start=0, wide=None) -> np.ndarray:
         """The membranes ``(S, n)`` of a read-out, started from ``start``, after values ``(S, m)`` arrived."""
         sent = Sent(values[:, None], kind)
-        samples, many = len(values), max(self.m, self.n) + rows.PADDING
+        samples, many = len(values), max(self.m, self.n) + columns.PADDING
         received = np.array(self.received, np.uint64)
         block = np.zeros(24, np.uint64)
         block[[rows.GID0, rows.N, rows.LINKS_END, rows.STEPS]] = self.m, self.n, len(received), 1
@@ -191,8 +191,8 @@ class Wires:
         block[rows.ARRIVED] = 2
         widths = received[:, [rows.GROUP, rows.WIDTH]]
         block[[rows.GAIN, rows.WIDE]] = gain, widths.any() if wide is None else wide
-        none, neurons = np.zeros(rows.PADDING, np.int16), self.m + self.n
-        sent.numbers[[rows.TURNED, rows.KEPT_OF_SAMPLE]] = len(self.weights) + rows.PADDING, self.n
+        none, neurons = np.zeros(columns.PADDING, np.int16), self.m + self.n
+        sent.numbers[[rows.TURNED, rows.KEPT_OF_SAMPLE]] = len(self.weights) + columns.PADDING, self.n
         limits = np.array([0, 0, 0, -(2**31), 2**31 - 1, 1])
         v0 = np.zeros(neurons, np.int32)
         v0[self.m :] = start
@@ -391,9 +391,7 @@ def test_one_sample_alone_and_many_stay_apart(kind):
     assert len(np.unique(together, axis=0)) > 4
 
 
-def test_what_the_tables_are_made_with_is_what_the_kernel_reads():
-    assert (steptables._OTHER_VALUES, steptables._IS_WIDE) == (VALUES, WIDE)
-    assert (steptables._SIGNED_UNITS, steptables._KIND) == (SIGNED, rows.KIND)
+def test_every_octet_lists_the_bits_that_are_set():
     for row, octet in enumerate(stepwise._places().reshape(256, 8)):
         bits = np.flatnonzero(row >> np.arange(8) & 1)
         assert octet[: len(bits)].tolist() == bits.tolist()

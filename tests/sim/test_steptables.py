@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmcompiler.sim import Simulator, kernels, rows, steptables
+from nmcompiler.sim import Simulator, columns, kernels, rows, steptables
 
 from .handmade import wired
 from .paths import TRAINS, assert_alike, by_rows, by_steps, grid
@@ -117,7 +117,7 @@ def all_extremes(made, levels, signed=False):
     return {port.name: np.repeat(which[:, [k]], port.shape[0], 1) for k, port in enumerate(made.inputs)}
 
 
-N, L, W = rows.GROUP_IS_NARROW, rows.LINK_IS_NARROW, rows.IS_WIDE
+N, L, W = columns.GROUP_IS_NARROW, columns.LINK_IS_NARROW, columns.IS_WIDE
 EDGES = {
     "one input": ([WIDEST], [[0, N]]),
     "one input too much": ([WIDEST + 1], [[1, L]]),

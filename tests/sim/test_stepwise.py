@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nmcompiler.codings import CODINGS
 from nmcompiler.codings.rate import Rate
 from nmcompiler.program.assemble import assemble, boundless_cores
-from nmcompiler.sim import Simulator
+from nmcompiler.sim import Simulator, rows
+from nmcompiler.sim.jit import jit
 from nmcompiler.sim.literal import run_literally
 from nmcompiler.sim.stepwise import run_steps
 from nmcompiler.target.model import Dynamics
@@ -195,6 +196,28 @@ def test_lanes_and_plain_loops_give_one_result(name, monkeypatch):
     lanes = Simulator(made).run(x, record=TRAINS, literal=True, threads=2)
     monkeypatch.setattr("nmcompiler.sim.engine.steps_of", lambda *_: None)
     assert_same(lanes, Simulator(made).run(x, record=TRAINS, literal=True))
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("bits", [24, 11])
+def test_a_code_that_promises_nothing_executes_every_step(name, bits, monkeypatch):
+    made, x = drawn(name, 5, bits, signed=(1, 1)), grid(5, 5, 16, signed=True)
+    promised = by_rows(made, x)
+    monkeypatch.setattr(type(CODINGS[name]), "keeps", False)
+    assert not Simulator(made)._steps.limits[rows.KEEPS]
+    assert_alike(by_rows(made, x), promised)
+
+
+def test_samples_of_any_layout_take_one_compilation():
+    made, x = drawn("phase", 5, 24), grid(5, 5, 16)
+    whole = Simulator(made).run(x, literal=True, record=ALL)
+    kernels = [jit(f) for f in (rows.feed, rows.run_steps)]
+    before = [len(k.signatures) for k in kernels]
+    other = Simulator(made).run(np.asfortranarray(x), literal=True, record=ALL)
+    one = Simulator(made).run(x[:1], literal=True, record=ALL)
+    assert [len(k.signatures) for k in kernels] == before
+    assert_same(whole, other)
+    assert np.array_equal(one.outputs[0], whole.outputs[0][:1])
 
 
 # --- what it leaves to the plain loops --------------------------------------------------------------------

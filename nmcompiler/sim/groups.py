@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,13 +138,17 @@ def run_grouped(
     acc = np.empty((places, lanes.LANES), np.int32)
     counts = np.zeros(neurons, np.int64)
     scratch = np.empty(neurons + n_blocks, np.uint32), np.empty(neurons, np.uint32)
-    for first in range(rows.start, rows.stop, lanes.LANES):
-        part = slice(first, min(first + lanes.LANES, rows.stop))
+    kept = _kept(groups, blocks, store)
+    fed = [
+        (loaded.blocks[index].gid0, q.T.astype(np.int16))
+        for index, q in input_values(loaded, encoded, rows).items()
+    ]
+    for first in range(0, rows.stop - rows.start, lanes.LANES):
+        part = slice(first, min(first + lanes.LANES, rows.stop - rows.start))
         live = part.stop - part.start
-        for index, q in input_values(loaded, encoded, part).items():
-            mine = values[loaded.blocks[index].gid0 :][: loaded.blocks[index].n]
-            mine[:, :live] = q.T
-            mine[:, live:] = 0
+        for gid0, q in fed:
+            values[gid0 : gid0 + len(q), :live] = q[:, part]
+            values[gid0 : gid0 + len(q), live:] = 0
         work = (
             blocks,
             groups.resting,
@@ -168,7 +172,9 @@ def run_grouped(
             for k in range(n_blocks):
                 with profile.at(k):
                     run(k, k + 1, *work)
-        _keep(groups, blocks, store, part, values, acc)
+        mine = slice(rows.start + part.start, rows.start + part.stop)
+        for keep in kept:
+            keep(mine, values[:, :live], acc, live)
     return TileCounters(counts, 0)
 
 
@@ -188,20 +194,33 @@ def _placed(groups: Groups, store: Store) -> tuple[Int64Array, int]:
     return blocks, end
 
 
-def _keep(groups: Groups, blocks: Int64Array, store: Store, part: slice, values: Array, acc: Array) -> None:
+def _kept(groups: Groups, blocks: Int64Array, store: Store) -> list[Callable[[slice, Array, Array, int], None]]:
+    """Returns what hands the store what it wants of each block: of some samples, their lanes and how many."""
     from nmcompiler.sim import lanes
 
-    live = part.stop - part.start
-    for block in groups.loaded.blocks:
+    def values_of(block: Block) -> Callable[[slice, Array, Array, int], None]:
         mine = slice(block.gid0, block.gid0 + block.n)
+        return lambda rows, values, acc, live: store.put_values(block, rows, values[mine].T)
+
+    def membranes_of(block: Block) -> Callable[[slice, Array, Array, int], None]:
+        place, shift, short = blocks[block.index, [lanes.ACC0, lanes.SHIFT, lanes.SHORT]]
+        start = groups.start[block.gid0 : block.gid0 + block.n]
+
+        def keep(rows: slice, values: Array, acc: Array, live: int) -> None:
+            own = acc[place : place + block.n].reshape(-1)
+            own = own.view(np.int16)[: block.n * lanes.LANES] if short else own
+            sums = own.reshape(-1, lanes.LANES)[:, :live].T.astype(np.int64) << shift
+            store.put_membranes(block, rows, sums + start)
+
+        return keep
+
+    kept = []
+    for block in groups.loaded.blocks:
         if not block.is_readout and store.wants_values(block):
-            store.put_values(block, part, values[mine, :live].T)
+            kept.append(values_of(block))
         if not block.is_input and store.wants_membranes(block):
-            place, shift, short = blocks[block.index, [lanes.ACC0, lanes.SHIFT, lanes.SHORT]]
-            mine_ = acc[place : place + block.n].reshape(-1)
-            sums = (mine_.view(np.int16) if short else mine_)[: block.n * lanes.LANES]
-            sums = sums.reshape(-1, lanes.LANES)[:, :live].T.astype(np.int64) << shift
-            store.put_membranes(block, part, sums + groups.start[mine])
+            kept.append(membranes_of(block))
+    return kept
 
 
 def _links(loaded: Loaded, block: Block, kind: str) -> Array:

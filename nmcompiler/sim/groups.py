@@ -194,7 +194,9 @@ def _placed(groups: Groups, store: Store) -> tuple[Int64Array, int]:
     return blocks, end
 
 
-def _kept(groups: Groups, blocks: Int64Array, store: Store) -> list[Callable[[slice, Array, Array, int], None]]:
+def _kept(
+    groups: Groups, blocks: Int64Array, store: Store
+) -> list[Callable[[slice, Array, Array, int], None]]:
     """Returns what hands the store what it wants of each block: of some samples, their lanes and how many."""
     from nmcompiler.sim import lanes
 

@@ -33,9 +33,22 @@ MODES = ("popcount", "value", "one")
 """How many spikes stand for a value: as many as its binary digits that are 1, its magnitude, or one."""
 
 # Columns of the table of blocks.
-INPUT, GID0, N, RESTING, RESTING_END, MOVING, MOVING_END, ACC0, SHIFT, READOUT, LEVELS, LOWEST, FLOAT32, SHORT = (
-    range(14)
-)
+(
+    INPUT,
+    GID0,
+    N,
+    RESTING,
+    RESTING_END,
+    MOVING,
+    MOVING_END,
+    ACC0,
+    SHIFT,
+    READOUT,
+    LEVELS,
+    LOWEST,
+    FLOAT32,
+    SHORT,
+) = range(14)
 # Columns of a link, beside those of ``nmcompiler.sim.kernels``: rows whose products add up in 16 bits.
 SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, CHUNK = range(9)
 
@@ -190,29 +203,49 @@ class _Segment:
         return q, b.add(first, b.mul(axon, self.stride))
 
     def add(self, most: int, write: Any, at: Any, first: Any, length: Any) -> None:
-        """Adds all axons to ``length`` targets, ``most`` at a time: as many as registers hold."""
+        """Adds all axons to ``length`` targets, ``most`` at a time, as registers hold; then to half."""
         b = self.b
-        with _Loop(b, constant(0), length, constant(most)) as done:
-            left = b.sub(length, done)
-            left = b.select(b.icmp_unsigned("<", left, constant(most)), left, constant(most))
-            after = b.append_basic_block("after")
-            cases = [b.append_basic_block(f"targets{k}") for k in range(1, most + 1)]
-            choice = b.switch(left, after)
-            for k, case in enumerate(cases, 1):
-                choice.add_case(constant(k), case)
-                b.position_at_end(case)
-                write(k, b.add(at, done), b.add(first, done))
-                b.branch(after)
-            b.position_at_end(after)
+        done = _alloca_value(b, constant(0))
+        head, after = b.append_basic_block("targets"), b.append_basic_block("after")
+        b.branch(head)
+        b.position_at_end(head)
+        here = b.load(done)
+        left = b.sub(length, here)
+        sizes = [most >> k for k in range(most.bit_length())]
+        cases = {size: b.append_basic_block(f"targets{size}") for size in sizes}
+        choice = b.switch(left, cases[most])
+        choice.add_case(constant(0), after)
+        for few in range(1, most):
+            choice.add_case(constant(few), cases[1 << few.bit_length() - 1])
+        for size, case in cases.items():
+            b.position_at_end(case)
+            write(size, b.add(at, here), b.add(first, here))
+            b.store(b.add(here, constant(size)), done)
+            b.branch(head)
+        b.position_at_end(after)
 
 
 @_intrinsic
 def _add_segment(  # type: ignore[no-untyped-def]
-    typingctx, acc, at, weights, first, stride, positions, values, neuron0, start, end, length, chunk, short, paired
+    typingctx,
+    acc,
+    at,
+    weights,
+    first,
+    stride,
+    positions,
+    values,
+    neuron0,
+    start,
+    end,
+    length,
+    chunk,
+    short,
+    paired,
 ):
     """Adds weight · value of some axons to ``length`` neurons from ``at`` on.
 
-    They are those that ``positions`` lists from start to end; or, where ``chunk`` is 0, start to end themselves.
+    They are those that ``positions`` lists from start to end; or, where ``chunk`` is 0, these themselves.
     """
     u = types.uint64
     signature = types.void(acc, u, weights, u, u, positions, values, u, u, u, u, u, u, paired)
@@ -269,7 +302,7 @@ def _quotient(b: Any, x: Any, scale: Any, lowest: Any, levels: Any, kind: Any) -
 
 
 def _counted(b: Any, sent: Any, mode: Any) -> Any:
-    """Returns how many spikes stand for values, all lanes together, and 2^32 more where any is other than 0."""
+    """Returns how many spikes stand for values, all lanes together, and 2^32 more where there are any."""
     zero = ir.Constant(_V16, None)
     word = b.bitcast(b.icmp_signed("!=", sent, zero), _I16)
     size = b.select(b.icmp_signed("<", sent, zero), b.sub(zero, sent), sent)
@@ -293,7 +326,9 @@ def _counted(b: Any, sent: Any, mode: Any) -> Any:
 
 
 @_intrinsic
-def _fire(typingctx, acc, at, short, shift, start, scale, lowest, levels, float32, live, mode, values, neuron):  # type: ignore[no-untyped-def]
+def _fire(  # type: ignore[no-untyped-def]
+    typingctx, acc, at, short, shift, start, scale, lowest, levels, float32, live, mode, values, neuron
+):
     """Writes the values of one neuron; returns its spikes, and 2^32 more where any value is other than 0."""
     u, i = types.uint64, types.int64
     signature = u(acc, u, u, i, i, types.float64, i, i, i, i, i, values, u)

@@ -146,7 +146,7 @@ class Pairs:
         two[:, :axons] = self.loaded.weights[rows[:, :, None] + np.arange(length)]
         two = np.ascontiguousarray(two.reshape(n, -1, 2, length).swapaxes(2, 3))
         self._weights.append(two.view(np.int32).reshape(-1))
-        at = self._size + np.arange(n) * (two.size // n // 2)
+        at: Int64Array = self._size + np.arange(n) * (two.size // n // 2)
         self._size += two.size // 2
         return at
 

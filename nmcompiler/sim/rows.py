@@ -21,7 +21,7 @@ from numba.extending import register_jitable
 from nmcompiler.sim.columns import IS_WIDE, LANES, OTHER_VALUES, PADDING, UNITS
 from nmcompiler.sim.vectors import add_products, add_rows, list_rows, pack, window
 
-__all__ = ["run_steps", "signature"]
+__all__ = ["arrive", "arriving_signature", "run_steps", "signature"]
 
 _inner: Any = register_jitable(
     error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
@@ -54,6 +54,24 @@ def signature(integrates: bool) -> Any:
     if integrates:
         return number(registers, registers, registers, registers, *[number] * 5)
     return types.void(registers, registers, sent, registers, *[number] * 6)
+
+
+def arriving_signature() -> Any:
+    """Returns the types of ``arrive``, which is compiled alone and called by its address.
+
+    Within ``run_steps`` it would be compiled twice: numba makes machine code of every function by itself too.
+    """
+
+    def array(kind: Any, dimensions: int = 1) -> Any:
+        return types.Array(kind, dimensions, "C")
+
+    octets, shorts, words, whole, number = types.uint8, types.int16, types.uint32, types.uint64, types.uint64
+    table = array(whole, 2)
+    return types.boolean(
+        array(shorts), array(types.int32), number, number, types.int64, number, number, array(whole), table,
+        table, table, array(whole), table, array(shorts), array(whole), array(shorts), array(words),
+        array(octets), array(words), array(words), array(words),
+    )  # fmt: skip
 
 
 @_inner
@@ -102,8 +120,7 @@ def _add_widely(  # type: ignore[no-untyped-def]
                         wide[a0 + segments[s, 1] + j] += q * np.int32(weights[w0 + segments[s, 0] + j])
 
 
-@_inner
-def _arrive(  # type: ignore[no-untyped-def]
+def arrive(  # type: ignore[no-untyped-def]
     narrow, wide, n, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
     weights, bits, values, events, places, rows, factors, queue,
 ):  # fmt: skip
@@ -259,13 +276,14 @@ def _send(b, sample, step, numbers, blocks, out, bits, values, events, counts): 
 
 
 def run_steps(  # type: ignore[no-untyped-def]
-    integrate, fire, begin, end, samples, fed, tables, numbers, limits, blocks, received, links, patterns,
-    segments, weights, theta, current, v0, boundaries, places, bits, values, events, membranes, counts, registers,
-    narrow, out, rows, factors, queue,
+    arrived, integrate, fire, begin, end, samples, fed, tables, numbers, limits, blocks, received, links,
+    patterns, segments, weights, theta, current, v0, boundaries, places, bits, values, events, membranes,
+    counts, registers, narrow, out, rows, factors, queue,
 ):  # fmt: skip
     """Runs samples through all steps of some blocks; returns how many registers were clipped.
 
     Args:
+        arrived: ``arrive`` as machine code.
         integrate: Of the code, over int32.
         fire: Likewise, with int16 for what is sent.
         begin: First of the blocks; those before it have been run.
@@ -333,7 +351,7 @@ def run_steps(  # type: ignore[no-untyped-def]
                         arrivals[i] = 0
                 touched = repeats
                 if not repeats and blocks[b, ARRIVING] <= t < blocks[b, ARRIVED]:
-                    touched = _arrive(
+                    touched = arrived(
                         narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END],
                         numbers, blocks, received, links, patterns, segments, weights, bits, values, events,
                         places, rows, factors, queue,

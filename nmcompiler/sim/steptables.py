@@ -75,12 +75,13 @@ class Steps:
         return int(8 * bits + 2 * values + 4 * events)
 
     @cached_property
-    def code(self) -> tuple[Any, Any]:
-        """What neurons do with what arrives, and when they fire, as machine code."""
+    def code(self) -> tuple[Any, Any, Any]:
+        """What arrives, what neurons do with it, and when they fire, as machine code."""
         from nmcompiler.sim import rows
 
         integrate = pointer(self.loaded.coding.integrate, rows.signature(True))
-        return integrate, pointer(self.fire, rows.signature(False))
+        fire = pointer(self.fire, rows.signature(False))
+        return pointer(rows.arrive, rows.arriving_signature()), integrate, fire
 
 
 def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Steps | None:

@@ -114,7 +114,7 @@ def test_products_are_added_in_sixteen_bits_only_as_far_as_eight_fit(name, weigh
 @pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize(("inputs", "short"), [(18, 1), (19, 0)])
 def test_what_fits_sixteen_bits_altogether_is_kept_in_them(name, sign, shift, inputs, short):
-    """18 inputs bring up to 18 · 7 · 260 = 32760 to the first neuron, and to the second all but half of it."""
+    """18 inputs bring up to 18 · 7 · 260 = 32760 to the first neuron, half of it to the second."""
     weights = np.full((inputs, 3), 260) * sign
     weights[::2, 1] *= -1
     made = dense(

@@ -90,7 +90,9 @@ def test_pixels_of_first_layers_become_runs_of_axons(channels, kernel, stride, p
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), samples=st.sampled_from([1, 16, 19]), name=st.sampled_from(["phase", "ttfs"]))
+@given(
+    seed=st.integers(0, 10_000), samples=st.sampled_from([1, 16, 19]), name=st.sampled_from(["phase", "ttfs"])
+)
 def test_values_of_eight_bits_are_the_same_as_in_steps(seed, samples, name):
     network = random_network(seed, levels=255)
     made, x = assembled(network, name), random_samples(network, seed, samples)

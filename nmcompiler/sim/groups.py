@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.program.layout import BlockKind
 from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds
 from nmcompiler.sim.jit import jit
@@ -17,7 +16,7 @@ from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
-__all__ = ["KEPT", "Groups", "largest_weight", "run_grouped", "tables"]
+__all__ = ["KEPT", "Groups", "run_grouped", "tables"]
 
 _WIDEST = np.iinfo(np.int16).max
 # Fewer axons than that are not added up in 16 bits: the sums would be widened too often.
@@ -255,7 +254,7 @@ def _axons_that_fit(loaded: Loaded, block: Block, links: Array) -> Array:
     """Returns of how many axons of each link the products are sure to add up in 16 bits."""
     levels = np.array([b.levels for b in loaded.blocks], np.int64)
     sent = levels[links[:, kernels.SOURCE].astype(np.int64)]
-    fit = _WIDEST // np.maximum(largest_weight(loaded, block) * sent, 1)
+    fit = _WIDEST // np.maximum(loaded.largest_weight(block) * sent, 1)
     return np.asarray(fit, np.uint64)
 
 
@@ -275,15 +274,6 @@ def _mode(loaded: Loaded) -> int | None:
         if np.array_equal(table, counted):
             return mode
     return None
-
-
-def largest_weight(loaded: Loaded, block: Block) -> int:
-    """Returns the largest magnitude of the weights of a block, 0 for an input."""
-    program = loaded.program
-    if BlockKind(int(program.column("kind")[block.index])) is BlockKind.INPUT:
-        return 0
-    first, count = (int(program.column(c)[block.index]) for c in ("weight0", "weight_n"))
-    return int(np.abs(loaded.weights[first : first + count].astype(np.int64)).max(initial=0))
 
 
 def _exact_in_float32(loaded: Loaded, block: Block) -> bool:

@@ -21,7 +21,7 @@ from nmcompiler.sim.columns import (
     SIGNED_UNITS,
     UNITS,
 )
-from nmcompiler.sim.groups import KEPT, largest_weight
+from nmcompiler.sim.groups import KEPT
 from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
@@ -158,7 +158,7 @@ def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array, Array]:
     """Returns what each block receives from which other, and the links in the columns of ``rows``."""
     received, links, count = [], [np.zeros((0, len(_KEPT)), np.uint64)], 0
     for block in loaded.blocks:
-        largest = largest_weight(loaded, block)
+        largest = loaded.largest_weight(block)
         sums = _Groups(loaded, most, block)
         for group in loaded.groups[block.index]:
             for source in sorted(group.sources):

@@ -112,7 +112,7 @@ class Arrivals:
         self._samples = samples
         self._rows = np.empty(loaded.longest_link, np.uint64)
 
-    def add(self, group: LinkGroup, values: Array, alive: Array, acc: Array) -> None:
+    def add(self, group: LinkGroup, values: Array, alive: Array, acc: Array, *, narrow: bool = False) -> None:
         """Adds Σ weight · value over the links of a group.
 
         Args:
@@ -120,9 +120,10 @@ class Arrivals:
             values: ``(S · M,)`` int32: what every neuron sends.
             alive: ``(B,)`` uint8: 0 where all values of a block are zero.
             acc: ``(S · n,)`` int32 or int64, added to.
+            narrow: Whether four products add up in 16 bits.
         """
         if len(group.resting):
-            scratch = self._rows, np.empty(self._rows.size, acc.dtype)
+            scratch = self._rows, np.empty(self._rows.size, np.int16 if narrow else acc.dtype)
             rows = jit(kernels.accumulate_rows)
             rows(group.resting, *self._program, values, alive, acc, *scratch, self._samples)
         if len(group.moving):

@@ -199,31 +199,25 @@ def arrive(  # type: ignore[no-untyped-def]
                         other, k, segments[s, 2],
                     )  # fmt: skip
         for e in range(straight, received[r, END]):
-            first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
-            low, high, abreast = zero, one, lanes
-            if e >= moves:
-                pattern = links[e, PATTERN]
-                low, high = patterns[pattern], patterns[pattern + one]
-                abreast = lanes if links[e, WEIGHT_STRIDE] == one and links[e, TARGET_STRIDE] == one else one
-            for axon in range(zero, axons, abreast):
-                alive = ~(~zero << min(axons - axon, abreast))
-                for side in range(one + signs):
-                    mask = window(bits, (above0 if side == zero else below0) + first + axon) & alive
+            axons, into, pattern = links[e, AXONS], links[e, INTO], links[e, PATTERN]
+            move, stride = links[e, TARGET_STRIDE], links[e, WEIGHT_STRIDE]
+            abreast = lanes if move == one and stride == one else one
+            for side in range(one + signs):
+                bit0 = (above0 if side == zero else below0) + links[e, FIRST]
+                row = links[e, WEIGHT] + side * turned
+                for axon in range(zero, axons, abreast):
+                    mask = window(bits, bit0 + axon) & ~(~zero << min(axons - axon, abreast))
                     if mask == zero:
                         continue
-                    a0, w0 = into + axon, row + axon + side * turned
-                    if abreast == one:
-                        a0 += axon * (links[e, TARGET_STRIDE] - one)
-                        w0 += axon * (links[e, WEIGHT_STRIDE] - one)
-                    for s in range(low, high):
-                        a, w, length = a0, w0, one
-                        if e >= moves:
-                            a, w, length = a0 + segments[s, 1], w0 + segments[s, 0], segments[s, 2]
-                        for i in range(length):
-                            add_products(
-                                narrow, wide, is_wide, a + i, weights, w + i, values, value0 + first + axon,
-                                other, mask,
-                            )  # fmt: skip
+                    a, w, value = into + axon * move, row + axon * stride, value0 + links[e, FIRST] + axon
+                    if e < moves:
+                        add_products(narrow, wide, is_wide, a, weights, w, values, value, other, mask)
+                        continue
+                    for s in range(patterns[pattern], patterns[pattern + one]):
+                        add_products(
+                            narrow, wide, is_wide, a + segments[s, 1], weights, w + segments[s, 0], values,
+                            value, other, mask,
+                        )  # fmt: skip
     return touched
 
 
@@ -298,7 +292,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
             products are wide; those of one axon, with sources next to each other from ``FIRST_ALONE`` on;
             straight ones, whose axons have one target each, next to each other like their weights, the first
-            at ``INTO`` and ``WEIGHT``; other ones whose targets move with the axon.
+            at ``INTO`` and ``WEIGHT``; other ones whose targets move with the axon, by segments of one target.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(Q, 3)`` uint64.
         weights: int16: those of a spike, and ``TURNED`` behind them those of one of −1.

@@ -48,7 +48,7 @@ def run_steps(
     run, saturations = jit(kernel.run_steps), 0
     work = (
         samples, indices, steps.tables, numbers, steps.limits, blocks, steps.received, steps.links,
-        steps.patterns, loaded.segments, steps.weights, *steps.registers, steps.boundaries, _places(), bits,
+        steps.patterns, steps.segments, steps.weights, *steps.registers, steps.boundaries, _places(), bits,
         values, events, membranes, counts, np.empty((5, most), np.int32), np.empty(most, np.int16), out,
         *np.empty((3, most + loaded.longest_link), np.uint32),
     )  # fmt: skip

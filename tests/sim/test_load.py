@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nmcompiler.errors import InputFileError
 from nmcompiler.sim.load import load
 from nmcompiler.sim.routes import destinations, overlaps, route_tree
-from nmcompiler.testing.networks import random_network
 
 from .handmade import program, with_column
+from .paths import convolution
 from .test_engine import placed
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), max_size=8)
@@ -179,8 +179,7 @@ def test_an_input_with_more_levels_than_steps_cannot_enter_as_spikes():
 
 def test_blocks_with_equal_weights_share_them():
     """Parts of one layer have the same weights on every core; nothing else may change."""
-    network = random_network(4)
-    made = placed(network, "graded", neurons=40)
+    made = placed(convolution((9, 8, 3), (3, 3)), "graded", neurons=60)
     loaded = load(made)
     first, count = made.column("weight0"), made.column("weight_n")
     held = [made.arrays["weights"][f : f + n].tobytes() for f, n in zip(first, count, strict=True)]

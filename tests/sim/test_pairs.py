@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmcompiler.ir.kernels import Conv
 from nmcompiler.sim import Simulator, kernels, lanes
 from nmcompiler.sim.load import load
 from nmcompiler.sim.pairs import Pairs
-from nmcompiler.testing.networks import Builder, random_network, random_samples
+from nmcompiler.testing.networks import random_network, random_samples
 
-from .paths import assert_alike, by_groups, by_steps
+from .paths import assert_alike, by_groups, by_steps, convolution
 from .test_engine import assembled, placed
 from .test_step_programs import any_program
 
@@ -50,21 +49,6 @@ def assert_weigh_the_same(made) -> int:
         assert written_out(paired, pairs, two, paired=True) == plain
         longer += len(links) > 0 and paired[:, kernels.AXONS].mean() > links[:, kernels.AXONS].mean()
     return longer
-
-
-def convolution(shape, kernel, stride=1, padding=0, levels=255, seed=0):
-    """A network whose first layer is a convolution of an image."""
-    rng = np.random.default_rng(seed)
-    builder = Builder(rng, levels)
-    source = builder.input(shape, levels, signed=False)
-    weight = rng.integers(-127, 128, (*kernel, shape[2], 8))
-    height, width = (
-        (side + 2 * padding - k) // stride + 1 for side, k in zip(shape[:2], kernel, strict=True)
-    )
-    conv = Conv(weight, (stride, stride), (padding, padding))
-    hidden = builder.hidden((height, width, 8), [(source, conv)], "Conv")
-    builder.readout((height, width, 8), [(hidden, Conv(np.eye(8, dtype=np.int64)[None, None]))])
-    return builder.network("first-layer")
 
 
 @settings(max_examples=40, deadline=None)

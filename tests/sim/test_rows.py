@@ -250,7 +250,10 @@ def any_links(rng, m, n, weight, *, moves):
         room, segments = n - (axons - 1) * abs(move), []
         for _ in range(rng.integers(1, 4)):
             length = int(rng.integers(1, min(150, room) + 1))
-            segments.append((int(rng.integers(0, 500)), int(rng.integers(0, room - length + 1)), length))
+            offset, at = int(rng.integers(0, 500)), int(rng.integers(0, room - length + 1))
+            # Links whose targets move have segments of one target.
+            units = [(offset + k, at + k, 1) for k in range(length)]
+            segments += units if moves else [(offset, at, length)]
         into = max(0, -(axons - 1) * move)
         wires.link(first, axons, wires.pattern(segments), into, 2000, stride, move)
     return wires

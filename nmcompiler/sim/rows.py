@@ -19,7 +19,7 @@ from numba.core import types
 from numba.extending import register_jitable
 
 from nmcompiler.sim.columns import IS_WIDE, LANES, OTHER_VALUES, PADDING, UNITS
-from nmcompiler.sim.vectors import add_products, add_rows, list_rows, pack, window
+from nmcompiler.sim.vectors import add_products, add_rows, add_straight, list_rows, pack, window
 
 __all__ = ["arrive", "arriving_signature", "run_steps", "signature"]
 
@@ -205,14 +205,17 @@ def arrive(  # type: ignore[no-untyped-def]
             for side in range(one + signs):
                 bit0 = (above0 if side == zero else below0) + links[e, FIRST]
                 row = links[e, WEIGHT] + side * turned
+                if e < moves:
+                    add_straight(
+                        narrow, wide, is_wide, into, weights, row, values, value0 + links[e, FIRST], other,
+                        bits, bit0, axons,
+                    )  # fmt: skip
+                    continue
                 for axon in range(zero, axons, abreast):
                     mask = window(bits, bit0 + axon) & ~(~zero << min(axons - axon, abreast))
                     if mask == zero:
                         continue
                     a, w, value = into + axon * move, row + axon * stride, value0 + links[e, FIRST] + axon
-                    if e < moves:
-                        add_products(narrow, wide, is_wide, a, weights, w, values, value, other, mask)
-                        continue
                     for s in range(patterns[pattern], patterns[pattern + one]):
                         add_products(
                             narrow, wide, is_wide, a + segments[s, 1], weights, w + segments[s, 0], values,
@@ -292,7 +295,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
             products are wide; those of one axon, with sources next to each other from ``FIRST_ALONE`` on;
             straight ones, whose axons have one target each, next to each other like their weights, the first
-            at ``INTO`` and ``WEIGHT``; other ones whose targets move with the axon, by segments of one target.
+            at ``INTO`` and ``WEIGHT``; others whose targets move with the axon, by segments of one target.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(Q, 3)`` uint64.
         weights: int16: those of a spike, and ``TURNED`` behind them those of one of −1.

@@ -276,7 +276,7 @@ def add_products(typingctx, narrow, wide, is_wide, at, weights, row, values, val
 def add_straight(  # type: ignore[no-untyped-def]
     typingctx, narrow, wide, is_wide, at, weights, row, values, value0, valued, bits, bit0, axons
 ):
-    """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its bit of ``bits`` is set."""
+    """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its bit is set."""
     u = types.uint64
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:

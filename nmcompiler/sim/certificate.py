@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +42,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # Below this, sums in float64 are exact and so is the quotient of two of them, rounded down.
 _EXACT = 2.0**52
+# Spikes of so many steps or fewer are integrated in less time than it takes to compile how.
+_FEW_STEPS = 64
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,10 @@ class _Timing:
         self._loaded = loaded
         self._known: dict[tuple[int, int, int, int], bool] = {}
 
-    @cached_property
-    def _integrate(self) -> Callable[..., int]:
-        return jit(self._loaded.coding.integrate)
+    def _integrate(self, steps: int) -> Callable[..., int]:
+        """Returns the code's ``integrate``, as machine code where that is worth compiling it."""
+        plain: Callable[..., int] = self._loaded.coding.integrate
+        return plain if steps <= _FEW_STEPS else jit(plain)
 
     def holds(self, source: Block, target: Block, delay: int) -> bool:
         """Returns whether every spike counts what it stands for when the target is read."""
@@ -233,11 +235,12 @@ class _Timing:
         one = np.eye(slot.steps, dtype=np.int64)
         v, dendrite, none = (np.zeros(slot.steps, np.int64) for _ in range(3))
         bound = 2**62 - 1
+        integrate = self._integrate(slot.steps)
         for t in range(slot.fire_start + delay, read_step + 1):
             j = t - slot.fire_start - delay
             arrivals = one[j] if j < slot.steps else none
             boundary = int(t > 0 and t in self._loaded.program.window_starts)
-            self._integrate(arrivals, v, dendrite, none, slot.steps, 0, boundary, -bound, bound)
+            integrate(arrivals, v, dendrite, none, slot.steps, 0, boundary, -bound, bound)
             if np.abs(dendrite).max() > bound // 4:
                 return False
         stands_for = self._loaded.coding.decode(one, slot)

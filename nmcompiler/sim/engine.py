@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -146,9 +147,8 @@ class Simulator:
         runner = self._runner(job)
         threads = threads if frames is None else 1
         size = runner.tile or self._tile_samples(samples, threads)
-        if runner.tile:  # few samples are shared by all threads
-            size = min(size, runner.group * max(1, -(-samples // (runner.group * threads))))
-        counters = list(_tiles(runner.run, size, samples, threads, progress))
+        tiles = _shared_out(samples, size, runner.group, threads)
+        counters = list(_run_tiles(runner.run, tiles, threads, progress))
         total = sum((c.counts for c in counters), np.zeros(self._loaded.neurons, np.int64))
         counted = count(self._loaded, total)
         return RunResult(
@@ -230,12 +230,13 @@ class Simulator:
         checked = min(job.samples, _CHECKED_SAMPLES) if job.check else 0
         if checked:
             self._check_first(job, checked, windowed)
+        in_lanes = self._in_lanes(job) and self._groups is not None
         return TileRunner(
             lambda rows: windowed(rows, job.store, job.stream),
             windowed=True,
             literal_samples=checked,
-            tile=_GROUPED_SAMPLES if self._in_lanes(job) and self._groups is not None else None,
-            group=LANES,
+            tile=_GROUPED_SAMPLES if in_lanes else None,
+            group=LANES if in_lanes else 1,
         )
 
     def _by_windows(self, job: Job) -> _RunWindows:
@@ -300,11 +301,27 @@ def _difference(a: Store, b: Store, counted_a: TileCounters, counted_b: TileCoun
     return ""
 
 
-def _tiles(
-    run_tile: _RunTile, size: int, samples: int, threads: int, progress: Progress
+def _shared_out(samples: int, size: int, group: int, threads: int) -> list[slice]:
+    """Returns the tiles of a run: of about equal size, and as many for each thread.
+
+    Args:
+        samples: All of them.
+        size: Most samples of a tile.
+        group: Tiles hold whole groups of so many, but for the last.
+        threads: Those who share the tiles.
+    """
+    groups = -(-samples // group)
+    tiles = -(-groups // max(size // group, 1))
+    tiles = min(groups, -(-tiles // threads) * threads)
+    ends = [min(samples, group * (groups * k // tiles)) for k in range(tiles + 1)] if tiles else [0]
+    return [slice(low, high) for low, high in pairwise(ends)]
+
+
+def _run_tiles(
+    run_tile: _RunTile, tiles: Sequence[slice], threads: int, progress: Progress
 ) -> Iterator[TileCounters]:
     """Runs all tiles and yields their counters, in order."""
-    tiles = [slice(first, min(first + size, samples)) for first in range(0, samples, size)]
+    samples = tiles[-1].stop if tiles else 0
     if threads == 1 or len(tiles) <= 1:
         for rows in tiles:
             yield run_tile(rows)

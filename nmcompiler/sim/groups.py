@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.program.layout import BlockKind
 from nmcompiler.sim import kernels
 from nmcompiler.sim.certificate import Bounds
 from nmcompiler.sim.jit import jit
 from nmcompiler.sim.load import Block, Loaded
+from nmcompiler.sim.pairs import Pairs
 from nmcompiler.sim.profile import Profile
 from nmcompiler.sim.result import Array, Int64Array
 from nmcompiler.sim.tile import Store, TileCounters, input_values
 
-__all__ = ["KEPT", "Groups", "largest_weight", "run_grouped", "tables", "with_chunks"]
+__all__ = ["KEPT", "Groups", "run_grouped", "tables"]
 
 _WIDEST = np.iinfo(np.int16).max
+# Fewer axons than that are not added up in 16 bits: the sums would be widened too often.
+_FEWEST = 8
 # (L + 2)·θ below which the quotient of the kernel is exact in 32-bit floats, see ``_exact_in_float32``.
 _FLOAT32 = 2**21
 # Columns of links that kernels of vector code take, the source first.
@@ -40,10 +42,13 @@ class Groups:
 
     Attributes:
         loaded: The program.
-        blocks: ``(B, 13)`` int64; accumulators are given their place by each run.
+        blocks: ``(B, 14)`` int64; accumulators are given their place by each run.
         resting: ``(E, 9)`` uint64: links whose axons share their targets.
         moving: ``(F, 9)`` uint64: those whose targets move with the axon.
+        patterns: ``(P + 1,)`` uint64.
+        segments: ``(Q, 3)`` uint64.
         weights: ``(W + 64,)`` int16.
+        paired: ``(V,)`` int32.
         start: ``(M,)`` int64.
         scale: ``(M,)`` float64.
         mode: How spikes of a value are counted.
@@ -53,7 +58,10 @@ class Groups:
     blocks: Int64Array
     resting: Array
     moving: Array
+    patterns: Array
+    segments: Array
     weights: Array
+    paired: Array
     start: Int64Array
     scale: Array
     mode: int
@@ -70,7 +78,10 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
     fits = all(reach[b.index].fits(narrow.min + loaded.above, narrow.max) for b in loaded.blocks)
     if mode is None or not fits or max((b.levels for b in loaded.blocks), default=0) > _WIDEST:
         return None
-    resting, moving = ([_links(loaded, b, kind) for b in loaded.blocks] for kind in ("resting", "moving"))
+    short = [_is_short(loaded, b, reach[b.index]) for b in loaded.blocks]
+    pairs = Pairs(loaded)
+    resting = [_resting(loaded, b, is_short, pairs) for b, is_short in zip(loaded.blocks, short, strict=True)]
+    moving = [_with_chunk(_links(loaded, b, "moving"), 0) for b in loaded.blocks]
     rests, moves = (np.cumsum([0, *map(len, links)]).tolist() for links in (resting, moving))
     blocks = [
         (
@@ -87,16 +98,20 @@ def tables(loaded: Loaded, reach: Sequence[Bounds]) -> Groups | None:
             b.levels,
             b.lowest,
             _exact_in_float32(loaded, b),
+            short[k],
         )
         for k, b in enumerate(loaded.blocks)
     ]
     theta = np.maximum(loaded.theta, 1).astype(np.float64)
     return Groups(
         loaded=loaded,
-        blocks=np.array(blocks, np.int64).reshape(-1, 13),
+        blocks=np.array(blocks, np.int64).reshape(-1, 14),
         resting=np.concatenate(resting),
         moving=np.concatenate(moving),
+        patterns=pairs.patterns,
+        segments=pairs.segments,
         weights=loaded.padded_weights,
+        paired=pairs.weights,
         start=loaded.v0 - loaded.above,
         scale=1.0 / theta,
         mode=mode,
@@ -117,24 +132,30 @@ def run_grouped(
     loaded, run = groups.loaded, jit(lanes.run_blocks)
     neurons, n_blocks = loaded.neurons, len(loaded.blocks)
     blocks, places = _placed(groups, store)
-    values = np.empty((neurons, lanes.LANES), np.int16)
+    # The last axon of an odd number is taken with the neuron behind it, and a weight of 0.
+    values = np.empty((neurons + 1, lanes.LANES), np.int16)
     acc = np.empty((places, lanes.LANES), np.int32)
     counts = np.zeros(neurons, np.int64)
     scratch = np.empty(neurons + n_blocks, np.uint32), np.empty(neurons, np.uint32)
-    for first in range(rows.start, rows.stop, lanes.LANES):
-        part = slice(first, min(first + lanes.LANES, rows.stop))
+    kept = _kept(groups, blocks, store)
+    fed = [
+        (loaded.blocks[index].gid0, q.T.astype(np.int16))
+        for index, q in input_values(loaded, encoded, rows).items()
+    ]
+    for first in range(0, rows.stop - rows.start, lanes.LANES):
+        part = slice(first, min(first + lanes.LANES, rows.stop - rows.start))
         live = part.stop - part.start
-        for index, q in input_values(loaded, encoded, part).items():
-            mine = values[loaded.blocks[index].gid0 :][: loaded.blocks[index].n]
-            mine[:, :live] = q.T
-            mine[:, live:] = 0
+        for gid0, q in fed:
+            values[gid0 : gid0 + len(q), :live] = q[:, part]
+            values[gid0 : gid0 + len(q), live:] = 0
         work = (
             blocks,
             groups.resting,
             groups.moving,
-            loaded.patterns,
-            loaded.segments,
+            groups.patterns,
+            groups.segments,
             groups.weights,
+            groups.paired,
             groups.start,
             groups.scale,
             live,
@@ -150,7 +171,9 @@ def run_grouped(
             for k in range(n_blocks):
                 with profile.at(k):
                     run(k, k + 1, *work)
-        _keep(groups, blocks, store, part, values, acc)
+        mine = slice(rows.start + part.start, rows.start + part.stop)
+        for keep in kept:
+            keep(mine, values[:, :live], acc, live)
     return TileCounters(counts, 0)
 
 
@@ -170,25 +193,76 @@ def _placed(groups: Groups, store: Store) -> tuple[Int64Array, int]:
     return blocks, end
 
 
-def _keep(groups: Groups, blocks: Int64Array, store: Store, part: slice, values: Array, acc: Array) -> None:
+def _kept(
+    groups: Groups, blocks: Int64Array, store: Store
+) -> list[Callable[[slice, Array, Array, int], None]]:
+    """Returns what hands the store what it wants of each block: of some samples, their lanes and how many."""
     from nmcompiler.sim import lanes
 
-    live = part.stop - part.start
-    for block in groups.loaded.blocks:
+    def values_of(block: Block) -> Callable[[slice, Array, Array, int], None]:
         mine = slice(block.gid0, block.gid0 + block.n)
+        return lambda rows, values, acc, live: store.put_values(block, rows, values[mine].T)
+
+    def membranes_of(block: Block) -> Callable[[slice, Array, Array, int], None]:
+        place, shift, short = blocks[block.index, [lanes.ACC0, lanes.SHIFT, lanes.SHORT]]
+        start = groups.start[block.gid0 : block.gid0 + block.n]
+
+        def keep(rows: slice, values: Array, acc: Array, live: int) -> None:
+            own = acc[place : place + block.n].reshape(-1)
+            own = own.view(np.int16)[: block.n * lanes.LANES] if short else own
+            sums = own.reshape(-1, lanes.LANES)[:, :live].T.astype(np.int64) << shift
+            store.put_membranes(block, rows, sums + start)
+
+        return keep
+
+    kept = []
+    for block in groups.loaded.blocks:
         if not block.is_readout and store.wants_values(block):
-            store.put_values(block, part, values[mine, :live].T)
+            kept.append(values_of(block))
         if not block.is_input and store.wants_membranes(block):
-            place, shift = blocks[block.index, [lanes.ACC0, lanes.SHIFT]]
-            sums = acc[place : place + block.n, :live].T.astype(np.int64) << shift
-            store.put_membranes(block, part, sums + groups.start[mine])
+            kept.append(membranes_of(block))
+    return kept
 
 
 def _links(loaded: Loaded, block: Block, kind: str) -> Array:
-    """Returns the links into a block whose targets rest or move, in the columns of ``lanes``."""
+    """Returns the links into a block whose targets rest or move."""
     none = np.zeros((0, 12), np.uint64)
-    parts = [getattr(group, kind) for group in loaded.groups[block.index]]
-    return with_chunks(loaded, block, np.concatenate([none, *parts]))
+    return np.concatenate([none, *(getattr(group, kind) for group in loaded.groups[block.index])])
+
+
+def _resting(loaded: Loaded, block: Block, is_short: bool, pairs: Pairs) -> Array:
+    """Returns the links into a block whose targets rest, in the columns of ``lanes``.
+
+    All axons of a link add up in 16 bits where the block is short, or as many as are sure to fit. Where these
+    are too few to be worth their widening, axons are taken two by two.
+    """
+    links = _links(loaded, block, "resting")
+    if is_short:
+        return _with_chunk(links, links[:, kernels.AXONS] + np.uint64(1))
+    fit = _axons_that_fit(loaded, block, links)
+    few = fit < _FEWEST
+    return np.concatenate([_with_chunk(pairs.paired(links[few]), 0), _with_chunk(links[~few], fit[~few])])
+
+
+def _with_chunk(links: Array, chunk: Array | int) -> Array:
+    """Returns links in the columns of ``lanes``."""
+    chunk = np.broadcast_to(np.asarray(chunk, np.uint64), len(links))
+    return np.column_stack([links[:, KEPT], chunk])
+
+
+def _axons_that_fit(loaded: Loaded, block: Block, links: Array) -> Array:
+    """Returns of how many axons of each link the products are sure to add up in 16 bits."""
+    levels = np.array([b.levels for b in loaded.blocks], np.int64)
+    sent = levels[links[:, kernels.SOURCE].astype(np.int64)]
+    fit = _WIDEST // np.maximum(loaded.largest_weight(block) * sent, 1)
+    return np.asarray(fit, np.uint64)
+
+
+def _is_short(loaded: Loaded, block: Block, reach: Bounds) -> bool:
+    """Returns whether all that arrives in a block adds up in 16 bits, before it is shifted."""
+    shift = int(loaded.program.column("shift")[block.index])
+    scale = 1 << shift
+    return not block.is_input and reach.arrivals_fit(-_WIDEST * scale, _WIDEST * scale)
 
 
 def _mode(loaded: Loaded) -> int | None:
@@ -200,24 +274,6 @@ def _mode(loaded: Loaded) -> int | None:
         if np.array_equal(table, counted):
             return mode
     return None
-
-
-def with_chunks(loaded: Loaded, block: Block, links: Array) -> Array:
-    """Returns links in the columns of ``lanes``: with how many axons add up in 16 bits, 0 for none."""
-    levels = np.array([b.levels for b in loaded.blocks], np.int64)
-    largest = largest_weight(loaded, block)
-    sent = levels[links[:, kernels.SOURCE].astype(np.int64)]
-    chunk = _WIDEST // np.maximum(largest * sent, 1)
-    return np.column_stack([links[:, KEPT], chunk.astype(np.uint64)]).astype(np.uint64)
-
-
-def largest_weight(loaded: Loaded, block: Block) -> int:
-    """Returns the largest magnitude of the weights of a block, 0 for an input."""
-    program = loaded.program
-    if BlockKind(int(program.column("kind")[block.index])) is BlockKind.INPUT:
-        return 0
-    first, count = (int(program.column(c)[block.index]) for c in ("weight0", "weight_n"))
-    return int(np.abs(loaded.weights[first : first + count].astype(np.int64)).max(initial=0))
 
 
 def _exact_in_float32(loaded: Loaded, block: Block) -> bool:

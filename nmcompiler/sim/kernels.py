@@ -93,11 +93,11 @@ def accumulate_rows(
         alive: ``(B,)`` uint8: 0 where all values of a block are zero.
         acc: ``(S · n,)`` int32 or int64.
         rows: Scratch (longest link,) uint64.
-        factors: Scratch (longest link,) of the dtype of ``acc``.
+        factors: Scratch (longest link,) of the dtype of ``acc``, or int16 where four products fit that.
         samples: S.
     """
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    count = np.uint64(samples)
+    count, kind = np.uint64(samples), factors.dtype.type
     n = np.uint64(acc.size) // count
     for s in range(count):
         for e in range(links.shape[0]):
@@ -128,12 +128,12 @@ def accumulate_rows(
                     for i in range(segments[k, 2]):
                         low = f0 * weights[w0 + i] + f1 * weights[w1 + i]
                         high = f2 * weights[w2 + i] + f3 * weights[w3 + i]
-                        acc[a + i] += low + high
+                        acc[a + i] += kind(low + high)
                     r += four
                 while r < active:
                     w0, f0 = rows[r] + offset, factors[r]
                     for i in range(segments[k, 2]):
-                        acc[a + i] += f0 * weights[w0 + i]
+                        acc[a + i] += kind(f0 * weights[w0 + i])
                     r += one
 
 

@@ -13,6 +13,8 @@ from nmcompiler.sim.result import Array, Int64Array
 
 __all__ = ["as_samples", "decode", "encode"]
 
+_VALUES_AT_ONCE = 32768
+
 
 def as_samples(program: Program, x: Mapping[str, Array] | Array) -> dict[str, Array]:
     """Returns the samples of each input port, ``(N, *shape)``.
@@ -71,15 +73,30 @@ def encode(program: Program, samples: Mapping[str, Array]) -> tuple[Int64Array, 
         levels = int(program.column("levels")[block])
         lowest = -levels if program.column("signed")[block] == 1 else 0
         x = samples[port.name]
-        flat = np.asarray(x.reshape(len(x), int(np.prod(port.shape)))[:, port.order], np.float64)
-        if not np.isfinite(flat).all():
+        encoded.append(_quantised(port, x.reshape(len(x), int(np.prod(port.shape))), lowest, levels))
+    return tuple(encoded)
+
+
+def _quantised(port: ProgramInput, x: Array, lowest: int, levels: int) -> Int64Array:
+    """Returns the values of one port, a few samples at a time: what is computed on stays in the cache."""
+    in_order = np.array_equal(port.order, np.arange(x.shape[1]))
+    channel = np.arange(len(port.order)) % len(port.scale)
+    offset, scale = (a[0] if len(a) == 1 else a[channel] for a in (port.offset, port.scale))
+    q = np.empty((len(x), len(port.order)), np.int64)
+    at_once = max(1, _VALUES_AT_ONCE // max(len(port.order), 1))
+    for first in range(0, len(x), at_once):
+        part = x[first : first + at_once]
+        part = (part if in_order else part[:, port.order]).astype(np.float64)
+        if not np.isfinite(part).all():
             raise InputFileError(
                 f"input '{port.name}' has values that are not finite", allowed="finite numbers"
             )
-        channel = np.arange(len(port.order)) % len(port.scale)
-        q = np.floor((flat - port.offset[channel]) / port.scale[channel] + 0.5)
-        encoded.append(np.clip(q, lowest, levels).astype(np.int64))
-    return tuple(encoded)
+        part -= offset
+        part /= scale
+        part += 0.5
+        np.floor(part, out=part)
+        q[first : first + at_once] = np.clip(part, lowest, levels, out=part)
+    return q
 
 
 def _input_block(program: Program, population: int) -> int:

@@ -19,9 +19,9 @@ from numba.core import types
 from numba.extending import register_jitable
 
 from nmcompiler.sim.columns import IS_WIDE, LANES, OTHER_VALUES, PADDING, UNITS
-from nmcompiler.sim.vectors import add_products, add_rows, list_rows, pack, window
+from nmcompiler.sim.vectors import add_products, add_rows, add_straight, list_rows, pack, window
 
-__all__ = ["feed", "run_steps", "signature"]
+__all__ = ["arrive", "arriving_signature", "run_steps", "signature"]
 
 _inner: Any = register_jitable(
     error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
@@ -54,6 +54,24 @@ def signature(integrates: bool) -> Any:
     if integrates:
         return number(registers, registers, registers, registers, *[number] * 5)
     return types.void(registers, registers, sent, registers, *[number] * 6)
+
+
+def arriving_signature() -> Any:
+    """Returns the types of ``arrive``, which is compiled alone and called by its address.
+
+    Within ``run_steps`` it would be compiled twice: numba makes machine code of every function by itself too.
+    """
+
+    def array(kind: Any, dimensions: int = 1) -> Any:
+        return types.Array(kind, dimensions, "C")
+
+    octets, shorts, words, whole, number = types.uint8, types.int16, types.uint32, types.uint64, types.uint64
+    table = array(whole, 2)
+    return types.boolean(
+        array(shorts), array(types.int32), number, number, types.int64, number, number, array(whole), table,
+        table, table, array(whole), table, array(shorts), array(whole), array(shorts), array(words),
+        array(octets), array(words), array(words), array(words),
+    )  # fmt: skip
 
 
 @_inner
@@ -102,8 +120,7 @@ def _add_widely(  # type: ignore[no-untyped-def]
                         wide[a0 + segments[s, 1] + j] += q * np.int32(weights[w0 + segments[s, 0] + j])
 
 
-@_inner
-def _arrive(  # type: ignore[no-untyped-def]
+def arrive(  # type: ignore[no-untyped-def]
     narrow, wide, n, t, sample, first_link, last_link, numbers, blocks, received, links, patterns, segments,
     weights, bits, values, events, places, rows, factors, queue,
 ):  # fmt: skip
@@ -144,71 +161,66 @@ def _arrive(  # type: ignore[no-untyped-def]
                 below0, signs, values, value0, other, places, queue,
             )  # fmt: skip
             continue
-        for e in range(received[r, BEGIN], alone):
-            first, axons, row, stride = (
-                links[e, FIRST],
-                links[e, AXONS],
-                links[e, WEIGHT],
-                links[e, WEIGHT_STRIDE],
-            )
-            k = zero
-            for side in range(one + signs):
-                bit0 = (above0 if side == zero else below0) + first
-                if side == zero or _some(bits, bit0, axons):
-                    # Where values matter as well, where rows begin is found from the axons.
-                    at, by = (row + side * turned, stride) if other == zero else (zero, one)
-                    k = _list_rows(bits, bit0, axons, places, rows, k, at, by)
-            if k == zero:
-                continue
-            if other != zero:
-                for i in range(k):
-                    factors[i] = np.uint32(values[value0 + first + rows[i]])
-                    rows[i] = row + rows[i] * stride
-            into, pattern = links[e, INTO], links[e, PATTERN]
-            for s in range(patterns[pattern], patterns[pattern + one]):
-                add_rows(
-                    narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors,
-                    other, k, segments[s, 2],
-                )  # fmt: skip
-        for side in range(one + signs):
-            bit0 = (above0 if side == zero else below0) + first_alone
-            for i in range(_list_rows(bits, bit0, straight - alone, places, queue, zero, zero, one)):
-                e = alone + queue[i]
-                rows[0] = links[e, WEIGHT] + side * turned
-                if other != zero:
-                    factors[0] = np.uint32(values[value0 + first_alone + queue[i]])
+        shared = alone - received[r, BEGIN]
+        for of_side in range(one + signs):
+            bit0 = (above0 if of_side == zero else below0) + first_alone
+            listed = _list_rows(bits, bit0, straight - alone, places, queue, zero, zero, one)
+            # Links whose axons share their targets, with both signs, then those of one axon that sends.
+            for i in range(shared if of_side != zero else zero, shared + listed):
+                e, k = received[r, BEGIN] + i, zero
+                if i >= shared:
+                    e, k = alone + queue[i - shared], one
+                    rows[0] = links[e, WEIGHT] + of_side * turned
+                    if other != zero:
+                        factors[0] = np.uint32(values[value0 + first_alone + queue[i - shared]])
+                else:
+                    first, axons, row, stride = (
+                        links[e, FIRST],
+                        links[e, AXONS],
+                        links[e, WEIGHT],
+                        links[e, WEIGHT_STRIDE],
+                    )
+                    for side in range(one + signs):
+                        bit0 = (above0 if side == zero else below0) + first
+                        if side == zero or _some(bits, bit0, axons):
+                            # Where values matter as well, where rows begin is found from the axons.
+                            at, by = (row + side * turned, stride) if other == zero else (zero, one)
+                            k = _list_rows(bits, bit0, axons, places, rows, k, at, by)
+                    if other != zero:
+                        for j in range(k):
+                            factors[j] = np.uint32(values[value0 + first + rows[j]])
+                            rows[j] = row + rows[j] * stride
+                if k == zero:
+                    continue
                 into, pattern = links[e, INTO], links[e, PATTERN]
                 for s in range(patterns[pattern], patterns[pattern + one]):
                     add_rows(
                         narrow, wide, is_wide, into + segments[s, 1], weights, segments[s, 0], rows, factors,
-                        other, one, segments[s, 2],
+                        other, k, segments[s, 2],
                     )  # fmt: skip
         for e in range(straight, received[r, END]):
-            first, axons, row, into = links[e, FIRST], links[e, AXONS], links[e, WEIGHT], links[e, INTO]
-            low, high, abreast = zero, one, lanes
-            if e >= moves:
-                pattern = links[e, PATTERN]
-                low, high = patterns[pattern], patterns[pattern + one]
-                abreast = lanes if links[e, WEIGHT_STRIDE] == one and links[e, TARGET_STRIDE] == one else one
-            for axon in range(zero, axons, abreast):
-                alive = ~(~zero << min(axons - axon, abreast))
-                for side in range(one + signs):
-                    mask = window(bits, (above0 if side == zero else below0) + first + axon) & alive
+            axons, into, pattern = links[e, AXONS], links[e, INTO], links[e, PATTERN]
+            move, stride = links[e, TARGET_STRIDE], links[e, WEIGHT_STRIDE]
+            abreast = lanes if move == one and stride == one else one
+            for side in range(one + signs):
+                bit0 = (above0 if side == zero else below0) + links[e, FIRST]
+                row = links[e, WEIGHT] + side * turned
+                if e < moves:
+                    add_straight(
+                        narrow, wide, is_wide, into, weights, row, values, value0 + links[e, FIRST], other,
+                        bits, bit0, axons,
+                    )  # fmt: skip
+                    continue
+                for axon in range(zero, axons, abreast):
+                    mask = window(bits, bit0 + axon) & ~(~zero << min(axons - axon, abreast))
                     if mask == zero:
                         continue
-                    a0, w0 = into + axon, row + axon + side * turned
-                    if abreast == one:
-                        a0 += axon * (links[e, TARGET_STRIDE] - one)
-                        w0 += axon * (links[e, WEIGHT_STRIDE] - one)
-                    for s in range(low, high):
-                        a, w, length = a0, w0, one
-                        if e >= moves:
-                            a, w, length = a0 + segments[s, 1], w0 + segments[s, 0], segments[s, 2]
-                        for i in range(length):
-                            add_products(
-                                narrow, wide, is_wide, a + i, weights, w + i, values, value0 + first + axon,
-                                other, mask,
-                            )  # fmt: skip
+                    a, w, value = into + axon * move, row + axon * stride, value0 + links[e, FIRST] + axon
+                    for s in range(patterns[pattern], patterns[pattern + one]):
+                        add_products(
+                            narrow, wide, is_wide, a + segments[s, 1], weights, w + segments[s, 0], values,
+                            value, other, mask,
+                        )  # fmt: skip
     return touched
 
 
@@ -260,46 +272,22 @@ def _send(b, sample, step, numbers, blocks, out, bits, values, events, counts): 
         events[event0 + CHANGED] = np.uint32(differ != 0)
 
 
-def feed(b, samples, numbers, blocks, fed, tables, bits, values, events, counts, out):  # type: ignore[no-untyped-def]
-    """Sends what an input block is given.
-
-    Args:
-        b: The block.
-        samples: S.
-        numbers: As in ``run_steps``, like all arguments that are not here.
-        blocks: Likewise.
-        fed: ``(S, n)`` int32: the column of ``tables`` for each value.
-        tables: ``(T, 2 L + 1)`` int16: what is sent in each step for each value.
-        bits: Written.
-        values: Written.
-        events: Written.
-        counts: Added to.
-        out: Scratch.
-    """
-    gid0, n, column, table = blocks[b, GID0], blocks[b, N], blocks[b, PLACE], blocks[b, TABLE]
-    mine = counts[gid0 : gid0 + n]
-    for i in range(np.uint64(LANES)):
-        out[n + i] = 0
-    for s in range(samples):
-        for j in range(blocks[b, STEPS]):
-            for i in range(n):
-                out[i] = tables[table + j, fed[s, column + i]]
-            _send(b, s, j, numbers, blocks, out, bits, values, events, mine)
-
-
 def run_steps(  # type: ignore[no-untyped-def]
-    integrate, fire, begin, end, samples, numbers, limits, blocks, received, links, patterns, segments,
-    weights, theta, current, v0, boundaries, places, bits, values, events, membranes, counts, registers,
-    narrow, out, rows, factors, queue,
+    arrived, integrate, fire, begin, end, samples, fed, tables, numbers, limits, blocks, received, links,
+    patterns, segments, weights, theta, current, v0, boundaries, places, bits, values, events, membranes,
+    counts, registers, narrow, out, rows, factors, queue,
 ):  # fmt: skip
     """Runs samples through all steps of some blocks; returns how many registers were clipped.
 
     Args:
+        arrived: ``arrive`` as machine code.
         integrate: Of the code, over int32.
         fire: Likewise, with int16 for what is sent.
-        begin: First of the blocks; those before it have been run, and inputs fed.
+        begin: First of the blocks; those before it have been run.
         end: The one after the last.
         samples: S.
+        fed: ``(S, n)`` int32: what inputs are given, as the column of ``tables`` for each value.
+        tables: ``(T, 2 L + 1)`` int16: what inputs send in each step for each value.
         numbers: ``(6,)`` uint64: what holds for all blocks.
         limits: ``(6,)`` int64: likewise.
         blocks: ``(B, 24)`` uint64.
@@ -307,7 +295,7 @@ def run_steps(  # type: ignore[no-untyped-def]
         links: ``(E, 7)`` uint64, by what is received: those whose axons share their targets, or all where
             products are wide; those of one axon, with sources next to each other from ``FIRST_ALONE`` on;
             straight ones, whose axons have one target each, next to each other like their weights, the first
-            at ``INTO`` and ``WEIGHT``; other ones whose targets move with the axon.
+            at ``INTO`` and ``WEIGHT``; others whose targets move with the axon, by segments of one target.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(Q, 3)`` uint64.
         weights: int16: those of a spike, and ``TURNED`` behind them those of one of −1.
@@ -333,8 +321,7 @@ def run_steps(  # type: ignore[no-untyped-def]
     zero, saturations = np.uint64(0), 0
     floor, lowest, highest = np.int32(limits[FLOOR]), limits[LOWEST], limits[HIGHEST]
     for b in range(begin, end):
-        if blocks[b, INPUT] != zero:
-            continue
+        is_input = blocks[b, INPUT] != zero
         gid0, n, steps, wide, gain = (
             blocks[b, GID0], blocks[b, N], blocks[b, STEPS], blocks[b, WIDE], np.int32(blocks[b, GAIN])
         )  # fmt: skip
@@ -361,7 +348,7 @@ def run_steps(  # type: ignore[no-untyped-def]
                         arrivals[i] = 0
                 touched = repeats
                 if not repeats and blocks[b, ARRIVING] <= t < blocks[b, ARRIVED]:
-                    touched = _arrive(
+                    touched = arrived(
                         narrow, registers[ARRIVALS], n, t, s, blocks[b, LINKS], blocks[b, LINKS_END],
                         numbers, blocks, received, links, patterns, segments, weights, bits, values, events,
                         places, rows, factors, queue,
@@ -371,7 +358,9 @@ def run_steps(  # type: ignore[no-untyped-def]
                 active, boundary = np.int64(step < steps), np.int64(boundaries[t])
                 # A membrane beyond its range may be left so until the next window.
                 settles = boundary != 0 and not bounded
-                if touched or settles or not calm or (active != 0 and blocks[b, CURRENT] != zero):
+                if is_input:
+                    calm = True
+                elif touched or settles or not calm or (active != 0 and blocks[b, CURRENT] != zero):
                     if touched and not repeats:
                         for i in range(n):
                             arrivals[i] = np.int32((arrivals[i] * is_wide + narrow[i]) * gain)
@@ -393,9 +382,14 @@ def run_steps(  # type: ignore[no-untyped-def]
                         membranes[place + i] = v[i]
                 if active != 0 and blocks[b, READOUT] == zero:
                     calm = calm and bounded
-                    fire(
-                        v, aux, sent, thresholds, np.int64(n), np.int64(step), np.int64(steps),
-                        np.int64(blocks[b, LEVELS]), np.int64(blocks[b, SIGNED]), limits[ABOVE],
-                    )  # fmt: skip
+                    if is_input:
+                        column, table = blocks[b, PLACE], blocks[b, TABLE] + step
+                        for i in range(n):
+                            out[i] = tables[table, fed[s, column + i]]
+                    else:
+                        fire(
+                            v, aux, sent, thresholds, np.int64(n), np.int64(step), np.int64(steps),
+                            np.int64(blocks[b, LEVELS]), np.int64(blocks[b, SIGNED]), limits[ABOVE],
+                        )  # fmt: skip
                     _send(b, s, step, numbers, blocks, out, bits, values, events, mine)
     return saturations

@@ -21,7 +21,7 @@ from nmcompiler.sim.columns import (
     SIGNED_UNITS,
     UNITS,
 )
-from nmcompiler.sim.groups import KEPT, largest_weight
+from nmcompiler.sim.groups import KEPT
 from nmcompiler.sim.jit import jit, pointer
 from nmcompiler.sim.load import Block, Loaded
 from nmcompiler.sim.result import Array, Int64Array
@@ -45,7 +45,9 @@ class Steps:
         blocks: ``(B, 24)`` uint64; membranes that are kept are given their place by each run.
         received: ``(R, 10)`` uint64.
         links: ``(E, 7)`` uint64.
-        patterns: ``(P + 2,)`` uint64: those of the program, and one without a segment.
+        patterns: ``(2 P + 2,)`` uint64: those of the program, one without a segment, and those of the program
+            once more, with segments of one target, where targets move with the axon.
+        segments: ``(Q, 3)`` uint64.
         weights: ``(W + 64,)`` int16; where spikes of −1 are sent, what these add as often behind them.
         registers: Thresholds, currents and starts, ``(3, M)`` int32.
         boundaries: ``(total steps,)`` int8.
@@ -60,6 +62,7 @@ class Steps:
     received: Array
     links: Array
     patterns: Array
+    segments: Array
     weights: Array
     registers: Array
     boundaries: Array
@@ -75,12 +78,13 @@ class Steps:
         return int(8 * bits + 2 * values + 4 * events)
 
     @cached_property
-    def code(self) -> tuple[Any, Any]:
-        """What neurons do with what arrives, and when they fire, as machine code."""
+    def code(self) -> tuple[Any, Any, Any]:
+        """What arrives, what neurons do with it, and when they fire, as machine code."""
         from nmcompiler.sim import rows
 
         integrate = pointer(self.loaded.coding.integrate, rows.signature(True))
-        return integrate, pointer(self.fire, rows.signature(False))
+        fire = pointer(self.fire, rows.signature(False))
+        return pointer(rows.arrive, rows.arriving_signature()), integrate, fire
 
 
 def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Steps | None:
@@ -93,6 +97,7 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
     if int(most.max(initial=0)) > _WIDEST:
         return None
     received, links = _links(loaded, most)
+    patterns, segments = _patterns(loaded)
     tables, places = _tables(loaded)
     kinds = [_kind(b, int(most[b.index])) for b in loaded.blocks]
     blocks, sent = _blocks(loaded, kinds, received, places, _bounded(loaded, reach))
@@ -105,7 +110,8 @@ def steps_of(loaded: Loaded, reach: Sequence[Bounds], fire: StepFunction) -> Ste
         blocks=blocks,
         received=received[:, 1:].astype(np.uint64),
         links=links,
-        patterns=np.append(loaded.patterns, loaded.patterns[-1]),
+        patterns=patterns,
+        segments=segments,
         weights=np.concatenate([weights, -weights]) if signs else weights,
         registers=np.stack([loaded.theta, loaded.current, loaded.v0]).astype(np.int32),
         boundaries=boundaries,
@@ -157,7 +163,7 @@ def _links(loaded: Loaded, most: Int64Array) -> tuple[Int64Array, Array]:
     """Returns what each block receives from which other, and the links in the columns of ``rows``."""
     received, links, count = [], [np.zeros((0, len(_KEPT)), np.uint64)], 0
     for block in loaded.blocks:
-        largest = largest_weight(loaded, block)
+        largest = loaded.largest_weight(block)
         sums = _Groups(loaded, most, block)
         for group in loaded.groups[block.index]:
             for source in sorted(group.sources):
@@ -247,7 +253,29 @@ def _straight(loaded: Loaded, links: Array) -> tuple[Array, Array]:
     straight, segments = links[mine], loaded.segments[first[mine]]
     straight[:, kernels.WEIGHT] += segments[:, 0]
     straight[:, kernels.INTO] += segments[:, 1]
-    return straight, np.delete(links, mine, axis=0)
+    other = np.delete(links, mine, axis=0)
+    other[:, kernels.PATTERN] += np.uint64(len(loaded.patterns))
+    return straight, other
+
+
+def _patterns(loaded: Loaded) -> tuple[Array, Array]:
+    """Returns patterns and segments as ``Steps`` has them."""
+    first = loaded.patterns.astype(np.int64)
+    moving = np.zeros(len(first) - 1, bool)
+    moving[loaded.links[loaded.links[:, kernels.TARGET_STRIDE] != 0, kernels.PATTERN].astype(np.int64)] = True
+    of = np.repeat(moving, np.diff(first))
+    pattern = np.repeat(np.arange(len(moving)), np.diff(first))[of]
+    segments = loaded.segments[of]
+    count = segments[:, 2].astype(np.int64)
+    units = np.repeat(segments, count, axis=0)
+    step = (np.arange(len(units)) - np.repeat(np.cumsum(count) - count, count)).astype(np.uint64)
+    units[:, :2] += step[:, None]
+    units[:, 2] = 1
+    sizes = np.zeros(len(moving), np.int64)
+    np.add.at(sizes, pattern, count)
+    ends = first[-1] + np.cumsum(sizes)
+    patterns = np.concatenate([first, first[-1:], ends]).astype(np.uint64)
+    return patterns, np.concatenate([loaded.segments, units])
 
 
 def _tables(loaded: Loaded) -> tuple[Array, dict[int, int]]:

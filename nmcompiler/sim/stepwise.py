@@ -45,23 +45,17 @@ def run_steps(
     fed = np.concatenate([q for _, q in sorted(input_values(loaded, encoded, rows).items())], axis=1)
     # Kernels are compiled for one layout.
     indices = np.ascontiguousarray(fed + steps.tables.shape[1] // 2, np.uint32)
-    feed, run, saturations = jit(kernel.feed), jit(kernel.run_steps), 0
-    sends = numbers, blocks, indices, steps.tables, bits, values, events, counts, out
-    feed(0, 0, *sends)  # no block is charged for what it takes to load the kernel
-    for block in loaded.blocks:
-        if block.is_input:
-            with timed(profile, block.index):
-                feed(block.index, samples, *sends)
+    run, saturations = jit(kernel.run_steps), 0
     work = (
-        samples, numbers, steps.limits, blocks, steps.received, steps.links, steps.patterns, loaded.segments,
-        steps.weights, *steps.registers, steps.boundaries, _places(), bits, values, events, membranes, counts,
-        np.empty((5, most), np.int32), np.empty(most, np.int16), out,
+        samples, indices, steps.tables, numbers, steps.limits, blocks, steps.received, steps.links,
+        steps.patterns, steps.segments, steps.weights, *steps.registers, steps.boundaries, _places(), bits,
+        values, events, membranes, counts, np.empty((5, most), np.int32), np.empty(most, np.int16), out,
         *np.empty((3, most + loaded.longest_link), np.uint32),
     )  # fmt: skip
     if profile is None:
         saturations = run(*steps.code, 0, len(blocks), *work)
     else:
-        run(*steps.code, 0, 0, *work)
+        run(*steps.code, 0, 0, *work)  # no block is charged for what it takes to load the kernel
         for k in range(len(blocks)):
             with timed(profile, k):
                 saturations += run(*steps.code, k, k + 1, *work)

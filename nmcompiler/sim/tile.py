@@ -77,19 +77,19 @@ class Store:
     def put_values(self, block: Block, rows: slice, values: Array) -> None:
         """Keeps the values ``(S, n)`` of a block."""
         if block.population in self._values:
-            self._values[block.population][rows, block.positions] = values[:, : block.size]
+            self._values[block.population][rows, block.places] = values[:, : block.size]
 
     def add_sent(self, block: Block, rows: slice, step: int, sent: Array, weight: int) -> None:
         """Adds what a block sent in one step, ``(S, n)``, to its values, and keeps it."""
         if block.population in self._values:
-            self._values[block.population][rows, block.positions] += sent[:, : block.size] * np.int32(weight)
+            self._values[block.population][rows, block.places] += sent[:, : block.size] * np.int32(weight)
         if self._trains is not None:
-            self._trains[block.population][rows, step, block.positions] = sent[:, : block.size]
+            self._trains[block.population][rows, step, block.places] = sent[:, : block.size]
 
     def put_membranes(self, block: Block, rows: slice, membranes: Array) -> None:
         """Keeps the membranes at firing ``(S, n)`` of a block."""
         if block.population in self._membranes:
-            self._membranes[block.population][rows, block.positions] = membranes[:, : block.size]
+            self._membranes[block.population][rows, block.places] = membranes[:, : block.size]
 
     def wants_values(self, block: Block) -> bool:
         """Returns whether values of the block are kept."""
@@ -112,7 +112,7 @@ class Arrivals:
         self._samples = samples
         self._rows = np.empty(loaded.longest_link, np.uint64)
 
-    def add(self, group: LinkGroup, values: Array, alive: Array, acc: Array) -> None:
+    def add(self, group: LinkGroup, values: Array, alive: Array, acc: Array, *, narrow: bool = False) -> None:
         """Adds Σ weight · value over the links of a group.
 
         Args:
@@ -120,9 +120,10 @@ class Arrivals:
             values: ``(S · M,)`` int32: what every neuron sends.
             alive: ``(B,)`` uint8: 0 where all values of a block are zero.
             acc: ``(S · n,)`` int32 or int64, added to.
+            narrow: Whether four products add up in 16 bits.
         """
         if len(group.resting):
-            scratch = self._rows, np.empty(self._rows.size, acc.dtype)
+            scratch = self._rows, np.empty(self._rows.size, np.int16 if narrow else acc.dtype)
             rows = jit(kernels.accumulate_rows)
             rows(group.resting, *self._program, values, alive, acc, *scratch, self._samples)
         if len(group.moving):

@@ -17,6 +17,7 @@ from nmcompiler.sim.columns import LANES
 __all__ = [
     "add_products",
     "add_rows",
+    "add_straight",
     "call",
     "constant",
     "data",
@@ -83,14 +84,18 @@ def pack(typingctx, sent, at, bits, place, below):  # type: ignore[no-untyped-de
     return u(sent, u, bits, u, u), codegen
 
 
+def _window(b: Any, bits: Any, at: Any) -> Any:
+    octets = b.bitcast(bits, _I8.as_pointer())
+    place = b.bitcast(b.gep(octets, [b.lshr(at, constant(3))]), _I64.as_pointer())
+    return b.lshr(b.load(place, align=1), b.and_(at, constant(7)))
+
+
 @_intrinsic
 def window(typingctx, bits, at):  # type: ignore[no-untyped-def]
     """Returns the bits from bit ``at`` on, at least 57."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        octets = b.bitcast(data(context, b, signature, args, 0), _I8.as_pointer())
-        place = b.bitcast(b.gep(octets, [b.lshr(args[1], constant(3))]), _I64.as_pointer())
-        return b.lshr(b.load(place, align=1), b.and_(args[1], constant(7)))
+        return _window(b, data(context, b, signature, args, 0), args[1])
 
     u = types.uint64
     return u(bits, u), codegen
@@ -235,6 +240,23 @@ def add_rows(typingctx, narrow, wide, is_wide, at, weights, offset, rows, values
     return types.void(narrow, wide, u, u, weights, u, rows, values, u, u, u), codegen
 
 
+def _add_masked(
+    b: Any, sums: _Sums, at: Any, weights: Any, row: Any, values: Any, valued: tuple[Any, Any], mask: Any
+) -> None:
+    """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its bit of 16 is set.
+
+    ``valued`` says whether they are multiplied by values, and where these begin.
+    """
+    alive = b.bitcast(mask, _ONES)
+    alloca: Any = cgutils.alloca_once
+    added = alloca(b, _V16)
+    b.store(b.select(alive, _load(b, weights, row, _V16), ir.Constant(_V16, None)), added)
+    multiplied, value0 = valued
+    with b.if_then(b.icmp_unsigned("!=", multiplied, constant(0)), likely=False):
+        b.store(b.mul(b.load(added), _load(b, values, value0, _V16)), added)
+    sums.add([b.add(_load(b, sums.narrow, at, _V16), b.load(added))], at)
+
+
 @_intrinsic
 def add_products(typingctx, narrow, wide, is_wide, at, weights, row, values, value0, valued, mask):  # type: ignore[no-untyped-def]
     """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its spike is among 16."""
@@ -243,13 +265,44 @@ def add_products(typingctx, narrow, wide, is_wide, at, weights, row, values, val
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         narrow, wide, weights, values = (data(context, b, signature, args, k) for k in (0, 1, 4, 6))
         _, _, is_wide, at, _, row, _, value0, valued, mask = args
-        alive = b.bitcast(b.trunc(mask, _I16), _ONES)
-        alloca: Any = cgutils.alloca_once
-        added = alloca(b, _V16)
-        b.store(b.select(alive, _load(b, weights, row, _V16), ir.Constant(_V16, None)), added)
-        with b.if_then(b.icmp_unsigned("!=", valued, constant(0)), likely=False):
-            b.store(b.mul(b.load(added), _load(b, values, value0, _V16)), added)
-        _Sums(b, narrow, wide, is_wide).add([b.add(_load(b, narrow, at, _V16), b.load(added))], at)
+        sums = _Sums(b, narrow, wide, is_wide)
+        _add_masked(b, sums, at, weights, row, values, (valued, value0), b.trunc(mask, _I16))
         return context.get_dummy_value()
 
     return types.void(narrow, wide, u, u, weights, u, values, u, u, u), codegen
+
+
+@_intrinsic
+def add_straight(  # type: ignore[no-untyped-def]
+    typingctx, narrow, wide, is_wide, at, weights, row, values, value0, valued, bits, bit0, axons
+):
+    """Adds the weights from ``row`` on to the neurons from ``at`` on, each where its bit is set."""
+    u = types.uint64
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        narrow, wide, weights, values, bits = (data(context, b, signature, args, k) for k in (0, 1, 4, 6, 9))
+        _, _, is_wide, at, _, row, _, value0, valued, _, bit0, axons = args
+        sums, begun = _Sums(b, narrow, wide, is_wide), b.block
+        loop, some, after, done = (b.append_basic_block(k) for k in ("lanes", "some", "after", "done"))
+        b.branch(loop)
+        b.position_at_end(loop)
+        axon = b.phi(_I64)
+        axon.add_incoming(constant(0), begun)
+        left = b.sub(axons, axon)
+        left = b.select(b.icmp_unsigned("<", left, constant(LANES)), left, constant(LANES))
+        here = b.sub(b.shl(constant(1), left), constant(1))
+        mask = b.trunc(b.and_(_window(b, bits, b.add(bit0, axon)), here), _I16)
+        b.cbranch(b.icmp_unsigned("!=", mask, ir.Constant(_I16, 0)), some, after)
+        b.position_at_end(some)
+        place = valued, b.add(value0, axon)
+        _add_masked(b, sums, b.add(at, axon), weights, b.add(row, axon), values, place, mask)
+        b.branch(after)
+        b.position_at_end(after)
+        further = b.add(axon, constant(LANES))
+        axon.add_incoming(further, after)
+        back = b.cbranch(b.icmp_unsigned("<", further, axons), loop, done)
+        back.set_metadata("llvm.loop", _as_written(b.module))
+        b.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(narrow, wide, u, u, weights, u, values, u, u, bits, u, u), codegen

@@ -33,12 +33,14 @@ class _Pass:
         start: ``(n,)`` v0, of the type of the accumulators.
         theta: ``(n,)`` float64.
         spikes: ``(levels + 1,)`` spikes that stand for each magnitude.
+        narrow: Whether any four products of weights and values that arrive add up in 16 bits.
     """
 
     block: Block
     start: Array
     theta: npt.NDArray[np.float64]
     spikes: Int64Array
+    narrow: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +68,18 @@ def prepare(loaded: Loaded, reach: Sequence[Bounds]) -> Windows:
                 start=loaded.v0[mine].astype(np.int32 if fits else np.int64),
                 theta=loaded.theta[mine].astype(np.float64),
                 spikes=loaded.coding.spikes_per_value(block.levels),
+                narrow=_four_fit(loaded, block),
             )
         )
     return Windows(loaded, tuple(passes))
+
+
+def _four_fit(loaded: Loaded, block: Block) -> bool:
+    """Returns whether any four products that arrive in a block add up in 16 bits."""
+    links = loaded.links_of(block.index)
+    levels = np.array([b.levels for b in loaded.blocks])[links[:, kernels.SOURCE].astype(np.int64)]
+    gain = int(links[:, kernels.GAIN].max(initial=1))
+    return 4 * loaded.largest_weight(block) * int(levels.max(initial=0)) * gain <= np.iinfo(np.int16).max
 
 
 def run_windowed(
@@ -100,7 +111,7 @@ def run_windowed(
             else:
                 acc = np.tile(work.start, samples)
                 for group in loaded.groups[block.index]:
-                    arrivals.add(group, values, alive, acc)
+                    arrivals.add(group, values, alive, acc, narrow=work.narrow)
                 if store.wants_membranes(block):
                     membranes = acc.reshape(samples, -1).astype(np.int64) - loaded.above
                     store.put_membranes(block, rows, membranes)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from nmcompiler.codings import CODINGS
+from nmcompiler.ir.kernels import Conv
+from nmcompiler.ir.network import Network
 from nmcompiler.program.layout import Program
 from nmcompiler.sim import Record, Simulator, encode
 from nmcompiler.sim.counters import count
@@ -16,6 +18,7 @@ from nmcompiler.sim.windowed import run_windowed
 from nmcompiler.target import Crossbar
 from nmcompiler.testing import random_samples, suited_network, tiny_target
 from nmcompiler.testing.chain import placed_program
+from nmcompiler.testing.networks import Builder
 
 ALL = Record(values=True, membranes=True)
 TRAINS = Record(values=True, membranes=True, trains=True)
@@ -41,6 +44,23 @@ def with_copies(coding: str) -> tuple[Program, dict]:
     made, spiking = placed_program(network, target, coding, timesteps=None if CODINGS[coding].windowed else 6)
     assert any(b.n > b.size for b in Simulator(made)._loaded.blocks)
     return made, random_samples(spiking.network, 4, 33)
+
+
+def convolution(
+    shape: tuple[int, int, int], kernel: tuple[int, int], stride: int = 1, padding: int = 0, levels: int = 255
+) -> Network:
+    """A network whose first layer is a convolution of an image."""
+    rng = np.random.default_rng(0)
+    builder = Builder(rng, levels)
+    source = builder.input(shape, levels, signed=False)
+    weight = rng.integers(-127, 128, (*kernel, shape[2], 8))
+    height, width = (
+        (side + 2 * padding - k) // stride + 1 for side, k in zip(shape[:2], kernel, strict=True)
+    )
+    conv = Conv(weight, (stride, stride), (padding, padding))
+    hidden = builder.hidden((height, width, 8), [(source, conv)], "Conv")
+    builder.readout((height, width, 8), [(hidden, Conv(np.eye(8, dtype=np.int64)[None, None]))])
+    return builder.network("first-layer")
 
 
 def left_by(path: Callable[..., object], ready: object, made: Program, x, record: Record = ALL) -> dict:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -306,7 +307,7 @@ def test_the_number_of_threads_and_the_tiles_change_nothing(name, lanes, monkeyp
         )
         assert_same(one, other)
     # Two threads share what fits one tile, in whole groups where samples are run in lanes.
-    ends = (4, 8, 12, 16, 20, 23) if not lanes else (12, 23) if name == "rate" else (16, 23)
+    ends = (3, 7, 11, 15, 19, 23) if not lanes else (11, 23) if name == "rate" else (16, 23)
     assert seen == [["running", done, 23] for done in ends]
 
 
@@ -322,12 +323,12 @@ def test_a_tile_of_many_small_blocks_takes_more_samples(monkeypatch):
         monkeypatch.setattr(engine_module, "_MOST_TILE_NEURONS", 7 * made.program.neurons)
         done = [0]
         results.append(made.run(samples, record=ALL, progress=lambda _, n, of, done=done: done.append(n)))
-        sizes.append(done[1])
+        sizes.append(max(high - low for low, high in pairwise(done)))
     assert 1 == sizes[0] < sizes[1] <= 7
     assert_same(*results)
 
 
-@pytest.mark.parametrize(("held", "ends"), [(0, [*range(1, 49)]), (20, [20, 40, 48]), (1000, [48])])
+@pytest.mark.parametrize(("held", "ends"), [(0, [*range(1, 49)]), (20, [16, 32, 48]), (1000, [48])])
 def test_tiles_of_steps_hold_no_more_than_they_may(held, ends, monkeypatch):
     network = random_network(5)
     made, samples = Simulator(assembled(network, "rate")), random_samples(network, 5, 48)
@@ -464,3 +465,21 @@ def test_one_population_may_lie_on_several_cores():
     result = assert_equals_reference(split, {"x": np.array([[3, 1], [2, 2]])})
     assert np.array_equal(result.values[1], whole.values[1])
     assert np.array_equal(result.outputs[0], whole.outputs[0])
+
+
+@given(
+    samples=st.integers(0, 400),
+    size=st.integers(1, 70),
+    group=st.sampled_from([1, 16]),
+    threads=st.integers(1, 5),
+)
+def test_tiles_are_of_equal_size_and_as_many_for_each_thread(samples, size, group, threads):
+    size *= group
+    tiles = engine_module._shared_out(samples, size, group, threads)
+    assert [i for t in tiles for i in range(t.start, t.stop)] == list(range(samples))
+    lengths = [t.stop - t.start for t in tiles]
+    assert all(0 < n <= size for n in lengths)
+    assert all(n % group == 0 for n in lengths[:-1])
+    groups = [-(-n // group) for n in lengths]
+    assert max(groups, default=0) - min(groups, default=0) <= 1
+    assert len(tiles) % threads == 0 or len(tiles) == -(-samples // group)

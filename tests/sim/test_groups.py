@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nmcompiler.codings import CODINGS
 from nmcompiler.codings.rate_sync import RateSync
 from nmcompiler.sim import Record, Simulator, kernels, lanes
-from nmcompiler.sim.groups import tables, with_chunks
-from nmcompiler.sim.lanes import CHUNK, FLOAT32, MODES
+from nmcompiler.sim.groups import tables
+from nmcompiler.sim.lanes import CHUNK, FLOAT32, MODES, SHORT
 from nmcompiler.testing.adversarial import ADVERSARIAL, adversarial_network
 from nmcompiler.testing.networks import random_network, random_samples
 
@@ -89,9 +89,9 @@ def test_weights_of_any_size_are_the_same_three_ways(name, seed, samples, signed
 
 @pytest.mark.parametrize("name", WINDOWED)
 @pytest.mark.parametrize(
-    ("weight", "chunk"), [(1, 128), (64, 2), (128, 1), (129, 0), (32767, 0), (-32768, 0)]
+    ("weight", "chunk"), [(1, 128), (16, 8), (17, 0), (128, 0), (129, 0), (32767, 0), (-32768, 0)]
 )
-def test_products_are_added_in_sixteen_bits_only_as_far_as_they_fit(name, weight, chunk):
+def test_products_are_added_in_sixteen_bits_only_as_far_as_eight_fit(name, weight, chunk):
     made = dense(
         name, (255, 3), np.full((300, 3), weight), np.eye(3, dtype=int), theta=2**30, membrane_bits=40,
         v0=[0, 2**29, 2**30 - 1], signed=(1, 1),
@@ -102,17 +102,36 @@ def test_products_are_added_in_sixteen_bits_only_as_far_as_they_fit(name, weight
             name, (255, 3), weights, np.eye(3, dtype=int), theta=2**28, membrane_bits=40, signed=(1, 1)
         )
     simulator = Simulator(made)
-    (group,) = simulator._loaded.groups[1]
-    links = with_chunks(simulator._loaded, simulator._loaded.blocks[1], group.resting)
+    links = simulator._groups.resting[: simulator._groups.blocks[1, lanes.RESTING_END]]
     assert links[:, CHUNK].tolist() == [chunk]
     assert links[:, CHUNK][0] * abs(weight) * 255 <= 32767
+    assert not simulator._groups.blocks[1, SHORT]
     assert_three_ways(made, grid(simulator._loaded.blocks[0].n, 255, 16, signed=True))
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("shift", [0, 2])
+@pytest.mark.parametrize(("inputs", "short"), [(18, 1), (19, 0)])
+def test_what_fits_sixteen_bits_altogether_is_kept_in_them(name, sign, shift, inputs, short):
+    """18 inputs bring up to 18 · 7 · 260 = 32760 to the first neuron, half of it to the second."""
+    weights = np.full((inputs, 3), 260) * sign
+    weights[::2, 1] *= -1
+    made = dense(
+        name, (7, 15), weights, np.eye(3, dtype=int), theta=2185 << shift, v0=[0, 5000, -9000], signed=(0, 1),
+        shift=shift, membrane_bits=32,
+    )  # fmt: skip
+    assert Simulator(made)._groups.blocks[1, SHORT] == short
+    x = grid(inputs, 7, 17)
+    left = assert_three_ways(made, x)
+    reached = np.array([0, 5000, -9000]) + ((x.astype(int) @ weights) << shift)
+    assert np.array_equal(left["membranes"][1], reached)
 
 
 def test_links_keep_their_columns():
     simulator = Simulator(program("phase"))
     loaded = simulator._loaded
-    links = with_chunks(loaded, loaded.blocks[1], loaded.links_of(1))
+    links = simulator._groups.resting[: simulator._groups.blocks[1, lanes.RESTING_END]]
     kept = ("SOURCE", "FIRST", "AXONS", "PATTERN", "INTO", "WEIGHT", "WEIGHT_STRIDE", "TARGET_STRIDE")
     for name in kept:
         ours, theirs = links[:, getattr(lanes, name)], loaded.links_of(1)[:, getattr(kernels, name)]

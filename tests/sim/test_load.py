@@ -12,6 +12,8 @@ from nmcompiler.sim.load import load
 from nmcompiler.sim.routes import destinations, overlaps, route_tree
 
 from .handmade import program, with_column
+from .paths import convolution
+from .test_engine import placed
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), max_size=8)
 
@@ -173,3 +175,15 @@ def test_an_input_with_more_levels_than_steps_cannot_enter_as_spikes():
     with pytest.raises(InputFileError, match="4 levels for spikes in 3 steps"):
         load(made)
     load(replace(made, inputs=(replace(made.inputs[0], encoding="current"),)))
+
+
+def test_blocks_with_equal_weights_share_them():
+    """Parts of one layer have the same weights on every core; nothing else may change."""
+    made = placed(convolution((9, 8, 3), (3, 3)), "graded", neurons=60)
+    loaded = load(made)
+    first, count = made.column("weight0"), made.column("weight_n")
+    held = [made.arrays["weights"][f : f + n].tobytes() for f, n in zip(first, count, strict=True)]
+    for at, n, own in zip(loaded.weight0.tolist(), count.tolist(), held, strict=True):
+        assert loaded.weights[at : at + n].astype(made.arrays["weights"].dtype).tobytes() == own
+    assert len(loaded.weights) == sum(len(w) for w in {(len(h), h): h for h in held}.values()) // 2
+    assert len(loaded.weights) < len(made.arrays["weights"])

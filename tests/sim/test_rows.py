@@ -17,9 +17,10 @@ WIDEST = 32767
 UNITS, SIGNED, VALUES = columns.UNITS, columns.SIGNED_UNITS, columns.OTHER_VALUES
 NARROW, LINK, WIDE = columns.GROUP_IS_NARROW, columns.LINK_IS_NARROW, columns.IS_WIDE
 NUMBER = np.uint64
-CODE = tuple(
-    pointer(f, rows.signature(integrates))
-    for f, integrates in ((CODINGS["graded"].integrate, True), (CODINGS["graded"].fire, False))
+CODE = (
+    pointer(rows.arrive, rows.arriving_signature()),
+    pointer(CODINGS["graded"].integrate, rows.signature(True)),
+    pointer(CODINGS["graded"].fire, rows.signature(False)),
 )
 
 
@@ -28,7 +29,7 @@ CODE = tuple(
 
 @dataclass
 class Sent:
-    """What inputs of one block send, ``(S, steps, m)``, as ``feed`` writes it."""
+    """What inputs of one block send, ``(S, steps, m)``, as the kernel writes it."""
 
     values: np.ndarray
     kind: int
@@ -50,18 +51,40 @@ class Sent:
         # Every neuron of every sample has a column of its own in the table of what is sent.
         table = np.ascontiguousarray(self.values.transpose(1, 0, 2).reshape(steps, -1), np.int16)
         fed = np.arange(samples * m, dtype=np.uint32).reshape(samples, m)
-        out = np.zeros(m + columns.PADDING, np.int16)
         for _ in range(2):  # nor what an earlier run has sent
             self.counts[:] = 0
-            jit(rows.feed)(
-                0, samples, self.numbers, self.block[None], fed, table, *self.written, self.counts, out
-            )  # fmt: skip
+            run(self, self.block[None], 0, 1, np.zeros((3, m), np.int32), np.zeros(0, np.int32), fed, table)
 
     def bits(self) -> np.ndarray:
         """The bits kept, ``(S, steps, 1 or 2, m)``."""
         samples, steps, m = self.values.shape
         kept = self.written[0][: -columns.PADDING].reshape(samples, steps, 1 + (self.kind != UNITS), -1)
         return np.unpackbits(kept.view(np.uint8), axis=3, count=m, bitorder="little")
+
+
+NO_WIRES = (
+    *(np.zeros((0, columns), np.uint64) for columns in (10, 7)),
+    np.zeros(1, np.uint64),
+    np.zeros((0, 3), np.uint64),
+    np.zeros(columns.PADDING, np.int16),
+)
+
+
+def run(
+    sent: Sent, blocks, begin: int, end: int, registers, membranes, fed=None, table=None, wires=NO_WIRES
+) -> int:
+    """Runs some blocks behind or before what inputs have sent; scratch is full of what must not matter."""
+    samples, _, m = sent.values.shape
+    fed = np.zeros((samples, m), np.uint32) if fed is None else fed
+    table = np.zeros((1, 1), np.int16) if table is None else table
+    neurons, many = registers.shape[1], int(blocks[:, rows.N].max()) + columns.PADDING
+    counts = sent.counts if begin == 0 else np.zeros(neurons, np.int32)
+    return jit(rows.run_steps)(
+        *CODE, begin, end, samples, fed, table, sent.numbers, np.array([0, 0, 0, -(2**31), 2**31 - 1, 1]),
+        blocks, *wires, *registers, np.zeros(int(sent.numbers[0]), np.int8), stepwise._places(),
+        *sent.written, membranes, counts, np.full((5, many), 55, np.int32), np.full(many, 55, np.int16),
+        np.full(many, 55, np.int16), *np.full((3, 2 * many), 55, np.uint32),
+    )  # fmt: skip
 
 
 def drawn(rng, samples, m, kind, alive=0.5, largest=9, steps=1):
@@ -183,7 +206,7 @@ class Wires:
     def bring(self, values, kind, gain=1, *, start=0, wide=None) -> np.ndarray:
         """The membranes ``(S, n)`` of a read-out, started from ``start``, after values ``(S, m)`` arrived."""
         sent = Sent(values[:, None], kind)
-        samples, many = len(values), max(self.m, self.n) + columns.PADDING
+        samples = len(values)
         received = np.array(self.received, np.uint64)
         block = np.zeros(24, np.uint64)
         block[[rows.GID0, rows.N, rows.LINKS_END, rows.STEPS]] = self.m, self.n, len(received), 1
@@ -193,20 +216,18 @@ class Wires:
         block[[rows.GAIN, rows.WIDE]] = gain, widths.any() if wide is None else wide
         none, neurons = np.zeros(columns.PADDING, np.int16), self.m + self.n
         sent.numbers[[rows.TURNED, rows.KEPT_OF_SAMPLE]] = len(self.weights) + columns.PADDING, self.n
-        limits = np.array([0, 0, 0, -(2**31), 2**31 - 1, 1])
         v0 = np.zeros(neurons, np.int32)
         v0[self.m :] = start
-        membranes, counts = np.empty(samples * self.n, np.int32), np.zeros(neurons, np.int32)
-        clipped = jit(rows.run_steps)(
-            *CODE, 0, 2, samples, sent.numbers, limits, np.stack([sent.block, block]), received,
-            np.array(self.links, np.int64).view(np.uint64), np.array(self.patterns, np.uint64),
+        membranes = np.empty(samples * self.n, np.int32)
+        wires = (
+            received,
+            np.array(self.links, np.int64).view(np.uint64),
+            np.array(self.patterns, np.uint64),
             np.array(self.segments, np.int64).reshape(-1, 3).view(np.uint64),
-            np.concatenate([self.weights, none, -self.weights, none]), *np.zeros((2, neurons), np.int32), v0,
-            np.zeros(2, np.int8), stepwise._places(), *sent.written, membranes, counts,
-            np.full((5, many), 55, np.int32), np.full(many, 55, np.int16), np.full(many, 55, np.int16),
-            *np.full((3, 2 * many), 55, np.uint32),
-        )  # fmt: skip
-        assert clipped == 0
+            np.concatenate([self.weights, none, -self.weights, none]),
+        )
+        registers = np.stack([np.zeros(neurons, np.int32), np.zeros(neurons, np.int32), v0])
+        assert run(sent, np.stack([sent.block, block]), 1, 2, registers, membranes, wires=wires) == 0
         return membranes.reshape(samples, self.n)
 
     def assert_brings(self, values, kind, gain=1, **options) -> None:
@@ -229,7 +250,10 @@ def any_links(rng, m, n, weight, *, moves):
         room, segments = n - (axons - 1) * abs(move), []
         for _ in range(rng.integers(1, 4)):
             length = int(rng.integers(1, min(150, room) + 1))
-            segments.append((int(rng.integers(0, 500)), int(rng.integers(0, room - length + 1)), length))
+            offset, at = int(rng.integers(0, 500)), int(rng.integers(0, room - length + 1))
+            # Links whose targets move have segments of one target.
+            units = [(offset + k, at + k, 1) for k in range(length)]
+            segments += units if moves else [(offset, at, length)]
         into = max(0, -(axons - 1) * move)
         wires.link(first, axons, wires.pattern(segments), into, 2000, stride, move)
     return wires

@@ -1,5 +1,7 @@
 """Tables for steps by rows: how links are sorted and split, and what adds up in sixteen bits."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from nmcompiler.sim import Simulator, columns, kernels, rows, steptables
 
 from .handmade import wired
 from .paths import TRAINS, assert_alike, by_rows, by_steps, grid
+from .test_step_programs import any_program
 
 WIDEST = 32767
 
@@ -220,3 +223,20 @@ def test_more_weights_than_places_have_bits_run_by_plain_loops(monkeypatch):
     assert Simulator(made)._steps is not None
     monkeypatch.setattr(steptables, "_MOST_WEIGHTS", 2)
     assert Simulator(made)._steps is None
+
+
+@given(seed=st.integers(0, 10_000))
+def test_patterns_stand_once_more_with_segments_of_one_target(seed):
+    made = any_program(np.random.default_rng(seed), "graded", 40, hidden={"fire_start": 6})
+    loaded = Simulator(made)._loaded
+    patterns, segments = steptables._patterns(loaded)
+    count = len(loaded.patterns) - 1
+    of = [segments[low:high].view(np.int64).tolist() for low, high in pairwise(patterns)]
+    assert of[:count] == [
+        loaded.segments[low:high].view(np.int64).tolist() for low, high in pairwise(loaded.patterns)
+    ]
+    moved = set(loaded.links[loaded.links[:, kernels.TARGET_STRIDE] != 0, kernels.PATTERN].tolist())
+    assert of[count] == []
+    for k, plain in enumerate(of[:count]):
+        units = [[w + i, a + i, 1] for w, a, length in plain for i in range(length)]
+        assert of[count + 1 + k] == (units if k in moved else [])

@@ -96,7 +96,7 @@ def synapse_rows(loaded: Loaded, block: Block) -> Rows:
     count = patterns[pattern + 1] - patterns[pattern]
     row, step = _expanded(count)
     segment = segments[patterns[pattern[row]] + step]
-    weight0, weights = (int(program.column(name)[block.index]) for name in ("weight0", "weight_n"))
+    weight0, weights = int(loaded.weight0[block.index]), int(program.column("weight_n")[block.index])
     at = links[link[row]]
     held = loaded.weights[weight0 : weight0 + weights].astype(np.int64)
     return Rows(

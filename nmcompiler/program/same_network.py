@@ -98,6 +98,8 @@ def compare_networks(a: Program, b: Program, *, proved: tuple[bool, bool]) -> Ne
         b: Another.
         proved: Whether ``check_lift`` found each to be its golden network.
     """
+    if same_arrays(a, b):
+        return NetworkComparison(True)
     held = []
     for program, trusted in zip((a, b), proved, strict=True):
         try:
@@ -180,12 +182,12 @@ def _doubt(program: Program, windowed: bool) -> str:
     if not windowed:
         return (
             "weights and levels are equal, but thresholds and biases of a free-running code stand only in a "
-            "proved golden network, and a program carries none"
+            "proved golden network, and a program carries none (compile without --no-source)"
         )
     if len(program.table("copies")):
         return (
             "no number differs, but synapses of copies are proved only against a golden network, and a "
-            "program carries none"
+            "program carries none (compile without --no-source)"
         )
     return ""
 

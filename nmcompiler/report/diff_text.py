@@ -104,6 +104,7 @@ _LINES: tuple[tuple[str, str, Form], ...] = (
     ("seed", "seed", _word),
     ("versions", "versions", _word),
 )
+_BOUNDED = {"time.step_ns": " (≥)", "time.latency_us": " (≥)", "time.samples_per_second": " (≤)"}
 _LAYER_FORMS: Mapping[str, tuple[str, Form]] = {
     "neurons": ("neurons", _COUNT),
     "cores": ("cores", _COUNT),
@@ -120,13 +121,13 @@ def diff_text(facts: Facts, *, every: bool = False) -> Group:
         facts: The object of ``diff --json``.
         every: Whether all rows of layers are shown, not only those that changed most.
     """
-    rows = [_Row((label,), _at(facts, key), form) for key, label, form in _LINES]
+    rows = [_Row((label + _bound(facts, key),), _at(facts, key), form) for key, label, form in _LINES]
     return Group(
         *_title(facts),
         "",
         pairs([("network", _network(facts)), *_budget(facts["budget"])]),
         *_section(rows, ("",), ""),
-        *_section(_resource_rows(facts), ("resource",), "Fullest core (used of limit)"),
+        *_section(_resource_rows(facts), ("resource",), "Fullest core (used of limit, where both have one)"),
         *_layers(facts["layers"], every),
         *_warnings(facts["warnings"]),
     )
@@ -144,6 +145,12 @@ def _at(facts: Facts, key: str) -> Facts:
     for part in key.split("."):
         found = found[part]
     return found
+
+
+def _bound(facts: Facts, key: str) -> str:
+    """Returns a mark where a time is a bound, since nobody published what its other parts take."""
+    bound = facts["time"]["is_lower_bound"]
+    return _BOUNDED.get(key, "") if bound["a"] or bound["b"] else ""
 
 
 def _plain(value: float) -> str:

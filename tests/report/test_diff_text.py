@@ -58,14 +58,14 @@ def test_what_changed_stands_side_by_side(program_facts: Facts) -> None:
     other["layers"][0]["synapse_bits"] = 16384
     other["layers"][1]["name"] = "fc"
     other["warnings"] = ["a loss"]
-    other["time"] = {"step_ns": 1500.0, "latency_us": None, "samples_per_second": None, "bottleneck": "link"}
+    other["time"] = {"step_ns": 1500.0, "latency_us": None, "bottleneck": "link", "is_lower_bound": True}
     text = printed(facts(program_facts, other))
     rows = [words(line) for line in text.splitlines()]
     assert "target generic-digital loihi2" in rows
     assert "cores used 2 1 −1 −50.0 %" in rows
     assert "multicast cost 120 241 +120 +100.0 %" in rows
     assert "output levels – 4" in rows
-    assert "time of a step – 1.50 µs" in rows
+    assert "time of a step (≥) – 1.50 µs" in rows
     assert "bottleneck – link" in rows
     assert "neurons 50.0 % 75.0 % +25.0 points +50.0 %" in rows
     assert "conv[1] synapse mem. 1.0 KiB 2.0 KiB +1.0 KiB +100.0 %" in rows

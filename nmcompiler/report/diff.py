@@ -7,7 +7,6 @@ and for decibels. Entries stand under the keys that they have in ``inspect --jso
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "certificate": ("proved", "blocks"),
 }
 _JUDGED = ("files", "program", "network", "warnings")  # what is no pair of values
+_LARGEST = 1e300  # a damaged report may hold anything; NaN is not below it either
 LAYER_KEYS = ("neurons", "cores", "fan_in", "synapse_bits", "sqnr_db")
 """What is compared of every layer."""
 
@@ -104,7 +104,7 @@ def _numbers(a: Any, b: Any) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
     return value if known else None
 
 

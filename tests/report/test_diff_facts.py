@@ -132,6 +132,12 @@ def test_the_fullest_core_of_a_resource_is_that_with_the_largest_share(program_f
     assert resources["fan_in"]["used"]["a"] is None
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "3", [1]])
+def test_a_damaged_report_is_no_number(program_facts: Facts, value: Any) -> None:
+    other = {**program_facts, "placement": {**program_facts["placement"], "cost": value}}
+    assert compared(program_facts, other)["placement"]["cost"]["b"] is None
+
+
 def test_numbers_that_are_none_are_not_known() -> None:
     facts = diff_facts(made(1), made(2), files=FILES)
     assert facts["placement"]["unicast_cost"]["a"] is None

@@ -218,9 +218,7 @@ _COMPILE = (
     click.option(
         "--placement-effort",
         type=click.Choice(["low", "normal", "high"]),
-        default="normal",
-        show_default=True,
-        help="How long a better placement is looked for.",
+        help="How long a better placement is looked for.  [normal]",
     ),
     click.option(
         "--fan-in",

@@ -36,6 +36,7 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
+from nmcompiler.mapping import EFFORTS
 from nmcompiler.passes import FanInMethod, LegaliseFanIn, Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.passes.rate_response import RateOptions
@@ -208,10 +209,23 @@ def place(
         network, notes = _network(layers, backend, chip, plan, samples, options, progress)
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(spiking, plan.coding, samples)
-    mapping = MapOptions(chips=options.chips, seed=options.seed, progress=progress)
+    moves, most = EFFORTS[_effort(options)]
+    mapping = MapOptions(
+        chips=options.chips, seed=options.seed, progress=progress, moves=moves, most_moves=most
+    )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)
     return Placed(plan, spiking, cores, traffic, notes)
+
+
+def _effort(options: CompileOptions) -> str:
+    """Returns how long a better placement is looked for."""
+    effort = options.placement_effort or "normal"
+    if effort not in EFFORTS:
+        raise UsageError(
+            f"a placement effort '{effort}'", asked="--placement-effort", allowed=", ".join(EFFORTS)
+        )
+    return effort
 
 
 def run_program(
@@ -423,6 +437,7 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "host_macs_share": 0.0,
         "host_ops": sorted({op.op for port in layers.outputs for op in port.host_ops}),
         "seed": options.seed,
+        "placement_effort": _effort(options),
         "versions": {name: version(name) for name in ("nmcompiler", "onnx", "networkx", "numpy", "numba")},
         "silent_channels": {n.layer: n.silent_channels for n in notes if n.silent_channels},
         "fan_in": next((asdict(n.fitted) for n in notes if n.fitted is not None), None),

@@ -46,6 +46,7 @@ class CompileOptions:
             where the chip prefers that.
         chips: Number of chips; None uses as few as needed.
         seed: Seed of the placement.
+        placement_effort: How long a better placement is looked for: ``low``, ``normal`` (None) or ``high``.
         fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses: ``auto``,
             ``exact``, ``split``, ``prune`` or ``refuse`` (``passes/legalise_fan_in.py``).
         backend: Name of the backend, where several provide the target.
@@ -63,6 +64,7 @@ class CompileOptions:
     output_levels: int | None = None
     chips: int | None = None
     seed: int = 0
+    placement_effort: str | None = None
     fan_in: FanInMethod | None = None
     backend: str | None = None
     verify: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nmcompiler.cli import backends, check, compare, compile, debug, demo, inspect, run, targets, yield_
+from nmcompiler.cli import backends, check, compare, compile, debug, demo, diff, inspect, run, targets, yield_
 from nmcompiler.errors import UsageError, nearest
 
 __all__ = ["nmc"]
@@ -32,6 +32,7 @@ class _Commands(click.Group):
         compile.command,
         inspect.command,
         run.command,
+        diff.command,
         yield_.command,
         compare.command,
         debug.command,

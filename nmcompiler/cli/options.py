@@ -216,6 +216,11 @@ _COMPILE = (
         "--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of the placement."
     ),
     click.option(
+        "--placement-effort",
+        type=click.Choice(["low", "normal", "high"]),
+        help="How long a better placement is looked for.  [normal]",
+    ),
+    click.option(
         "--fan-in",
         type=click.Choice(["auto", "exact", "split", "prune", "refuse"]),
         help="Layers with more inputs than a neuron has synapses: partial sums, exact in phase and graded or "

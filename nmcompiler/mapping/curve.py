@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["hilbert"]
+__all__ = ["hilbert", "snake"]
 
 
 def hilbert(rows: int, columns: int) -> list[tuple[int, int]]:
@@ -18,6 +18,15 @@ def hilbert(rows: int, columns: int) -> list[tuple[int, int]]:
     if columns >= rows:
         return [(y, x) for x, y in _walk(0, 0, columns, 0, 0, rows)]
     return [(y, x) for x, y in _walk(0, 0, 0, rows, columns, 0)]
+
+
+def snake(rows: int, columns: int, height: int) -> Iterator[tuple[int, int]]:
+    """Yields (row, column) strip after strip of ``height`` rows, column after column, turning at the ends."""
+    for strip, first in enumerate(range(0, rows, height)):
+        order = range(columns) if strip % 2 == 0 else range(columns - 1, -1, -1)
+        for column in order:
+            for row in range(first, min(first + height, rows)):
+                yield row, column
 
 
 def _walk(x: int, y: int, ax: int, ay: int, bx: int, by: int) -> Iterator[tuple[int, int]]:

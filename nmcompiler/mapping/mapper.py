@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from nmcompiler.errors import UsageError
 from nmcompiler.ir.cores import Core, CoreGraph, CoreLink, Piece, Traffic, Usage
 from nmcompiler.ir.graph import Graph
@@ -18,12 +16,15 @@ from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import HOST, Nets, nets
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
-from nmcompiler.mapping.place import Spot, anneal, start
+from nmcompiler.mapping.place import Spot, place, positions, start, starts
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
-from nmcompiler.mapping.route import Positions, capacity_bound, max_link_load, tree_sizes, unicast_cost
+from nmcompiler.mapping.route import capacity_bound, max_link_load, tree_sizes, unicast_cost
 from nmcompiler.target.model import RESOURCES, Target
 
-__all__ = ["MapOptions", "map_network"]
+__all__ = ["EFFORTS", "MapOptions", "map_network"]
+
+EFFORTS = {"low": (500, 50_000), "normal": (20_000, 2_000_000), "high": (400_000, 40_000_000)}
+"""``MapOptions.moves`` and ``most_moves`` for each name that a user may give."""
 
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
@@ -37,8 +38,8 @@ class MapOptions:
             than are needed.
         seed: Of the random numbers of the placement.
         progress: Told how far the work is.
-        moves: Swaps that the placement tries for every core, up to ``most_moves`` in all.
-        most_moves: Swaps that it tries at most.
+        moves: Moves that the placement tries for every core, up to ``most_moves`` in all.
+        most_moves: Moves that it tries at most.
         place: Whether cores are placed where traffic is least. Without, they lie in order, no links connect
             them and the figures of placement are 0: enough to know how many there are.
     """
@@ -46,8 +47,8 @@ class MapOptions:
     chips: int | None = None
     seed: int = 0
     progress: Progress = silent
-    moves: int = 500
-    most_moves: int = 16_000
+    moves: int = 20_000
+    most_moves: int = 2_000_000
     place: bool = True
 
 
@@ -73,13 +74,13 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     parted, chips = _on_fewest_chips(needs, most, options.progress)
     order = _order(parted)
     cores = [parted.cores[i] for i in order]
-    placed = start([core.kind for core in cores], target, chips)
-    bound = lower_bound(needs, target, most)
+    kinds, bound = [core.kind for core in cores], lower_bound(needs, target, most)
     if not options.place:
+        placed = start(kinds, target, chips)
         return CoreGraph(_graph(cores, placed, parted.rank), bound, 0.0, 0.0, 0.0, 0.0)
     connections = nets(parted, order, traffic)
-    placed = anneal(
-        placed,
+    placed = place(
+        list(starts(kinds, target, chips)),
         connections,
         target,
         moves=min(options.moves * len(cores), options.most_moves) if len(cores) > 1 else 0,
@@ -147,10 +148,7 @@ def _with_figures(
             between[a, b] = between.get((a, b), 0.0) + amount
     for (a, b), amount in sorted(between.items()):
         graph.connect(f"core{a}", f"core{b}", CoreLink(amount))
-    at = Positions(
-        np.array([s.row for s in placed], np.int64),
-        np.array([s.chip * target.mesh.columns + s.column for s in placed], np.int64),
-    )
+    at = positions(placed, target)
     return CoreGraph(
         graph,
         lower_bound=bound,

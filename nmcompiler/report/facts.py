@@ -78,7 +78,10 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
         "schedule": {"window_starts": list(program.window_starts), "total_steps": program.total_steps},
         "static_check": _static_check(program, proof),
         "certificate": _certificate(program),
-        **{key: report.pop(key, None) for key in ("host_macs_share", "host_ops", "seed", "versions")},
+        **{
+            key: report.pop(key, None)
+            for key in ("host_macs_share", "host_ops", "seed", "placement_effort", "versions")
+        },
         "warnings": report.pop("warnings", []),
         "notes": report.pop("notes", []),
         "compile_seconds": None,

@@ -17,6 +17,7 @@ SCHEMAS: tuple[str, ...] = (
     "compile",
     "debug",
     "demo",
+    "diff",
     "inspect",
     "run",
     "targets",

@@ -11,7 +11,7 @@ import pytest
 from nmcompiler.cli import targets as targets_command
 from nmcompiler.errors import BackendFault, DoesNotFit, NotVerified
 
-COMMANDS = ("demo", "check", "compile", "inspect", "run", "compare", "targets", "backends")
+COMMANDS = ("demo", "check", "compile", "inspect", "run", "diff", "compare", "targets", "backends")
 
 
 def test_help_lists_every_command(nmc: Any) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nmcompiler.mapping.curve import hilbert
 from nmcompiler.mapping.nets import HOST, Nets
-from nmcompiler.mapping.place import anneal, start
+from nmcompiler.mapping.place import place, start
 from nmcompiler.mapping.route import Positions, capacity_bound, max_link_load, tree_sizes, unicast_cost
 
 
@@ -107,8 +107,8 @@ def test_annealing_never_makes_the_cost_worse_and_improves_a_bad_start():
         at = Positions(np.array([s.row for s in placed]), np.array([s.column for s in placed]))
         return float(nets.spikes @ tree_sizes(at, nets))
 
-    assert cost(anneal(good, nets, target, moves=2000, seed=0)) <= cost(good) == 29
-    better = anneal(bad, nets, target, moves=4000, seed=0)
+    assert cost(place([good], nets, target, moves=2000, seed=0)) <= cost(good) == 29
+    better = place([bad], nets, target, moves=4000, seed=0)
     assert len(set(better)) == 30
     assert cost(better) < 0.6 * cost(bad)
-    assert better == anneal(bad, nets, target, moves=4000, seed=0)
+    assert better == place([bad], nets, target, moves=4000, seed=0)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from nmcompiler.ir.kernels import Array
+
 __all__ = ["hilbert", "snake"]
 
 
@@ -20,13 +24,17 @@ def hilbert(rows: int, columns: int) -> list[tuple[int, int]]:
     return [(y, x) for x, y in _walk(0, 0, 0, rows, columns, 0)]
 
 
-def snake(rows: int, columns: int, height: int) -> Iterator[tuple[int, int]]:
-    """Yields (row, column) strip after strip of ``height`` rows, column after column, turning at the ends."""
-    for strip, first in enumerate(range(0, rows, height)):
-        order = range(columns) if strip % 2 == 0 else range(columns - 1, -1, -1)
-        for column in order:
-            for row in range(first, min(first + height, rows)):
-                yield row, column
+def snake(rows: int, columns: int, height: int) -> Array:
+    """Returns when each cell of a rectangle is visited, ``(rows, columns)`` int64.
+
+    Strip after strip of ``height`` rows, column after column, turning at the ends.
+    """
+    row, column = np.mgrid[:rows, :columns]
+    strip = row // height
+    along = np.where(strip % 2 == 0, column, columns - 1 - column)
+    high = np.minimum(height, rows - strip * height)
+    visited: Array = strip * height * columns + along * high + row % height
+    return visited
 
 
 def _walk(x: int, y: int, ax: int, ay: int, bx: int, by: int) -> Iterator[tuple[int, int]]:

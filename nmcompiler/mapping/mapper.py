@@ -16,7 +16,7 @@ from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import HOST, Nets, nets
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
-from nmcompiler.mapping.place import Spot, place, positions, start, starts
+from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import capacity_bound, max_link_load, tree_sizes, unicast_cost
 from nmcompiler.target.model import RESOURCES, Target
@@ -75,14 +75,15 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     order = _order(parted)
     cores = [parted.cores[i] for i in order]
     kinds, bound = [core.kind for core in cores], lower_bound(needs, target, most)
+    board = Board(target, chips)
     if not options.place:
-        placed = start(kinds, target, chips)
+        placed = board.spots(board.starts(kinds)[0])
         return CoreGraph(_graph(cores, placed, parted.rank), bound, 0.0, 0.0, 0.0, 0.0)
     connections = nets(parted, order, traffic)
     placed = place(
-        list(starts(kinds, target, chips)),
+        board,
+        kinds,
         connections,
-        target,
         moves=min(options.moves * len(cores), options.most_moves) if len(cores) > 1 else 0,
         seed=options.seed,
         progress=options.progress,

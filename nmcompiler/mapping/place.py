@@ -7,10 +7,9 @@ swaps two.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,10 +17,10 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.curve import hilbert, snake
 from nmcompiler.mapping.nets import HOST, Nets
-from nmcompiler.mapping.route import Positions, tree_sizes
+from nmcompiler.mapping.route import Positions
 from nmcompiler.target.model import Target
 
-__all__ = ["Spot", "multicast_cost", "place", "positions", "start", "starts"]
+__all__ = ["Board", "Spot", "place", "positions"]
 
 # Temperatures in mean changes of a move. A regular start is worth keeping, so the first refuses most moves
 # that make it worse. At the end none that does is kept.
@@ -30,8 +29,8 @@ _HOT, _COLD, _FROZEN = 0.5, 0.03, 1e-6
 _TOWARDS, _REACH = 0.7, 2
 # Starts that are annealed, the best ones, and how often each: runs of the same length end differently.
 _STARTS, _RUNS = 2, 4
-# Moves of a run below which there are fewer of them instead.
-_SHORTEST = 5_000
+# Moves of a run, and of each of its cores, below which there are fewer runs instead.
+_SHORTEST, _OF_EACH = 5_000, 300
 # Moves whose changes are measured before any is made.
 _PROBED = 256
 
@@ -46,49 +45,70 @@ class Spot:
     kind: int
 
 
-def start(kinds: Sequence[int], target: Target, chips: int) -> list[Spot]:
-    """Returns the position of each core along the Hilbert curve: the first of ``starts``."""
-    return next(starts(kinds, target, chips))
+class Board:
+    """The positions of all cores of some chips, chip by chip along the Hilbert curve.
 
-
-def starts(kinds: Sequence[int], target: Target, chips: int) -> Iterator[list[Spot]]:
-    """Yields regular placements: each core on the next free position of its type along a curve.
-
-    Curves are the Hilbert curve, and strips of so many rows or columns that turn at their ends.
-
-    Args:
-        kinds: Core type of each core, in topological order.
+    Attributes:
         target: The chip.
-        chips: Number of chips; together they must have enough cores of each type.
+        chips: How many there are.
+        row: ``(S,)`` int64.
+        column: ``(S,)`` int64 on the common mesh, ``chip · columns + column``.
+        chip: ``(S,)`` int64.
+        kind: ``(S,)`` int64: type of the core there.
     """
-    rows, columns = target.mesh.rows, target.mesh.columns
-    curves = [list(hilbert(rows, columns))]
-    curves += [list(snake(rows, columns, height)) for height in _heights(rows)]
-    curves += [[(r, c) for c, r in snake(columns, rows, width)] for width in _heights(columns)]
-    for curve in curves:
-        free = _spots(curve, target, chips)
-        queues = {kind: iter([s for s in free if s.kind == kind]) for kind in set(kinds)}
-        yield [next(queues[kind]) for kind in kinds]
+
+    def __init__(self, target: Target, chips: int) -> None:
+        """Lays out so many chips."""
+        self.target, self.chips = target, chips
+        rows, columns = target.mesh.rows, target.mesh.columns
+        here = np.array(hilbert(rows, columns), np.int64).reshape(-1, 2)
+        here = here[here[:, 0] * columns + here[:, 1] < target.cores_per_chip]
+        kinds = np.array([target.core_type(core) for core in range(target.cores_per_chip)], np.int64)
+        self.row, local = (np.tile(a, chips) for a in here.T)
+        self.chip = np.repeat(np.arange(chips), len(here))
+        self.column = self.chip * columns + local
+        self.kind = kinds[self.row * columns + local]
+        self.at = np.full((rows, chips * columns), -1, np.int64)
+        self.at[self.row, self.column] = np.arange(len(self.row))
+
+    def spots(self, placed: Array) -> list[Spot]:
+        """Returns the position of each core, given their numbers."""
+        columns = self.target.mesh.columns
+        chip, row, column, kind = (a[placed].tolist() for a in (self.chip, self.row, self.column, self.kind))
+        return [Spot(*spot) for spot in zip(chip, row, (c % columns for c in column), kind, strict=True)]
+
+    def starts(self, kinds: Sequence[int]) -> list[Array]:
+        """Returns regular placements: each core on the next free position of its type along a curve.
+
+        Curves are the Hilbert curve, which comes first, and strips of so many rows or columns that turn at
+        their ends.
+
+        Args:
+            kinds: Core type of each core, in topological order; together the chips must have enough of each.
+        """
+        wanted = np.array(kinds, np.int64)
+        placed = []
+        for order in self._curves():
+            where = np.empty(len(wanted), np.int64)
+            for kind in np.unique(wanted):
+                mine = np.flatnonzero(wanted == kind)
+                where[mine] = order[self.kind[order] == kind][: len(mine)]
+            placed.append(where)
+        return placed
+
+    def _curves(self) -> list[Array]:
+        """Returns all positions, chip by chip along each curve."""
+        rows, columns = self.target.mesh.rows, self.target.mesh.columns
+        local = self.column % columns
+        ranks = [snake(rows, columns, height) for height in _heights(rows)]
+        ranks += [snake(columns, rows, width).T for width in _heights(columns)]
+        every = [np.lexsort((rank[self.row, local], self.chip)) for rank in ranks]
+        return [np.arange(len(self.row)), *every]
 
 
 def _heights(rows: int) -> list[int]:
     """Returns the heights of strips worth trying: those that cut all rows into 1, 2, 3, … strips."""
     return sorted({-(-rows // strips) for strips in range(1, rows + 1)})
-
-
-def _spots(curve: Sequence[tuple[int, int]], target: Target, chips: int) -> list[Spot]:
-    """Returns the positions of all cores, chip by chip along the curve."""
-    return [
-        Spot(chip, row, column, target.core_type(row * target.mesh.columns + column))
-        for chip in range(chips)
-        for row, column in curve
-        if row * target.mesh.columns + column < target.cores_per_chip
-    ]
-
-
-def multicast_cost(placed: Sequence[Spot], nets: Nets, target: Target) -> float:
-    """Returns Σ spikes · links in the union of the routes of each net."""
-    return float(nets.spikes @ tree_sizes(positions(placed, target), nets))
 
 
 def positions(placed: Sequence[Spot], target: Target) -> Positions:
@@ -100,89 +120,84 @@ def positions(placed: Sequence[Spot], target: Target) -> Positions:
 
 
 def place(
-    placements: Sequence[Sequence[Spot]],
+    board: Board,
+    kinds: Sequence[int],
     nets: Nets,
-    target: Target,
     *,
     moves: int,
     seed: int,
     progress: Progress = silent,
 ) -> list[Spot]:
-    """Returns a placement whose multicast cost is at most that of the best of some.
+    """Returns the positions of cores: the multicast cost is at most that of the best regular placement.
 
-    The best few are annealed, each with its share of the moves.
+    The best few of these are annealed, each with its share of the moves.
 
     Args:
-        placements: The positions of all cores, in several ways.
+        board: All positions.
+        kinds: Core type of each core, in topological order.
         nets: What travels.
-        target: The chip.
-        moves: Number of moves that are tried.
+        moves: Number of moves that are tried; without any, cores lie along the Hilbert curve.
         seed: Of the random numbers; equal seeds give equal placements.
         progress: Told between parts of the work.
     """
-    costs = [multicast_cost(placed, nets, target) for placed in placements]
-    order = np.argsort(costs, kind="stable").tolist()
-    best, cost = list(placements[order[0]]), costs[order[0]]
+    placements = board.starts(kinds)
     if not len(nets.source) or moves == 0:
-        return best
-    count = min(_STARTS * _RUNS, max(1, moves // _SHORTEST))
-    runs = [placements[order[k % min(_STARTS, len(order))]] for k in range(count)]
-    boards = [_Board(placed, nets, target) for placed in runs]
-    ends = np.linspace(0, moves, len(runs) + 1).astype(int).tolist()
-    work = [(board, ends[k + 1] - ends[k], seed * len(runs) + k) for k, board in enumerate(boards)]
+        return board.spots(placements[0])
+    tasks = _Tasks(board, nets, len(kinds))
+    costs = [tasks.cost(placed) for placed in placements]
+    order = np.argsort(costs, kind="stable").tolist()
+    best, cost = placements[order[0]], costs[order[0]]
+    count = min(_STARTS * _RUNS, max(1, moves // max(_SHORTEST, _OF_EACH * len(kinds))))
+    ends = np.linspace(0, moves, count + 1).astype(int).tolist()
+    work = [
+        (placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
+        for k in range(count)
+    ]
     # Runs know nothing of one another, so that as many threads as there are processors change nothing.
-    with ThreadPoolExecutor(max(1, min(len(runs), os.cpu_count() or 1))) as pool:
-        for k, after in enumerate(pool.map(lambda job: _anneal(*job), work)):
+    with ThreadPoolExecutor(max(1, min(count, os.cpu_count() or 1))) as pool:
+        for k, (placed, after) in enumerate(pool.map(lambda task: tasks.anneal(*task), work)):
             progress("placement", ends[k + 1], moves)
             if after < cost:
-                best, cost = boards[k].placed(), after
-    return best
+                best, cost = placed, after
+    return board.spots(best)
 
 
-def _anneal(board: _Board, moves: int, seed: int) -> float:
-    """Moves the cores of a board and returns the cost in which they are left."""
-    # numba is imported by the first placement, not by commands that place nothing.
-    from nmcompiler.mapping import anneal as kernel
-    from nmcompiler.sim.jit import jit
+class _Tasks:
+    """The compiled kernel with a board and nets as it takes them; the host is one core more, which rests."""
 
-    def run(tried: int, hot: float, cold: float, call: int) -> tuple[float, float]:
-        numbers = 0, 1, tried, hot, cold, _REACH, _TOWARDS, seed * 3 + call
-        cost, change = jit(kernel.anneal)(*board.nets, *board.state, *numbers)
-        return float(cost), float(change)
+    def __init__(self, board: Board, nets: Nets, cores: int) -> None:
+        # numba is imported by the first placement, not by commands that place nothing.
+        from nmcompiler.mapping import anneal
+        from nmcompiler.sim.jit import jit
 
-    cost, scale = run(_PROBED, 0.0, 0.0, 0)
-    if scale == 0.0:
-        return cost
-    run(moves - moves // 8, scale * _HOT, scale * _COLD, 1)
-    return run(moves // 8, scale * _FROZEN, scale * _FROZEN, 2)[0]
-
-
-class _Board:
-    """Cores, positions and nets as the kernel takes them; the host is one core more, which never moves."""
-
-    def __init__(self, placed: Sequence[Spot], nets: Nets, target: Target) -> None:
-        cores, chips = len(placed), max(spot.chip for spot in placed) + 1
-        self._spots = _spots(list(hilbert(target.mesh.rows, target.mesh.columns)), target, chips)
-        index = {spot: i for i, spot in enumerate(self._spots)}
-        at, everywhere = positions(placed, target), positions(self._spots, target)
-        grid = np.full((target.mesh.rows, chips * target.mesh.columns), -1, np.int64)
-        grid[everywhere.row, everywhere.column] = np.arange(len(self._spots))
-        kinds = max(spot.kind for spot in self._spots) + 1
-        group = np.array([spot.chip * kinds + spot.kind for spot in self._spots], np.int64)
-        self._spot = np.array([index[spot] for spot in placed], np.int64)
+        self._run = jit(anneal.anneal)
+        self._board = board
+        self._group = board.chip * (int(board.kind.max(initial=0)) + 1) + board.kind
         source = np.where(nets.source == HOST, cores, nets.source)
-        self.nets: tuple[Any, ...] = (
-            *(source, nets.start, nets.cores, nets.spikes),
-            *_nets_of(source, nets, cores),
-        )
-        self.state: tuple[Any, ...] = (
-            *(np.append(at.row, 0), np.append(at.column, 0)),
-            *(grid, everywhere.row, everywhere.column, group, self._spot),
-        )
+        self._nets = source, nets.start, nets.cores, nets.spikes, *_nets_of(source, nets, cores)
 
-    def placed(self) -> list[Spot]:
-        """Returns where the cores are now."""
-        return [self._spots[i] for i in self._spot.tolist()]
+    def cost(self, placed: Array) -> float:
+        """Returns Σ spikes · links in the union of the routes of each net."""
+        return self._call(placed.copy(), 0, 0.0, 0.0, 0)[0]
+
+    def anneal(self, placed: Array, moves: int, seed: int) -> tuple[Array, float]:
+        """Returns a placement that moves have made of another, and its cost."""
+        placed = placed.copy()
+        cost, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3)
+        if change > 0.0:
+            self._call(placed, moves - moves // 8, change * _HOT, change * _COLD, seed * 3 + 1)
+            cost, _ = self._call(placed, moves // 8, change * _FROZEN, change * _FROZEN, seed * 3 + 2)
+        return placed, cost
+
+    def _call(self, placed: Array, moves: int, hot: float, cold: float, seed: int) -> tuple[float, float]:
+        """Moves the cores of ``placed``; returns their cost and the mean change of the moves tried."""
+        board = self._board
+        at = np.append(board.row[placed], 0), np.append(board.column[placed], 0)
+        mesh = board.at, board.row, board.column, self._group
+        cost, change = self._run(
+            *self._nets, *at, *mesh, placed, 0, 1, moves, hot, cold, _REACH, _TOWARDS, seed
+        )
+        return float(cost), float(change)
 
 
 def _nets_of(source: Array, nets: Nets, cores: int) -> tuple[Array, Array]:

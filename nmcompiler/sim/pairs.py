@@ -124,9 +124,10 @@ class Pairs:
         first = self.loaded.patterns.astype(np.int64)
         segments = self.loaded.segments.view(np.int64)
         columns = [kernels.WEIGHT, kernels.WEIGHT_STRIDE, kernels.AXONS, kernels.PATTERN]
-        for which in np.unique(links[:, columns].view(np.int64), axis=0).tolist():
+        asked = links[:, columns].view(np.int64)
+        for which in np.unique(asked, axis=0).tolist():
             weight, stride, axons, pattern = which
-            mine = (links[:, columns] == np.array(which).view(np.uint64)).all(axis=1)
+            mine = (asked == which).all(axis=1)
             parts = segments[first[pattern] : first[pattern + 1]]
             if not len(parts):
                 continue

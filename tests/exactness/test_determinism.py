@@ -12,7 +12,8 @@ import pytest
 
 from nmcompiler.compiler import compile_model, run_program
 from nmcompiler.frontend.data import Samples
-from nmcompiler.plan import CompileOptions
+from nmcompiler.mapping import EFFORTS
+from nmcompiler.mapping.place import Board
 from nmcompiler.testing import tiny_target
 from nmcompiler.testing.random_onnx import random_onnx, random_samples
 
@@ -54,14 +55,13 @@ def test_programs_are_equal_byte_for_byte_in_any_process(tmp_path):
     assert first == second
 
 
-def compiled(seed, code, placement=0):
+def compiled(seed, code):
     model = random_onnx(seed)
     return compile_model(
         model.SerializeToString(),
         tiny_target(neurons=40, max_chips=4),
         code,
         random_samples(model, 24, seed),
-        CompileOptions(seed=placement),
     ).program
 
 
@@ -74,13 +74,23 @@ def spikes_of(program, samples, **options):
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("seed", [1, 4])
-def test_placement_changes_hops_and_no_spike(seed, code):
-    programs = [compiled(seed, code, placement) for placement in (0, 2)]
+def test_placement_changes_hops_and_no_spike(seed, code, monkeypatch):
+    placed = compiled(seed, code)
+
+    def scattered(board, kinds):
+        order = np.random.default_rng(7).permutation(len(board.row))
+        free = {kind: iter(order[board.kind[order] == kind].tolist()) for kind in set(kinds)}
+        return [np.array([next(free[kind]) for kind in kinds])]
+
+    monkeypatch.setattr(Board, "starts", scattered)
+    monkeypatch.setitem(EFFORTS, "normal", (0, 0))
+    programs = [placed, compiled(seed, code)]
     samples = Samples(random_samples(random_onnx(seed), 5, seed + 2), None)
     runs = [spikes_of(program, samples) for program in programs]
     assert all(run[:2] == runs[0][:2] for run in runs)
     places = {program.arrays["cores"].tobytes() + program.arrays["blocks"].tobytes() for program in programs}
     assert len(places) > 1  # else nothing was compared
+    assert runs[0][2] < runs[1][2]
 
 
 @pytest.mark.parametrize("code", CODES)

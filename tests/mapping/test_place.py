@@ -1,6 +1,6 @@
 """Starts, and the placement that is made of them."""
 
-from itertools import pairwise, permutations
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,17 +10,23 @@ from mapping_oracle import chip
 from test_route import build
 
 from nmcompiler.mapping.curve import snake
-from nmcompiler.mapping.place import multicast_cost, place, start, starts
+from nmcompiler.mapping.place import Board, place, positions
+from nmcompiler.mapping.route import tree_sizes
 from nmcompiler.target.model import CoreType, Limits
 
 
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), height=st.integers(1, 9))
 def test_a_snake_visits_every_position_and_mostly_goes_to_a_neighbour(rows, columns, height):
-    order = list(snake(rows, columns, height))
-    assert sorted(order) == [(r, c) for r in range(rows) for c in range(columns)]
-    if height == 1:
-        far = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in pairwise(order)]
-        assert set(far) <= {1}
+    visited = snake(rows, columns, height)
+    assert sorted(visited.reshape(-1).tolist()) == list(range(rows * columns))
+    order = np.argsort(visited.reshape(-1))
+    strip, column = order // columns // height, order % columns
+    assert (np.diff(strip) >= 0).all()
+    assert set(np.abs(np.diff(column)).tolist()) <= {0, 1}
+
+
+def cost(placed, nets, target):
+    return float(nets.spikes @ tree_sizes(positions(placed, target), nets))
 
 
 def nets_of(rng, cores):
@@ -37,22 +43,22 @@ def nets_of(rng, cores):
 def test_a_small_board_is_placed_best(seed):
     rng = np.random.default_rng(seed)
     target, nets = chip(Limits(neurons=1), cores=6, rows=2, columns=3), nets_of(rng, 5)
-    spots = start([0] * 6, target, 1)
-    best = min(multicast_cost(order, nets, target) for order in permutations(spots, 5))
-    placed = place(list(starts([0] * 5, target, 1)), nets, target, moves=40_000, seed=seed)
-    assert multicast_cost(placed, nets, target) == best
+    board = Board(target, 1)
+    spots = board.spots(np.arange(6))
+    best = min(cost(order, nets, target) for order in permutations(spots, 5))
+    placed = place(board, [0] * 5, nets, moves=40_000, seed=seed)
+    assert cost(placed, nets, target) == best
 
 
 def test_threads_change_nothing(monkeypatch):
     rng = np.random.default_rng(1)
     target, nets = chip(Limits(neurons=1), cores=36, rows=6, columns=6), nets_of(rng, 30)
-    first = list(starts([0] * 30, target, 1))
-    found = []
+    board, found = Board(target, 1), []
     for cpus in (1, 3, None):
         monkeypatch.setattr("os.cpu_count", lambda cpus=cpus: cpus)
-        found.append(place(first, nets, target, moves=50_000, seed=3))
+        found.append(place(board, [0] * 30, nets, moves=50_000, seed=3))
     assert found[0] == found[1] == found[2]
-    other = place(first, nets, target, moves=50_000, seed=4)
+    other = place(board, [0] * 30, nets, moves=50_000, seed=4)
     assert other != found[0]
 
 
@@ -63,11 +69,11 @@ def test_cores_stay_on_positions_of_their_type_and_chip(seed, chips):
     types = (CoreType(6, Limits(neurons=1)), CoreType(3, Limits(neurons=9)))
     target = chip(kinds=types, rows=3, columns=3, chips=2)
     kinds = [*rng.permutation([0] * (5 * chips) + [1] * (2 * chips)).tolist()]
-    first = list(starts(kinds, target, chips))
-    nets = nets_of(rng, len(kinds))
-    placed = place(first, nets, target, moves=3_000, seed=seed)
-    for positions in (*first, placed):
-        assert [s.kind for s in positions] == kinds
-        assert len(set(positions)) == len(kinds)
-        assert all(s.kind == target.core_type(s.row * 3 + s.column) for s in positions)
-    assert multicast_cost(placed, nets, target) <= min(multicast_cost(p, nets, target) for p in first)
+    board, nets = Board(target, chips), nets_of(rng, len(kinds))
+    first = [board.spots(start) for start in board.starts(kinds)]
+    placed = place(board, kinds, nets, moves=3_000, seed=seed)
+    for spots in (*first, placed):
+        assert [s.kind for s in spots] == kinds
+        assert len(set(spots)) == len(kinds)
+        assert all(s.kind == target.core_type(s.row * 3 + s.column) for s in spots)
+    assert cost(placed, nets, target) <= min(cost(p, nets, target) for p in first)

@@ -62,6 +62,13 @@ def test_links_of_random_networks_weigh_the_same_two_by_two(seed):
     assert_weigh_the_same(assembled(random_network(seed), "graded"))
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), neurons=st.integers(12, 34))
+def test_links_of_networks_in_small_parts_weigh_the_same_two_by_two(seed, neurons):
+    """Where rows of weights are kept may be where others of the program stand."""
+    assert_weigh_the_same(placed(random_network(seed), "graded", neurons=neurons))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [((5, 5), 1, 2), ((3, 3), 2, 1), ((1, 4), 1, 0)])
 @pytest.mark.parametrize("neurons", [10_000, 40])

@@ -205,11 +205,11 @@ def place(
         NmcError: As ``compile_model``.
     """
     plan = plan_of(options, code, chip)
+    moves, most = EFFORTS[_effort(options)]
     with one_blas_thread():
         network, notes = _network(layers, backend, chip, plan, samples, options, progress)
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(spiking, plan.coding, samples)
-    moves, most = EFFORTS[_effort(options)]
     mapping = MapOptions(
         chips=options.chips, seed=options.seed, progress=progress, moves=moves, most_moves=most
     )

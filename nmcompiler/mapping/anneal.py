@@ -1,4 +1,6 @@
-"""Simulated annealing of items on the spots of a mesh, compiled; cores, or neurons that share cores.
+"""Simulated annealing of items on the spots of a mesh, compiled: cores, one to a spot.
+
+A spot may have room for several, as where neurons are divided over cores and these placed at once.
 
 The cost is that of multicast: Σ spikes · links in the union of the routes of a net, which go along the row
 first. A move takes an item to another spot, or swaps two, and only the nets of these are routed anew.
@@ -103,6 +105,7 @@ def anneal(  # type: ignore[no-untyped-def]
     touched, found = np.full(spikes.size, -1), np.zeros(spikes.size, np.int64)
     changed = np.zeros(spikes.size, np.int64)
     state = np.uint64(88172645463325252) ^ (np.uint64(seed) * np.uint64(2654435769))
+    state = max(state, np.uint64(1))  # 0 would stay 0
     for _ in range(8):
         state = _next(state)
     tried, scale, temperature = 0, 0.0, hot

@@ -47,8 +47,8 @@ class MapOptions:
     chips: int | None = None
     seed: int = 0
     progress: Progress = silent
-    moves: int = 20_000
-    most_moves: int = 2_000_000
+    moves: int = EFFORTS["normal"][0]
+    most_moves: int = EFFORTS["normal"][1]
     place: bool = True
 
 
@@ -77,7 +77,7 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     kinds, bound = [core.kind for core in cores], lower_bound(needs, target, most)
     board = Board(target, chips)
     if not options.place:
-        placed = board.spots(board.starts(kinds)[0])
+        placed = board.spots(next(board.starts(kinds)))
         return CoreGraph(_graph(cores, placed, parted.rank), bound, 0.0, 0.0, 0.0, 0.0)
     connections = nets(parted, order, traffic)
     placed = place(

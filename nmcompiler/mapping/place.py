@@ -7,7 +7,7 @@ swaps two.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,7 +50,6 @@ class Board:
 
     Attributes:
         target: The chip.
-        chips: How many there are.
         row: ``(S,)`` int64.
         column: ``(S,)`` int64 on the common mesh, ``chip · columns + column``.
         chip: ``(S,)`` int64.
@@ -59,7 +58,7 @@ class Board:
 
     def __init__(self, target: Target, chips: int) -> None:
         """Lays out so many chips."""
-        self.target, self.chips = target, chips
+        self.target = target
         rows, columns = target.mesh.rows, target.mesh.columns
         here = np.array(hilbert(rows, columns), np.int64).reshape(-1, 2)
         here = here[here[:, 0] * columns + here[:, 1] < target.cores_per_chip]
@@ -77,8 +76,8 @@ class Board:
         chip, row, column, kind = (a[placed].tolist() for a in (self.chip, self.row, self.column, self.kind))
         return [Spot(*spot) for spot in zip(chip, row, (c % columns for c in column), kind, strict=True)]
 
-    def starts(self, kinds: Sequence[int]) -> list[Array]:
-        """Returns regular placements: each core on the next free position of its type along a curve.
+    def starts(self, kinds: Sequence[int]) -> Iterator[Array]:
+        """Yields regular placements: each core on the next free position of its type along a curve.
 
         Curves are the Hilbert curve, which comes first, and strips of so many rows or columns that turn at
         their ends.
@@ -87,23 +86,22 @@ class Board:
             kinds: Core type of each core, in topological order; together the chips must have enough of each.
         """
         wanted = np.array(kinds, np.int64)
-        placed = []
         for order in self._curves():
             where = np.empty(len(wanted), np.int64)
             for kind in np.unique(wanted):
                 mine = np.flatnonzero(wanted == kind)
                 where[mine] = order[self.kind[order] == kind][: len(mine)]
-            placed.append(where)
-        return placed
+            yield where
 
-    def _curves(self) -> list[Array]:
-        """Returns all positions, chip by chip along each curve."""
+    def _curves(self) -> Iterator[Array]:
+        """Yields all positions, chip by chip along each curve."""
+        yield np.arange(len(self.row))
         rows, columns = self.target.mesh.rows, self.target.mesh.columns
         local = self.column % columns
         ranks = [snake(rows, columns, height) for height in _heights(rows)]
         ranks += [snake(columns, rows, width).T for width in _heights(columns)]
-        every = [np.lexsort((rank[self.row, local], self.chip)) for rank in ranks]
-        return [np.arange(len(self.row)), *every]
+        for rank in ranks:
+            yield np.lexsort((rank[self.row, local], self.chip))
 
 
 def _heights(rows: int) -> list[int]:
@@ -140,9 +138,9 @@ def place(
         seed: Of the random numbers; equal seeds give equal placements.
         progress: Told between parts of the work.
     """
-    placements = board.starts(kinds)
     if not len(nets.source) or moves == 0:
-        return board.spots(placements[0])
+        return board.spots(next(board.starts(kinds)))
+    placements = list(board.starts(kinds))
     tasks = _Tasks(board, nets, len(kinds))
     costs = [tasks.cost(placed) for placed in placements]
     order = np.argsort(costs, kind="stable").tolist()
@@ -183,15 +181,16 @@ class _Tasks:
     def anneal(self, placed: Array, moves: int, seed: int) -> tuple[Array, float]:
         """Returns a placement that moves have made of another, and its cost."""
         placed = placed.copy()
-        cost, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3)
+        _, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3)
         if change > 0.0:
             self._call(placed, moves - moves // 8, change * _HOT, change * _COLD, seed * 3 + 1)
-            cost, _ = self._call(placed, moves // 8, change * _FROZEN, change * _FROZEN, seed * 3 + 2)
-        return placed, cost
+            self._call(placed, moves // 8, change * _FROZEN, change * _FROZEN, seed * 3 + 2)
+        # Summed anew: what changes add up to drifts.
+        return placed, self.cost(placed)
 
     def _call(self, placed: Array, moves: int, hot: float, cold: float, seed: int) -> tuple[float, float]:
         """Moves the cores of ``placed``; returns their cost and the mean change of the moves tried."""
-        board = self._board
+        board, seed = self._board, seed % 2**63  # the kernel is compiled for one type of it
         at = np.append(board.row[placed], 0), np.append(board.column[placed], 0)
         mesh = board.at, board.row, board.column, self._group
         cost, change = self._run(

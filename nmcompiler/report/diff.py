@@ -20,7 +20,7 @@ __all__ = ["LAYER_KEYS", "compared", "diff_facts", "leaves"]
 
 Facts = Mapping[str, Any]
 
-_WORDS = ("model", "target", "coding", "input_encoding", "seed", "host_ops", "versions")
+_WORDS = ("model", "target", "coding", "input_encoding", "seed", "placement_effort", "host_ops", "versions")
 _NUMBERS = (
     *("levels", "input_levels", "output_levels", "weight_bits", "timesteps", "settle", "windows"),
     *("chips", "neurons", "compartments_per_neuron", "synapses", "host_macs_share"),
@@ -59,7 +59,7 @@ def diff_facts(a: Program, b: Program, *, files: tuple[str, str]) -> dict[str, A
 
 def compared(a: Facts, b: Facts) -> dict[str, Any]:
     """Returns the comparison of two objects of ``inspect --json``, entry by entry."""
-    made: dict[str, Any] = {key: _words(a[key], b[key]) for key in _WORDS}
+    made: dict[str, Any] = {key: _words(a.get(key), b.get(key)) for key in _WORDS}
     made |= {key: _numbers(a[key], b[key]) for key in _NUMBERS}
     for group, keys in _GROUPS.items():
         sides = [side.get(group) or {} for side in (a, b)]
@@ -99,7 +99,7 @@ def _numbers(a: Any, b: Any) -> dict[str, Any]:
     """Returns the comparison of two numbers; what is none, or not finite, is not known."""
     one, other = _number(a), _number(b)
     change = None if one is None or other is None else other - one
-    relative = None if change is None or not one else change / abs(one)
+    relative = None if change is None or not one else _number(change / abs(one))
     return {"a": one, "b": other, "same": one == other, "change": change, "relative": relative}
 
 

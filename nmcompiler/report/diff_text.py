@@ -102,6 +102,7 @@ _LINES: tuple[tuple[str, str, Form], ...] = (
     ("certificate.blocks", "blocks", _COUNT),
     ("static_check.ok", "proof holds", _word),
     ("seed", "seed", _word),
+    ("placement_effort", "placement effort", _word),
     ("versions", "versions", _word),
 )
 _BOUNDED = {"time.step_ns": " (≥)", "time.latency_us": " (≥)", "time.samples_per_second": " (≤)"}

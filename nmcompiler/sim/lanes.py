@@ -5,8 +5,7 @@ that is silent in all of them is left out. Code is explicit but portable: LLVM v
 any one processor. What it computes is what the plain loops of ``nmcompiler.sim.kernels`` do, which tests hold
 it to, and which run where values or weights are too wide.
 
-numba is imported with this module, which therefore the first run imports. All functions that are compiled
-together stand in this file: numba's cache looks at no other.
+numba is imported with this module, which therefore the first run imports.
 """
 
 from __future__ import annotations
@@ -49,7 +48,8 @@ MODES = ("popcount", "value", "one")
     FLOAT32,
     SHORT,
 ) = range(14)
-# Columns of a link, beside those of ``nmcompiler.sim.kernels``: rows whose products add up in 16 bits.
+# Columns of a link, beside those of ``nmcompiler.sim.kernels``: how many axons add up in 16 bits; with 0 they
+# are taken two by two, and weights are those of ``paired``.
 SOURCE, FIRST, AXONS, PATTERN, INTO, WEIGHT, WEIGHT_STRIDE, TARGET_STRIDE, CHUNK = range(9)
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -403,14 +403,15 @@ def run_blocks(  # type: ignore[no-untyped-def]
         moving: ``(F, 9)`` uint64: those whose targets move with the axon.
         patterns: ``(P + 1,)`` uint64.
         segments: ``(Q, 3)`` uint64.
-        weights: ``(W + 8,)`` int16.
+        weights: ``(W + 64,)`` int16.
         paired: ``(V,)`` int32: weights two by two, see ``nmcompiler.sim.pairs``.
         start: ``(M,)`` int64: membranes at firing without arrivals, less 1 where neurons fire on v > θ.
         scale: ``(M,)`` float64: 1 / θ.
         live: Samples of the group.
         mode: Number in ``MODES``.
         values: ``(16 · M + 16,)`` int16: of inputs, read; of all other neurons, written.
-        acc: int32: accumulators, those of block b from ``blocks[b, ACC0]`` neurons on, written.
+        acc: int32: accumulators, those of block b from ``blocks[b, ACC0]`` neurons on, written; of ``SHORT``
+            blocks of 16 bits, twice as many in the same place.
         counts: ``(M,)`` int64: spikes of each neuron are added.
         ranks: ``(M + B,)`` uint32, scratch: neurons of the same block before each that send anything.
         positions: ``(M,)`` uint32, scratch: the neurons of each block that send anything.

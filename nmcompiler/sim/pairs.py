@@ -125,9 +125,12 @@ class Pairs:
         segments = self.loaded.segments.view(np.int64)
         columns = [kernels.WEIGHT, kernels.WEIGHT_STRIDE, kernels.AXONS, kernels.PATTERN]
         asked = links[:, columns].view(np.int64)
-        for which in np.unique(asked, axis=0).tolist():
+        kinds, kind, count = np.unique(asked, axis=0, return_inverse=True, return_counts=True)
+        ends = np.cumsum(count)
+        order = np.argsort(kind.reshape(-1), kind="stable")
+        alike = (order[end - n : end] for n, end in zip(count, ends, strict=True))
+        for which, mine in zip(kinds.tolist(), alike, strict=True):
             weight, stride, axons, pattern = which
-            mine = (asked == which).all(axis=1)
             parts = segments[first[pattern] : first[pattern + 1]]
             if not len(parts):
                 continue

@@ -74,6 +74,16 @@ def test_cores_stay_on_positions_of_their_type_and_chip(seed, chips):
     placed = place(board, kinds, nets, moves=3_000, seed=seed)
     for spots in (*first, placed):
         assert [s.kind for s in spots] == kinds
+        assert [s.chip for s in spots] == [s.chip for s in first[0]]
         assert len(set(spots)) == len(kinds)
         assert all(s.kind == target.core_type(s.row * 3 + s.column) for s in spots)
     assert cost(placed, nets, target) <= min(cost(p, nets, target) for p in first)
+
+
+@pytest.mark.parametrize("seed", [2**61, 2**62 + 5, 2**63 - 1])
+def test_seeds_of_any_size_are_taken(seed):
+    nets = nets_of(np.random.default_rng(2), 20)
+    board = Board(chip(Limits(neurons=1), cores=25, rows=5, columns=5), 1)
+    placed = place(board, [0] * 20, nets, moves=20_000, seed=seed)
+    assert len(set(placed)) == 20
+    assert placed == place(board, [0] * 20, nets, moves=20_000, seed=seed)

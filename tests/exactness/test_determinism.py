@@ -80,7 +80,7 @@ def test_placement_changes_hops_and_no_spike(seed, code, monkeypatch):
     def scattered(board, kinds):
         order = np.random.default_rng(7).permutation(len(board.row))
         free = {kind: iter(order[board.kind[order] == kind].tolist()) for kind in set(kinds)}
-        return [np.array([next(free[kind]) for kind in kinds])]
+        return iter([np.array([next(free[kind]) for kind in kinds])])
 
     monkeypatch.setattr(Board, "starts", scattered)
     monkeypatch.setitem(EFFORTS, "normal", (0, 0))

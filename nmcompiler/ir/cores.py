@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Shape
 
-__all__ = ["Box", "Core", "CoreGraph", "CoreLink", "Piece", "Traffic", "Usage"]
+__all__ = ["Box", "Core", "CoreGraph", "CoreLink", "Piece", "PlacementFigures", "Traffic", "Usage"]
 
 
 @dataclass(frozen=True, order=True)
@@ -104,24 +104,41 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class PlacementFigures:
+    """What a placement costs a sample, and what any placement of the same cores costs at least.
+
+    Attributes:
+        cost: Multicast cost: expected spikes times the links of their route trees.
+        cost_bound: Its lower bound.
+        unicast_cost: Expected spikes times Manhattan distance, each destination counted on its own.
+        unicast_bound: Its lower bound (neighbour capacity).
+        max_link_load: Expected spikes on the busiest link.
+        max_link_bound: Its lower bound.
+        off_chip_spikes: Expected spikes times the links to another chip that they cross.
+    """
+
+    cost: float = 0.0
+    cost_bound: float = 0.0
+    unicast_cost: float = 0.0
+    unicast_bound: float = 0.0
+    max_link_load: float = 0.0
+    max_link_bound: float = 0.0
+    off_chip_spikes: float = 0.0
+
+
+@dataclass(frozen=True)
 class CoreGraph:
     """Placed cores, with the figures of the mapping.
 
     Attributes:
         graph: Cores, and the expected traffic between them.
         lower_bound: Cores that any partition needs.
-        cost: Multicast cost: expected spikes a sample times the links of their route trees.
-        unicast_cost: Expected spikes times Manhattan distance, each destination counted on its own.
-        placement_bound: A lower bound of ``unicast_cost`` for this partition (neighbour capacity).
-        max_link_load: Expected spikes a sample on the busiest link.
+        placement: What the placement costs.
     """
 
     graph: Graph[Core, CoreLink]
-    lower_bound: int
-    cost: float
-    unicast_cost: float
-    placement_bound: float
-    max_link_load: float
+    lower_bound: int = 1
+    placement: PlacementFigures = PlacementFigures()
 
     @property
     def cores(self) -> tuple[Core, ...]:

@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nmcompiler.errors import UsageError
-from nmcompiler.ir.cores import Core, CoreGraph, CoreLink, Piece, Traffic, Usage
+from nmcompiler.ir.cores import Core, CoreGraph, CoreLink, Piece, PlacementFigures, Traffic, Usage
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping.bounds import lower_bound
+from nmcompiler.mapping.link_times import link_times
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import HOST, Nets, nets
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
+from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
-from nmcompiler.mapping.route import capacity_bound, max_link_load, tree_sizes, unicast_cost
+from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
+from nmcompiler.mapping.work import core_ns, core_work
 from nmcompiler.target.model import RESOURCES, Target
 
 __all__ = ["EFFORTS", "MapOptions", "map_network"]
@@ -78,7 +81,7 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     board = Board(target, chips)
     if not options.place:
         placed = board.spots(next(board.starts(kinds)))
-        return CoreGraph(_graph(cores, placed, parted.rank), bound, 0.0, 0.0, 0.0, 0.0)
+        return CoreGraph(_graph(cores, placed, parted.rank), bound)
     connections = nets(parted, order, traffic)
     placed = place(
         board,
@@ -86,9 +89,12 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         connections,
         moves=min(options.moves * len(cores), options.most_moves) if len(cores) > 1 else 0,
         seed=options.seed,
+        times=link_times(target, core_ns(parted, core_work(parted, order, traffic)), connections),
         progress=options.progress,
     )
-    return _with_figures(_graph(cores, placed, parted.rank), placed, connections, target, bound)
+    graph = _graph(cores, placed, parted.rank)
+    _connect(graph, connections)
+    return CoreGraph(graph, bound, _figures(board, positions(placed, target), connections))
 
 
 def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tuple[Partition, int]:
@@ -138,10 +144,7 @@ def _graph(
     return graph
 
 
-def _with_figures(
-    graph: Graph[Core, CoreLink], placed: Sequence[Spot], connections: Nets, target: Target, bound: int
-) -> CoreGraph:
-    """Connects the cores and adds the figures of partition and placement."""
+def _connect(graph: Graph[Core, CoreLink], connections: Nets) -> None:
     source, reached, spikes = connections.pairs()
     between: dict[tuple[int, int], float] = {}
     for a, b, amount in zip(source.tolist(), reached.tolist(), spikes.tolist(), strict=True):
@@ -149,14 +152,18 @@ def _with_figures(
             between[a, b] = between.get((a, b), 0.0) + amount
     for (a, b), amount in sorted(between.items()):
         graph.connect(f"core{a}", f"core{b}", CoreLink(amount))
-    at = positions(placed, target)
-    return CoreGraph(
-        graph,
-        lower_bound=bound,
+
+
+def _figures(board: Board, at: Positions, connections: Nets) -> PlacementFigures:
+    bounds = placement_bounds(connections, len(at.row), *board.at.shape)
+    return PlacementFigures(
         cost=float(connections.spikes @ tree_sizes(at, connections)),
+        cost_bound=bounds.cost,
         unicast_cost=unicast_cost(at, connections),
-        placement_bound=capacity_bound(connections, len(placed)),
+        unicast_bound=bounds.unicast_cost,
         max_link_load=max_link_load(at, connections),
+        max_link_bound=bounds.max_link_load,
+        off_chip_spikes=off_chip_spikes(at, connections, board.target.mesh.columns),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,8 +12,12 @@ from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.pack import Candidate
 from nmcompiler.mapping.partition import Partition
+from nmcompiler.mapping.work import windows
 
 __all__ = ["HOST", "Nets", "nets"]
+
+_Group: TypeAlias = tuple[int, int, tuple[int, ...]]
+"""Window, source core and destination cores."""
 
 HOST = -1
 """Source of the spikes of inputs, which enter at row 0, column 0 of chip 0."""
@@ -27,12 +32,14 @@ class Nets:
         spikes: ``(n,)`` float64 expected spikes of one sample.
         start: ``(n + 1,)``: net i reaches ``cores[start[i] : start[i + 1]]``.
         cores: Destination cores, int64, ascending within a net; never the source itself.
+        window: ``(n,)`` int64 window in which they are sent.
     """
 
     source: Array
     spikes: Array
     start: Array
     cores: Array
+    window: Array
 
     @property
     def degrees(self) -> Array:
@@ -53,7 +60,8 @@ def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
         traffic: Expected spikes of every population.
     """
     number = {core: k for k, core in enumerate(order)}
-    groups: dict[tuple[int, tuple[int, ...]], float] = {}
+    groups: dict[_Group, float] = {}
+    window = windows(partition.needs.spiking.schedule)
     for population in partition.needs.sources:
         readers = {number[i]: m for i, m in partition.readers(population.name, population.shape).items()}
         if not readers:
@@ -68,7 +76,8 @@ def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
         for source, cores, amount in _groups(owner, readers, spikes):
             others = tuple(c for c in cores if c != source)
             if others:
-                groups[source, others] = groups.get((source, others), 0.0) + amount
+                group = window[population.name], source, others
+                groups[group] = groups.get(group, 0.0) + amount
     return _nets(groups)
 
 
@@ -102,12 +111,13 @@ def _groups(owner: Array, readers: dict[int, Array], spikes: Array) -> Iterator[
         yield source, members[ends[i] : ends[i + 1]], total
 
 
-def _nets(groups: dict[tuple[int, tuple[int, ...]], float]) -> Nets:
+def _nets(groups: dict[_Group, float]) -> Nets:
     keys = sorted(groups)
-    degrees = [len(cores) for _, cores in keys]
+    degrees = [len(cores) for _, _, cores in keys]
     return Nets(
-        np.array([source for source, _ in keys], np.int64),
+        np.array([source for _, source, _ in keys], np.int64),
         np.array([groups[key] for key in keys], np.float64),
         np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64),
-        np.array([core for _, cores in keys for core in cores], np.int64),
+        np.array([core for _, _, cores in keys for core in cores], np.int64),
+        np.array([window for window, _, _ in keys], np.int64),
     )

@@ -1,7 +1,7 @@
 """Placement: the best of several regular starts, improved by simulated annealing.
 
-The cost is the multicast cost. A move takes a core to another position of its core type on its chip, or
-swaps two.
+A move takes a core to another position of its core type, or swaps two. First the multicast cost is made
+small, then, where that makes a sample shorter, the load of the busiest links.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.curve import hilbert, snake
+from nmcompiler.mapping.link_times import LinkTimes
 from nmcompiler.mapping.nets import HOST, Nets
 from nmcompiler.mapping.route import Positions
 from nmcompiler.target.model import Target
@@ -29,6 +30,9 @@ _HOT, _COLD, _FROZEN = 0.5, 0.03, 1e-6
 _TOWARDS, _REACH = 0.7, 2
 # Starts that are annealed, the best ones, and how often each: runs of the same length end differently.
 _STARTS, _RUNS = 2, 4
+# Where links decide, they may carry these shares of what the busiest carries, a run for each; and the share
+# of the temperatures, for by then the cost is low.
+_SHARES, _WARM = (0.8, 0.7, 0.6, 0.5), 0.3
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
 _SHORTEST, _OF_EACH = 5_000, 300
 # Moves whose changes are measured before any is made.
@@ -54,6 +58,9 @@ class Board:
         column: ``(S,)`` int64 on the common mesh, ``chip · columns + column``.
         chip: ``(S,)`` int64.
         kind: ``(S,)`` int64: type of the core there.
+        at: ``(rows, columns)`` int64: number of each position, −1 where there is none.
+        along: ``(columns,)`` float64: where each column lies, in links of a chip, where a link to the next
+            chip is as long as ``target.mesh.off_chip_hops`` of these.
     """
 
     def __init__(self, target: Target, chips: int) -> None:
@@ -69,6 +76,8 @@ class Board:
         self.kind = kinds[self.row * columns + local]
         self.at = np.full((rows, chips * columns), -1, np.int64)
         self.at[self.row, self.column] = np.arange(len(self.row))
+        column = np.arange(chips * columns, dtype=np.float64)
+        self.along = column + (target.mesh.off_chip_hops - 1) * (column // columns)
 
     def spots(self, placed: Array) -> list[Spot]:
         """Returns the position of each core, given their numbers."""
@@ -124,11 +133,14 @@ def place(
     *,
     moves: int,
     seed: int,
+    times: LinkTimes | None = None,
     progress: Progress = silent,
 ) -> list[Spot]:
-    """Returns the positions of cores: the multicast cost is at most that of the best regular placement.
+    """Returns the positions of cores: the cost is at most that of the best regular placement.
 
-    The best few of these are annealed, each with its share of the moves.
+    The cost is that of multicast, a link to another chip being as long as the target says. The best few of
+    these are annealed, each with its share of the moves. Where links then decide how long a sample takes, as
+    many moves again are spent on the busiest of them, as far as ``times`` allows these to cost more.
 
     Args:
         board: All positions.
@@ -136,6 +148,7 @@ def place(
         nets: What travels.
         moves: Number of moves that are tried; without any, cores lie along the Hilbert curve.
         seed: Of the random numbers; equal seeds give equal placements.
+        times: How long links take; None where only the multicast cost counts.
         progress: Told between parts of the work.
     """
     if not len(nets.source) or moves == 0:
@@ -148,16 +161,62 @@ def place(
     count = min(_STARTS * _RUNS, max(1, moves // max(_SHORTEST, _OF_EACH * len(kinds))))
     ends = np.linspace(0, moves, count + 1).astype(int).tolist()
     work = [
-        (placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
+        _Run(placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
         for k in range(count)
     ]
-    # Runs know nothing of one another, so that as many threads as there are processors change nothing.
-    with ThreadPoolExecutor(max(1, min(count, os.cpu_count() or 1))) as pool:
-        for k, (placed, after) in enumerate(pool.map(lambda task: tasks.anneal(*task), work)):
-            progress("placement", ends[k + 1], moves)
-            if after < cost:
-                best, cost = placed, after
+    for k, (placed, after) in enumerate(tasks.anneal_all(work)):
+        progress("placement", ends[k + 1], moves)
+        if after < cost:
+            best, cost = placed, after
+    if times is not None:
+        best = _relieved(tasks, best, cost, times, moves, seed)
     return board.spots(best)
+
+
+def _relieved(tasks: _Tasks, best: Array, cost: float, times: LinkTimes, moves: int, seed: int) -> Array:
+    """Returns a placement whose busiest links let a sample be shorter, or the same one."""
+    slots = len(times.core_ns)
+    loads = tasks.loads(best, times.slot, slots)
+    total, most = times.total(loads), cost * (1 + times.worth)
+    if total <= times.core_ns.sum():
+        return best
+    busiest = times.busiest(loads)
+    work = []
+    for k, share in enumerate(_SHARES):
+        limits = _Limits(
+            times.slot, times.limit(np.maximum(times.core_ns, share * busiest)), times.price(busiest)
+        )
+        work.append(_Run(best, moves // len(_SHARES), seed * len(_SHARES) + k, limits))
+    for placed, after in tasks.anneal_all(work):
+        found = times.total(tasks.loads(placed, times.slot, slots))
+        if after <= most and (found, after) < (total, cost):
+            best, total, cost = placed, found, after
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Limits:
+    """What links may carry, and the price of more.
+
+    Attributes:
+        slot: ``(E,)`` int64: which limits hold for each net.
+        limit: ``(K, 4)`` float64 spikes on a link to the east, west, south and north.
+        price: Cost of (spikes beyond a limit)².
+    """
+
+    slot: Array
+    limit: Array
+    price: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One run of the annealing: where it starts, its moves and seed, and the limits of links."""
+
+    placed: Array
+    moves: int
+    seed: int
+    limits: _Limits | None = None
 
 
 class _Tasks:
@@ -170,32 +229,65 @@ class _Tasks:
 
         self._run = jit(anneal.anneal)
         self._board = board
-        self._group = board.chip * (int(board.kind.max(initial=0)) + 1) + board.kind
         source = np.where(nets.source == HOST, cores, nets.source)
         self._nets = source, nets.start, nets.cores, nets.spikes, *_nets_of(source, nets, cores)
+        self._mesh = board.at, board.row, board.column, board.kind, board.along
 
     def cost(self, placed: Array) -> float:
         """Returns Σ spikes · links in the union of the routes of each net."""
         return self._call(placed.copy(), 0, 0.0, 0.0, 0)[0]
 
-    def anneal(self, placed: Array, moves: int, seed: int) -> tuple[Array, float]:
+    def loads(self, placed: Array, slot: Array, slots: int) -> Array:
+        """Returns the spikes on each link, ``(slots, 4, rows, columns)`` float64."""
+        load = np.zeros((slots, 4, *self._board.at.shape))
+        self._call(placed.copy(), 0, 0.0, 0.0, 0, (slot, np.full((slots, 4), np.inf), load))
+        return load
+
+    def anneal_all(self, work: Sequence[_Run]) -> Iterator[tuple[Array, float]]:
+        """Yields what each run ends with.
+
+        Runs know nothing of one another, so that as many threads as there are processors change nothing.
+        """
+        with ThreadPoolExecutor(max(1, min(len(work), os.cpu_count() or 1))) as pool:
+            yield from pool.map(self.anneal, work)
+
+    def anneal(self, run: _Run) -> tuple[Array, float]:
         """Returns a placement that moves have made of another, and its cost."""
-        placed = placed.copy()
-        _, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3)
+        placed, moves, seed = run.placed.copy(), run.moves, run.seed
+        links, price, warmth = self._links(run.limits)
+        _, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3, self._links(None)[0])
         if change > 0.0:
-            self._call(placed, moves - moves // 8, change * _HOT, change * _COLD, seed * 3 + 1)
-            self._call(placed, moves // 8, change * _FROZEN, change * _FROZEN, seed * 3 + 2)
+            hot, cold = change * _HOT * warmth, change * _COLD * warmth
+            self._call(placed, moves - moves // 8, hot, cold, seed * 3 + 1, links, price)
+            links = self._links(run.limits)[0]  # loads begin with what the first part has left
+            frozen = change * _FROZEN
+            self._call(placed, moves // 8, frozen, frozen, seed * 3 + 2, links, price)
         # Summed anew: what changes add up to drifts.
         return placed, self.cost(placed)
 
-    def _call(self, placed: Array, moves: int, hot: float, cold: float, seed: int) -> tuple[float, float]:
+    def _links(self, limits: _Limits | None) -> tuple[tuple[Array, Array, Array], float, float]:
+        """Returns limits as the kernel takes them, the price, and a factor of the temperature."""
+        if limits is None:
+            return (self._nets[0], np.zeros((0, 4)), np.zeros((0, 4, 1, 1))), 0.0, 1.0
+        load = np.zeros((len(limits.limit), 4, *self._board.at.shape))
+        return (limits.slot, limits.limit, load), limits.price, _WARM
+
+    def _call(
+        self,
+        placed: Array,
+        moves: int,
+        hot: float,
+        cold: float,
+        seed: int,
+        links: tuple[Array, Array, Array] | None = None,
+        price: float = 0.0,
+    ) -> tuple[float, float]:
         """Moves the cores of ``placed``; returns their cost and the mean change of the moves tried."""
         board, seed = self._board, seed % 2**63  # the kernel is compiled for one type of it
-        at = np.append(board.row[placed], 0), np.append(board.column[placed], 0)
-        mesh = board.at, board.row, board.column, self._group
-        cost, change = self._run(
-            *self._nets, *at, *mesh, placed, 0, 1, moves, hot, cold, _REACH, _TOWARDS, seed
-        )
+        places = np.append(board.row[placed], 0), np.append(board.column[placed], 0)
+        links = links or self._links(None)[0]
+        how = moves, hot, cold, price, _REACH, _TOWARDS, seed
+        cost, change = self._run(self._nets, places, self._mesh, links, placed, 0, 1, *how)
         return float(cost), float(change)
 
 

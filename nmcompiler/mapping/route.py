@@ -13,7 +13,13 @@ import numpy as np
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.nets import HOST, Nets
 
-__all__ = ["Positions", "capacity_bound", "max_link_load", "tree_sizes", "unicast_cost"]
+__all__ = [
+    "Positions",
+    "max_link_load",
+    "off_chip_spikes",
+    "tree_sizes",
+    "unicast_cost",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,15 @@ def tree_sizes(at: Positions, nets: Nets) -> Array:
     east, west, south, north = _extents(at, nets)
     sizes: Array = east - west + (south - north).sum(axis=1)
     return sizes
+
+
+def off_chip_spikes(at: Positions, nets: Nets, columns: int) -> float:
+    """Returns Σ spikes · links to another chip in the union of the routes of each net.
+
+    Chips of ``columns`` columns stand side by side, so that only routes along a row leave one.
+    """
+    east, west, _, _ = _extents(at, nets)
+    return float(nets.spikes @ (east // columns - west // columns))
 
 
 def _extents(at: Positions, nets: Nets) -> tuple[Array, Array, Array, Array]:
@@ -92,21 +107,3 @@ def _cover(line: Array, start: Array, end: Array, spikes: Array, shape: tuple[in
     np.add.at(steps, (line[crossed], start[crossed]), spikes[crossed])
     np.add.at(steps, (line[crossed], end[crossed]), -spikes[crossed])
     return np.cumsum(steps, axis=1)
-
-
-def capacity_bound(nets: Nets, cores: int) -> float:
-    """Returns a lower bound of the unicast cost of any placement (neighbour capacity).
-
-    On a mesh a core has at most 4 cores at distance 1, 8 at 2, 12 at 3, …: its traffic, the largest first,
-    is at best spread in this way; half the sum over the cores counts each pair once. The host stands in a
-    corner, where the distances 0, 1, 2, … have 1, 2, 3, … positions.
-    """
-    between = np.zeros((cores + 1, cores + 1))
-    source, target, spikes = nets.pairs()
-    np.add.at(between, (source, target), spikes)  # HOST is the last row
-    host, between = between[-1, :-1], between[:-1, :-1]
-    ring = np.arange(1, int(np.sqrt(cores)) + 2)
-    distance = np.repeat(ring, 4 * ring)[: max(cores - 1, 0)]
-    partners = -np.sort(-(between + between.T), axis=1)[:, : len(distance)]
-    corner = np.repeat(np.arange(len(ring) * 2), np.arange(1, len(ring) * 2 + 1))[:cores]
-    return float((partners @ distance).sum() / 2 + -np.sort(-host) @ corner)

@@ -94,7 +94,7 @@ def boundless_cores(spiking: Spiking) -> CoreGraph:
     pieces = tuple(Piece(p.name, Box.whole(p.shape)) for p in spiking.network.graph if p.role != "input")
     graph: Graph[Core, Any] = Graph()
     graph.add(Core(index=0, chip=0, row=0, column=0, core_type=0, pieces=pieces))
-    return CoreGraph(graph, 1, 0.0, 0.0, 0.0, 0.0)
+    return CoreGraph(graph)
 
 
 def _check_weights(spiking: Spiking) -> None:

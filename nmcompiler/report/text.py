@@ -209,10 +209,18 @@ def _fullest(facts: Facts) -> str:
 
 
 def _placement(placement: Facts) -> str:
+    """Each figure with its bound; programs of older versions have fewer bounds."""
+
+    def bounded(key: str, bound: str) -> str:
+        known = placement.get(bound)
+        return number(placement[key]) + ("" if known is None else f" (at least {number(known)})")
+
+    apart = placement.get("off_chip_spikes")
     return (
-        f"{number(placement['cost'])} spikes × links a sample (multicast); unicast "
-        f"{number(placement['unicast_cost'])}, at least {number(placement['lower_bound'])}; "
-        f"busiest link {number(placement['max_link_load'])} spikes"
+        f"{bounded('cost', 'cost_lower_bound')} spikes × links a sample, multicast; unicast "
+        f"{bounded('unicast_cost', 'lower_bound')}; busiest link "
+        f"{bounded('max_link_load', 'max_link_load_lower_bound')} spikes"
+        + (f"; {number(apart)} spikes to other chips" if apart else "")
     )
 
 

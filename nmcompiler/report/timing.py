@@ -26,9 +26,10 @@ import numpy as np
 
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.program.layout import Program
-from nmcompiler.report.figures import figure, within
+from nmcompiler.report.figures import within
 from nmcompiler.report.workload import DIRECTIONS, Array, Workload
 from nmcompiler.target.model import Target
+from nmcompiler.target.step_time import core_times_ns, hop_times_ns, whole_chip_times_ns
 
 __all__ = ["Part", "period_windows", "stored_time", "time_facts"]
 
@@ -40,7 +41,6 @@ _WANTED: tuple[tuple[str, ...], ...] = (
     ("time_per_hop_ns", "time_per_hop_east_west_ns", "time_per_hop_north_south_ns"),
     ("time_per_barrier_ns",),
 )
-_ALONG = {"east": "east_west", "west": "east_west", "south": "north_south", "north": "north_south"}
 
 
 @dataclass(frozen=True)
@@ -174,55 +174,26 @@ def _mean(same: Sequence[Part], steps: Sequence[int], leading: int) -> Part:
 
 def _parts(target: Target, work: Workload, stretch: _Stretch) -> Iterator[Part]:
     """Yields the parts of a step: always the same ones, in the same order."""
-    yield _busiest("synops", stretch.synops, _ns(target, "time_per_synop_ns"))
-    read = _ns(target, "time_per_weight_read_ns")
-    if read is not None:
-        yield _busiest("weight reads", stretch.synops, read)
-    yield _updates(target, work.neurons, stretch.spikes)
-    yield _busiest("spikes sent", stretch.spikes, _ns(target, "time_per_spike_ns"))
+    times = core_times_ns(target, stretch.synops, work.neurons, stretch.spikes)
+    for what, (counts, ns) in times.items():
+        core = int(np.argmax(counts if ns is None else ns))
+        yield Part(what, f"core {core}", float(counts[core]), None if ns is None else float(ns[core]))
     yield _link(target, stretch.links)
-    for what, key in (("barrier", "time_per_barrier_ns"), ("shortest step", "shortest_step_ns")):
-        if key in target.figures:
-            yield Part(what, None, None, _ns(target, key))
-
-
-def _ns(target: Target, *keys: str) -> float | None:
-    found = figure(target, *keys)
-    return None if found is None else found[1].value
-
-
-def _busiest(what: str, counts: Array, each: float | None) -> Part:
-    core = int(np.argmax(counts))
-    count = float(counts[core])
-    return Part(what, f"core {core}", count, None if each is None else count * each)
-
-
-def _updates(target: Target, neurons: Array, spikes: Array) -> Part:
-    """Every compartment of a core is updated in every step: actively where its neuron spikes."""
-    compartments = neurons * target.compartments_per_neuron
-    active = spikes * target.compartments_per_neuron
-    prices = [_ns(target, f"time_per_neuron_update_{kind}_ns") for kind in ("active", "inactive")]
-    if prices == [None, None]:
-        core = int(np.argmax(compartments))
-        return Part("neuron updates", f"core {core}", float(compartments[core]), None)
-    times = active * (prices[0] or 0.0) + (compartments - active) * (prices[1] or 0.0)
-    core = int(np.argmax(times))
-    return Part("neuron updates", f"core {core}", float(compartments[core]), float(times[core]))
+    for what, value in whole_chip_times_ns(target).items():
+        yield Part(what, None, None, value)
 
 
 def _link(target: Target, links: Array) -> Part:
-    each = [_ns(target, f"time_per_hop_{_ALONG[d]}_ns", "time_per_hop_ns") for d in DIRECTIONS]
-    known = any(e is not None for e in each)
-    weights = np.array([e or 0.0 for e in each] if known else [1.0] * len(DIRECTIONS))
-    times = links * weights[:, None, None]
+    each = hop_times_ns(target)
+    times = links * (np.ones(len(DIRECTIONS)) if each is None else each)[:, None, None]
     if not times.size:
-        return Part("link", None, 0.0, 0.0 if known else None)
+        return Part("link", None, 0.0, None if each is None else 0.0)
     direction, row, column = (int(k) for k in np.unravel_index(np.argmax(times), times.shape))
     return Part(
         "link",
         f"link {DIRECTIONS[direction]} of ({row}, {column})",
         float(links[direction, row, column]),
-        float(times[direction, row, column]) if known else None,
+        None if each is None else float(times[direction, row, column]),
     )
 
 

@@ -60,6 +60,7 @@ def read_neurons(path: Path) -> Nets:
         spikes=np.array([float(line[1]) for line in lines]),
         start=np.cumsum([0, *map(len, reached)]).astype(np.int64),
         cores=np.array([d for ds in reached for d in ds], np.int64),
+        window=np.zeros(len(lines), np.int64),
     )
 
 
@@ -83,13 +84,15 @@ def divided(nets: Nets, n: int, side: int, moves: int, seed: int = 1) -> tuple[f
     row, column = np.divmod(np.arange(cores), side)
     began = time.perf_counter()
     state = (
-        *(np.append(row[spot], 0), np.append(column[spot], 0)),
-        *(np.arange(cores).reshape(side, side), row, column, np.zeros(cores, np.int64), spot),
+        (nets.source, nets.start, nets.cores, nets.spikes, *nets_of(nets, n)),
+        (np.append(row[spot], 0), np.append(column[spot], 0)),
+        (np.arange(cores).reshape(side, side), row, column, np.zeros(cores, np.int64), np.arange(side * 1.0)),
+        (nets.window, np.zeros((0, 4)), np.zeros((0, 4, 1, 1))),
+        spot,
     )
-    members = nets.source, nets.start, nets.cores, nets.spikes, *nets_of(nets, n)
     run = jit(anneal.anneal)
-    _, change = run(*members, *state, fewest, most, 256, 0.0, 0.0, 2, 0.5, seed)
-    cost, _ = run(*members, *state, fewest, most, moves, change, 0.03 * change, 2, 0.5, seed + 1)
+    _, change = run(*state, fewest, most, 256, 0.0, 0.0, 0.0, 2, 0.5, seed)
+    cost, _ = run(*state, fewest, most, moves, change, 0.03 * change, 0.0, 2, 0.5, seed + 1)
     seconds = time.perf_counter() - began
     held = np.bincount(spot, minlength=cores)
     assert fewest <= held.min() <= held.max() <= most
@@ -136,7 +139,7 @@ def layered(kind: str, side: int, seed: int) -> Nets:
     ]
     source, target = np.array(edges, np.int64).T
     weights = np.random.default_rng(seed).random(len(edges))
-    return Nets(source.copy(), weights, np.arange(len(edges) + 1), target.copy())
+    return Nets(source.copy(), weights, np.arange(len(edges) + 1), target.copy(), np.zeros_like(source))
 
 
 def layers() -> Iterator[Row]:

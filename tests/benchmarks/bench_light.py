@@ -1,11 +1,11 @@
-"""Prints whether the ``light_*`` networks of the onnx package place on a chip, how fast and in how much memory.
+"""Prints whether the ``light_*`` networks of the onnx package place on a chip, and at what time and memory.
 
     python -m tests.benchmarks.bench_light
     python -m tests.benchmarks.bench_light --target loihi2 --only squeezenet vgg19 --json
 
-The files hold nine real architectures (AlexNet to VGG-19, inputs of 224 × 224) with constants for weights: what
-they answer means nothing, but they have to be read, quantised, cut into cores and placed like any other.
-Every network runs in a process of its own, so that its peak memory is its own; seconds are those of the whole
+The files hold nine real architectures (AlexNet to VGG-19, inputs of 224 × 224) with constants for weights:
+what they answer means nothing, but they are read, quantised, cut into cores and placed like any other.
+Every network runs in a process of its own, so that its peak memory is its own. Seconds are those of the whole
 compilation up to the placed cores, by stage, without the start of Python; CPU seconds tell what of them a
 machine that others use has added. What comes after, the program and its proof, is not covered. Calibration
 samples are random.

@@ -25,8 +25,8 @@ __all__ = ["JoinPools"]
 class JoinPools:
     """Joins as few pools as bring the estimated number of chips down to what joining all that pay would.
 
-    Networks of one chip stay as they are: on it a window less is worth more than a core. Estimates count the
-    neurons and the weights of each layer against the largest core.
+    A pool pays where it saves a core. Networks of one chip stay as they are: a window less is worth
+    more than a core there. Estimates count neurons and weights of each layer against the largest core.
     """
 
     name: ClassVar[str] = "join-pools"
@@ -39,7 +39,7 @@ class JoinPools:
             return PassResult(graph, False)
         draft = Draft(graph)
         saved = {name: core.saved(draft, name) for name in draft.layers}
-        paying = sorted((name for name, cores in saved.items() if cores > 0), key=lambda name: -saved[name])
+        paying = sorted((name for name, cores in saved.items() if cores >= 1), key=lambda name: -saved[name])
         total = sum(core.needed(draft, name) for name in draft.layers)
         chips = [core.chips(total - sum(saved[name] for name in paying[:n])) for n in range(len(paying) + 1)]
         joined = paying[: chips.index(min(chips))]

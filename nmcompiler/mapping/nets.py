@@ -53,17 +53,20 @@ def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
         traffic: Expected spikes of every population.
     """
     number = {core: k for k, core in enumerate(order)}
+    holders: dict[str, list[tuple[int, Candidate]]] = {}
+    for core, opened in enumerate(partition.cores):
+        for piece in opened.pieces:
+            holders.setdefault(piece.needs.name, []).append((core, piece))
     groups: dict[tuple[int, tuple[int, ...]], float] = {}
     for population in partition.needs.sources:
-        readers = {number[i]: m for i, m in partition.readers(population.name, population.shape).items()}
+        masks = partition.readers.masks(population.name, population.shape)
+        readers = {number[i]: mask for i, mask in masks.items()}
         if not readers:
             continue
         owner = np.full(population.shape, HOST, np.int64)
         if population.role != "input":
-            for core in partition.holders(population.name):
-                for piece in partition.cores[core].pieces:
-                    if piece.needs.name == population.name:
-                        _fill(owner, piece, number[core])
+            for core, piece in holders[population.name]:
+                _fill(owner, piece, number[core])
         spikes = np.broadcast_to(traffic.spikes[population.name], population.shape)
         for source, cores, amount in _groups(owner, readers, spikes):
             others = tuple(c for c in cores if c != source)

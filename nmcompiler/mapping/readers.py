@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.mapping.classes import classes
 from nmcompiler.mapping.needs import AxonKey, PopulationNeeds
+from nmcompiler.mapping.product import Product
 
 __all__ = ["Readers"]
 
@@ -36,10 +39,7 @@ class Readers:
 
     def destinations(self, source: str, shape: Shape) -> Array:
         """Returns the number of cores on which each neuron of a population is read, ``(h, w, c)`` int64."""
-        total = np.zeros(shape, np.int64)
-        for mask in self.masks(source, shape).values():
-            total += mask
-        return total
+        return classes(shape, ((core, read) for core, _, read in self.reads(source))).counts
 
     def built(self, source: str, shape: Shape) -> Array | None:
         """Returns how many times each neuron of a population is built, ``(h, w, c)`` int64.
@@ -48,25 +48,16 @@ class Readers:
         """
         if self.fan_out is None:
             return None
-        axons = np.zeros(shape, np.int64)
-        for boxes in self._boxes.get(source, {}).values():
-            masks: dict[AxonKey, Array] = {}
-            for needs, key, box in boxes:
-                mask = masks.setdefault(key, np.zeros(shape, bool))
-                for wire in needs.by_key[key]:
-                    wire.reach.mark(mask, box)
-            for mask in masks.values():
-                axons += mask
-        built: Array = np.maximum(-(-axons // self.fan_out), 1)
+        axons: dict[tuple[int, AxonKey], int] = {}  # those of one source and key share an axon on a core
+        numbered = (
+            (axons.setdefault((core, key), len(axons)), read) for core, key, read in self.reads(source)
+        )
+        built: Array = np.maximum(-(-classes(shape, numbered).counts // self.fan_out), 1)
         return built
 
-    def masks(self, source: str, shape: Shape) -> dict[int, Array]:
-        """Returns, for every core that reads a population, which neurons it reads as a bool mask."""
-        found = {}
+    def reads(self, source: str) -> Iterator[tuple[int, AxonKey, Product | Array]]:
+        """Yields core, key of the axons, and neurons of a population that are read there, for every box."""
         for core, boxes in self._boxes.get(source, {}).items():
-            mask = np.zeros(shape, bool)
             for needs, key, box in boxes:
                 for wire in needs.by_key[key]:
-                    wire.reach.mark(mask, box)
-            found[core] = mask
-        return found
+                    yield core, key, wire.reach.read(box)

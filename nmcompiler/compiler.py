@@ -37,7 +37,7 @@ from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import EFFORTS
-from nmcompiler.passes import FanInMethod, LegaliseFanIn, Note, QuantiseOptions, to_network
+from nmcompiler.passes import FanInMethod, JoinPools, LegaliseFanIn, Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.passes.rate_response import RateOptions
 from nmcompiler.passes.split_exact import SplitExact
@@ -368,6 +368,7 @@ def _made(
         quantise,
         legalise=legalise,
         fan_in=LegaliseFanIn(plan.fan_in, options.chips),
+        pools=JoinPools() if plan.coding.windowed else None,  # in ``rate`` a further layer costs accuracy
         verify=options.verify,
     )
     with blame(backend, "obstacles"):

@@ -103,8 +103,13 @@ def carry_errors(weight: Array, inputs: Array, limit: int) -> Array:
     result = np.empty(weight.shape)
     error = np.zeros((len(inputs), weight.shape[1]))
     turned = np.ascontiguousarray(inputs.T, np.float64)
-    for j, x in enumerate(turned):
-        wanted = weight[j] + x @ error / (loudness[j] + damping)
-        result[j] = np.clip(np.round(wanted), -limit, limit)
-        error += x[:, None] * (weight[j] - result[j])
+    for first in range(0, len(turned), _BLOCK):  # errors reach the weights of a block through their products
+        block = turned[first : first + _BLOCK]
+        before, products = block @ error, block @ block.T
+        left = np.empty((len(block), weight.shape[1]))
+        for i, j in enumerate(range(first, first + len(block))):
+            carried = before[i] + products[i, :i] @ left[:i]
+            result[j] = np.clip(np.round(weight[j] + carried / (loudness[j] + damping)), -limit, limit)
+            left[i] = weight[j] - result[j]
+        error += block.T @ left
     return result

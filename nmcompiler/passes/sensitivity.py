@@ -22,6 +22,7 @@ rounding away, but not them. To first order, the errors ``e_p`` of one channel m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 
@@ -83,24 +84,48 @@ def _gathered(
     if not count or not sums:
         return {}
     found = {layer.name: np.zeros((sums, count, *layer.shape), np.float32) for layer in read}
-    for turn, first in product(range(sums), range(0, count, _CHUNK)):
-        part = slice(first, first + _CHUNK)
-        for name, value in _propagated(model, {key: x[part] for key, x in samples.items()}, signs).items():
-            if name in found:
-                found[name][turn, part] = value
+    chunks = [slice(first, first + _CHUNK) for first in range(0, count, _CHUNK)]
+    turns = list(product(range(sums), chunks))
+    drawn = {
+        (turn, part.start): _signs(model, min(_CHUNK, count - part.start), signs) for turn, part in turns
+    }
+    for part in chunks:
+        forward = _forward(model, {key: x[part] for key, x in samples.items()})
+        for turn in range(sums):
+            for name, value in _propagated(model, forward, drawn[turn, part.start]).items():
+                if name in found:
+                    found[name][turn, part] = value
     return found
 
 
-def _propagated(
-    model: Model, samples: Mapping[str, Array], signs: np.random.Generator | None
-) -> dict[str, Array]:
-    """Returns S of each layer that the outputs depend on; with ``signs``, gradients of a random sum."""
-    values = dict(samples)
-    sums = {}
+def _signs(model: Model, count: int, rng: np.random.Generator | None) -> dict[str, Array] | None:
+    """Returns random signs ``(count, h, w, c)`` for the outputs by layer; None where none are drawn."""
+    if rng is None:
+        return None
+    ports = (port.node for port in model.outputs)
+    return {name: rng.choice([-1, 1], (count, *model.graph.node(name).shape)) for name in ports}
+
+
+@dataclass(frozen=True, eq=False)
+class _Forward:
+    """Values and sums ``(N, h, w, c)`` of all layers on some samples, by name."""
+
+    values: dict[str, Array]
+    sums: dict[str, Array]
+
+
+def _forward(model: Model, samples: Mapping[str, Array]) -> _Forward:
+    values, sums = dict(samples), {}
     for layer in model.graph:
         if not layer.is_input:
             sums[layer.name] = preactivation(model.graph, layer.name, values)
             values[layer.name] = activate(layer, sums[layer.name])
+    return _Forward(values, sums)
+
+
+def _propagated(model: Model, forward: _Forward, signs: Mapping[str, Array] | None) -> dict[str, Array]:
+    """Returns S of each layer that the outputs depend on; with ``signs``, gradients of a random sum."""
+    values, sums = forward.values, forward.sums
     found: dict[str, Array] = {}
     for port in model.outputs:
         # Outputs of different units count alike.
@@ -108,7 +133,7 @@ def _propagated(
         shape = values[port.node].shape
         found[port.node] = np.full(shape, 1 / size, np.float32)
         if signs is not None:
-            found[port.node] = (signs.choice([-1, 1], shape) / np.sqrt(size)).astype(np.float32)
+            found[port.node] = (signs[port.node] / np.sqrt(size)).astype(np.float32)
     for layer in reversed(list(model.graph)):
         if layer.is_input or layer.name not in found:
             continue

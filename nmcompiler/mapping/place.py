@@ -17,6 +17,7 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.curve import hilbert, snake
 from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.pairs import Pairs, are_pairs
 from nmcompiler.mapping.route import Positions
 from nmcompiler.target.model import Target
 
@@ -141,10 +142,9 @@ def place(
     if not len(nets.source) or moves == 0:
         return board.spots(next(board.starts(kinds)))
     placements = list(board.starts(kinds))
-    tasks = _Tasks(board, nets, len(kinds))
-    costs = [tasks.cost(placed) for placed in placements]
-    order = np.argsort(costs, kind="stable").tolist()
-    best, cost = placements[order[0]], costs[order[0]]
+    tasks = Pairs(board, nets, len(kinds)) if are_pairs(nets) else _Tasks(board, nets, len(kinds))
+    order = np.argsort(tasks.costs(placements), kind="stable").tolist()
+    best, cost = placements[order[0]], tasks.cost(placements[order[0]])
     count = min(_STARTS * _RUNS, max(1, moves // max(_SHORTEST, _OF_EACH * len(kinds))))
     ends = np.linspace(0, moves, count + 1).astype(int).tolist()
     work = [
@@ -177,6 +177,10 @@ class _Tasks:
     def cost(self, placed: Array) -> float:
         """Returns Σ spikes · links in the union of the routes of each net."""
         return self._call(placed.copy(), 0, 0.0, 0.0, 0)[0]
+
+    def costs(self, placements: Sequence[Array]) -> list[float]:
+        """Returns the cost of each placement."""
+        return [self.cost(placed) for placed in placements]
 
     def anneal(self, placed: Array, moves: int, seed: int) -> tuple[Array, float]:
         """Returns a placement that moves have made of another, and its cost."""

@@ -1,6 +1,7 @@
 """Measures placement against published mappers, and prints how far it is from bounds.
 
-    python -m tests.benchmarks.bench_mapping [--section hysmap|layers] [--hysmap FOLDER] [--json FILE]
+    python -m tests.benchmarks.bench_mapping [--section hysmap|layers|baselines|scale] [--hysmap FOLDER]
+                                             [--largest NEURONS] [--plot FILE.svg] [--json FILE]
 
 - ``hysmap``: the networks of the repository amineux/HySMap, which ``--hysmap`` names a folder of: files
   ``n<neurons>_s<seed>.txt`` with a line ``source rate destination,destination,…`` for each neuron. Neurons
@@ -9,6 +10,10 @@
 - ``layers``: networks of layers of clusters, one cluster to a core, as in "Mapping Very Large Scale Spiking
   Neuron Network to Neuromorphic Hardware" (ASPLOS 2023), drawn anew from ten seeds; the cost is Σ weight ·
   distance. The bound is that of the capacity of neighbours.
+- ``baselines``: compiled networks against METIS, KaHIP and the Hilbert curve; takes the extra ``bench`` and
+  some minutes (``mapping_baselines.py``).
+- ``scale``: 65,536 clusters in dense layers, and the seconds of mapping networks of 10⁴ neurons to
+  ``--largest``, drawn as text and into ``--plot`` (``mapping_scale.py``).
 
 Seconds are those of the placement alone, compiled code warm.
 """
@@ -19,7 +24,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -33,8 +39,15 @@ from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.route import capacity_bound, unicast_cost
 from nmcompiler.sim.jit import jit
 from nmcompiler.testing import tiny_target
+from tests.benchmarks.charts import chart, svg
+from tests.benchmarks.mapping_baselines import baselines
+from tests.benchmarks.mapping_scale import SIZES, dense_scale, growth, growth_series
 
 Row = dict[str, Any]
+
+SECTIONS = ("hysmap", "layers", "baselines", "scale")
+# Chips whose cores hold 8,192 neurons, and 512.
+GROWN = ("loihi2", "loihi1")
 
 # Neurons and side of the mesh: seeds, published mean cost.
 PUBLISHED = {
@@ -159,19 +172,44 @@ def layers() -> Iterator[Row]:
 
 def text(row: Row) -> str:
     """Returns a row as one line."""
-    figures = "; ".join(
-        f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}"
-        for key, value in row.items()
-        if key not in ("section", "what")
-    )
-    return f"{row['section']:<8} {row['what']:<40} {figures}"
+    figures = "; ".join(f"{k} {_figure(v)}" for k, v in row.items() if k not in ("section", "what"))
+    return f"{row['section']:<9} {row['what']:<40} {figures}"
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+
+
+def scale(largest: int, plot: Path | None) -> Iterator[Row]:
+    """Yields how placement and mapping grow; draws the growth when all sizes are measured."""
+    yield dense_scale()
+    for chip in GROWN:
+        rows = []
+        for row in growth(largest, chip=chip):
+            rows.append(row)
+            yield row
+        series = growth_series(rows)
+        print(chart(series))
+        if plot is not None:
+            file = plot.with_name(f"{plot.stem}-{chip}{plot.suffix}")
+            file.write_text(svg(series, x_title=f"neurons on {chip}", y_title="seconds of mapping"))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints all rows."""
     parser = argparse.ArgumentParser(description="Measures placement against published mappers.")
-    parser.add_argument("--section", action="append", choices=("hysmap", "layers"), help="only this section")
+    parser.add_argument("--section", action="append", choices=SECTIONS, help="only this section")
     parser.add_argument("--hysmap", type=Path, metavar="FOLDER", help="where the networks of HySMap are")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=SIZES[-1],
+        metavar="N",
+        help="neurons of the largest network of 'scale'",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="where 'scale' draws the growth")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all rows are written")
     given = parser.parse_args(arguments)
     asked = given.section or ["layers", *(["hysmap"] if given.hysmap else [])]
@@ -179,9 +217,17 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(
             "the networks of HySMap are not part of this repository: --hysmap FOLDER says where they are"
         )
+    if "baselines" in asked and not all(find_spec(name) for name in ("kahip", "pymetis")):
+        parser.error("kahip and pymetis are not installed: pip install 'nmcompiler[bench]' brings them")
+    sections: dict[str, Callable[[], Iterator[Row]]] = {
+        "layers": layers,
+        "hysmap": lambda: hysmap(given.hysmap),
+        "baselines": baselines,
+        "scale": lambda: scale(given.largest, given.plot),
+    }
     rows = []
     for section in asked:
-        for row in hysmap(given.hysmap) if section == "hysmap" else layers():
+        for row in sections[section]():
             print(text(row), flush=True)
             rows.append(row)
     if given.json:

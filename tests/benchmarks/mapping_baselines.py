@@ -212,15 +212,15 @@ def _along(case: Case, order: Sequence[int]) -> Positions:
     kinds = [core.core_type for core in case.cores.cores]
     board = Board(case.target, case.cores.chips)
     spots = next(board.starts([kinds[i] for i in order]))
-    row, column = np.zeros(len(spots), np.int64), np.zeros(len(spots), np.int64)
+    row, column = np.zeros(len(spots) + 1, np.int64), np.zeros(len(spots) + 1, np.int64)  # the host is last
     row[order], column[order] = board.row[spots], board.column[spots]
     return Positions(row, column)
 
 
 def _ours(case: Case) -> Mapped:
     cores, width = case.cores.cores, case.target.mesh.columns
-    row = np.array([c.row for c in cores], np.int64)
-    column = np.array([c.chip * width + c.column for c in cores], np.int64)
+    row = np.array([*(c.row for c in cores), 0], np.int64)  # the host is last
+    column = np.array([*(c.chip * width + c.column for c in cores), 0], np.int64)
     return Mapped("ours", owners(case.graph, case.cores), Positions(row, column))
 
 

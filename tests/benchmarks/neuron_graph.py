@@ -154,11 +154,11 @@ def work(graph: NeuronGraph, owner: Array, spikes: Array, at: Positions, nets: N
         graph: The neurons.
         owner: ``(n,)`` their cores.
         spikes: ``(n,)`` what each sends.
-        at: Where the cores stand.
+        at: Where the cores stand, and perhaps the host behind them.
         nets: As ``what_travels`` returns them for the same owners and spikes.
         slot: Likewise.
     """
-    cores, slots = len(at.row), len(graph.slots)
+    cores, slots = int(owner.max()) + 1, len(graph.slots)
     to = graph.slot[graph.source] * cores + owner[graph.target]
     synops = np.bincount(to, spikes[graph.source], slots * cores).reshape(slots, cores)
     placed = owner >= 0

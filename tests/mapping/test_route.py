@@ -95,6 +95,13 @@ def chain(cores):
     return build([(i, [i + 1]) for i in range(cores - 1)], np.ones(cores - 1))
 
 
+def test_figures_of_many_cores_take_no_table_of_all_pairs():
+    cores = 100_000  # a table of core by core, or of net by column, would take 80 GB
+    at, nets = Positions(np.zeros(cores, np.int64), np.arange(cores)), chain(cores)
+    assert tree_sizes(at, nets).sum() == capacity_bound(nets, cores) == unicast_cost(at, nets) == cores - 1
+    assert max_link_load(at, nets) == 1.0
+
+
 def test_annealing_finds_a_chain():
     target = chip(cores=36, rows=6, columns=6)
     nets = chain(30)

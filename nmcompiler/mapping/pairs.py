@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Pairs", "are_pairs"]
 
-# Temperatures in mean changes of a move, and the neighbourhood of a move, as in ``place.py``.
-_HOT, _COLD, _FROZEN = 0.5, 0.03, 1e-6
-_TOWARDS, _REACH = 0.7, 2
+# Temperatures in mean changes of a move, and the share of moves towards a partner, as in ``place.py``.
+_HOT, _COLD, _FROZEN = 0.25, 0.03, 1e-6
+_TOWARDS = 0.5
+# How far from a partner, or from its own place, a core may land: a run of few moves of each core, below the
+# second number, does best to mend its start by steps to neighbours.
+_REACH, _FEW = 2, 600
 # Moves whose changes are measured before any is made.
 _PROBED = 256
 
@@ -66,18 +69,19 @@ class Pairs:
     def anneal(self, placed: Array, moves: int, seed: int) -> tuple[Array, float]:
         """Returns a placement that moves have made of another, and its cost."""
         placed = placed.copy()
-        change = self._move(placed, _PROBED, 0.0, 0.0, seed * 3)
+        reach = 1 if moves < _FEW * len(placed) else _REACH
+        change = self._move(placed, _PROBED, 0.0, 0.0, reach, seed * 3)
         if change > 0.0:
-            self._move(placed, moves - moves // 8, change * _HOT, change * _COLD, seed * 3 + 1)
-            self._move(placed, moves // 8, change * _FROZEN, change * _FROZEN, seed * 3 + 2)
+            self._move(placed, moves - moves // 8, change * _HOT, change * _COLD, reach, seed * 3 + 1)
+            self._move(placed, moves // 8, change * _FROZEN, change * _FROZEN, reach, seed * 3 + 2)
         return placed, self.cost(placed)
 
-    def _move(self, placed: Array, moves: int, hot: float, cold: float, seed: int) -> float:
+    def _move(self, placed: Array, moves: int, hot: float, cold: float, reach: int, seed: int) -> float:
         """Moves the cores of ``placed``; returns the mean change of the moves tried."""
         board, seed = self._board, seed % 2**63  # the kernel is compiled for one type of it
         mesh = board.at, board.row, board.column, self._group
         change: float = self._run(
-            *self._graph, *self._at(placed), *mesh, placed, moves, hot, cold, _REACH, _TOWARDS, seed
+            *self._graph, *self._at(placed), *mesh, placed, moves, hot, cold, reach, _TOWARDS, seed
         )
         return float(change)
 

@@ -101,7 +101,7 @@ def test_frozen_moves_never_make_it_dearer(seed):
     for turn in range(8):
         before = placed.copy()
         placed = placed.copy()
-        pairs._move(placed, 20, 1e-9, 1e-9, seed + turn)
+        pairs._move(placed, 20, 1e-9, 1e-9, 2, seed + turn)
         assert slow_cost(board, placed, nets) == pairs.cost(placed) <= cost
         assert np.array_equal(board.kind[placed], board.kind[before])
         cost = pairs.cost(placed)
@@ -112,7 +112,7 @@ def test_many_frozen_moves_help():
     board = Board(target, 2)
     pairs, placed = Pairs(board, nets, len(kinds)), next(board.starts(kinds))
     before = pairs.cost(placed)
-    pairs._move(placed, 20_000, 1e-9, 1e-9, 1)
+    pairs._move(placed, 20_000, 1e-9, 1e-9, 2, 1)
     assert pairs.cost(placed) < 0.9 * before
 
 
@@ -123,7 +123,7 @@ def test_the_mean_change_is_that_of_single_moves():
     found = []
     for seed in range(300):
         placed = start.copy()
-        change = pairs._move(placed, 1, 1e9, 1e9, seed)  # whatever it costs is kept
+        change = pairs._move(placed, 1, 1e9, 1e9, 2, seed)  # whatever it costs is kept
         assert change == abs(slow_cost(board, placed, nets) - slow_cost(board, start, nets))
         found.append(change)
     assert max(found) > 0.0

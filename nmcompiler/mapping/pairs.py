@@ -46,9 +46,8 @@ class Pairs:
         self._run = jit(kernels.anneal_pairs)
         self._board = board
         self._group = board.chip * (int(board.kind.max(initial=0)) + 1) + board.kind
-        hosted = bool((nets.source == HOST).any())
-        source = np.where(nets.source == HOST, cores, nets.source) if hosted else nets.source
-        self._pairs = source, nets.cores, nets.spikes
+        source, reached = (np.where(ends == HOST, cores, ends) for ends in (nets.source, nets.cores))
+        self._pairs = source, reached, nets.spikes
         ends = 2 * len(source)
         self._graph = np.zeros(cores + 2, np.int64), np.empty(ends, np.uint32), np.empty(ends, np.float32)
         jit(kernels.pair_graph)(*self._pairs, *self._graph)

@@ -16,26 +16,14 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
+from nmcompiler.mapping.chance import below, first_state, next_state
+
 __all__ = ["anneal"]
 
 _inner: Any = register_jitable(error_model="numpy", forceinline=True)
 # Called from several places, and seldom: one copy of the code is compiled faster.
 _apart: Any = register_jitable(error_model="numpy")
 _EAST, _WEST, _SOUTH, _NORTH = 0, 1, 2, 3
-
-
-@_inner
-def _next(state):  # type: ignore[no-untyped-def]
-    """Returns the next number of xorshift64 (Marsaglia 2003, Journal of Statistical Software 8(14))."""
-    state ^= state << np.uint64(13)
-    state ^= state >> np.uint64(7)
-    return state ^ (state << np.uint64(17))
-
-
-@_inner
-def _below(state, n):  # type: ignore[no-untyped-def]
-    """Returns a number from 0 to n − 1 from the upper half of the state."""
-    return np.int64(((state >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
 @_inner
@@ -141,14 +129,14 @@ def _touched(a, b, move, nets, touched, found):  # type: ignore[no-untyped-def]
 def _near(a, state, nets, towards):  # type: ignore[no-untyped-def]
     """Returns an item near which a new spot of ``a`` is looked for: one of its nets, or itself."""
     source, start, members, _, first_net, nets_of = nets
-    state = _next(state)
+    state = next_state(state)
     degree = first_net[a + 1] - first_net[a]
     if degree == 0 or _share(state) >= towards:
         return a, state
-    state = _next(state)
-    e = nets_of[first_net[a] + _below(state, degree)]
-    state = _next(state)
-    k = start[e] + _below(state, start[e + 1] - start[e] + 1)
+    state = next_state(state)
+    e = nets_of[first_net[a] + below(state, degree)]
+    state = next_state(state)
+    k = start[e] + below(state, start[e + 1] - start[e] + 1)
     return (source[e] if k == start[e + 1] else members[k]), state
 
 
@@ -231,32 +219,29 @@ def anneal(  # type: ignore[no-untyped-def]
         if limited:
             excess += _carry(e, spikes[e], nets, places, links, scratch)
     touched, found, changed = np.full(spikes.size, -1), np.zeros(spikes.size, np.int64), np.zeros(spikes.size)
-    state = np.uint64(88172645463325252) ^ (np.uint64(seed) * np.uint64(2654435769))
-    state = max(state, np.uint64(1))  # 0 would stay 0
-    for _ in range(8):
-        state = _next(state)
+    state = first_state(seed)
     tried, scale, temperature = 0, 0.0, hot
     factor = (cold / hot) ** (1.0 / moves) if hot > 0.0 and moves > 0 else 1.0
     for move in range(moves):
         temperature *= factor
-        state = _next(state)
-        a = _below(state, spot.size)
+        state = next_state(state)
+        a = below(state, spot.size)
         near, state = _near(a, state, nets, towards)
-        state = _next(state)
-        r = row[near] + _below(state, 2 * reach + 1) - reach
-        state = _next(state)
-        c = column[near] + _below(state, 2 * reach + 1) - reach
+        state = next_state(state)
+        r = row[near] + below(state, 2 * reach + 1) - reach
+        state = next_state(state)
+        c = column[near] + below(state, 2 * reach + 1) - reach
         if r < 0 or c < 0 or r >= height or c >= width:
             continue
         p, q = spot[a], at[r, c]
         if q < 0 or q == p or group[q] != group[p]:
             continue
-        state = _next(state)
+        state = next_state(state)
         b = -1
         fits = count[q] < most and count[p] > least
         if count[q] > 0 and not (fits and state >> np.uint64(63) != 0):
-            state = _next(state)
-            b = held[q, _below(state, count[q])]
+            state = next_state(state)
+            b = held[q, below(state, count[q])]
         elif not fits:
             continue
         known, change = _touched(a, b, move, nets, touched, found), 0.0
@@ -267,7 +252,7 @@ def anneal(  # type: ignore[no-untyped-def]
         tried += 1
         worse = 0.0  # what a move that is kept may cost more at most
         if change > 0.0 or limited:
-            state = _next(state)
+            state = next_state(state)
             worse = -np.log(1.0 - _share(state)) * temperature
         keeps = hot > 0.0 and change - price * excess <= worse
         if (

@@ -17,26 +17,20 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.curve import hilbert, snake
 from nmcompiler.mapping.link_times import LinkTimes
-from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.nets import Nets
+from nmcompiler.mapping.pairs import Pairs, are_pairs
 from nmcompiler.mapping.route import Positions
+from nmcompiler.mapping.trees import Limits, Run, Trees
 from nmcompiler.target.model import Target
 
 __all__ = ["Board", "Spot", "place", "positions"]
 
-# Temperatures in mean changes of a move. A regular start is worth keeping, so the first refuses most moves
-# that make it worse. At the end none that does is kept.
-_HOT, _COLD, _FROZEN = 0.5, 0.03, 1e-6
-# Share of moves towards a core of the same net, and how far from it (or from its own place) a core may land.
-_TOWARDS, _REACH = 0.7, 2
 # Starts that are annealed, the best ones, and how often each: runs of the same length end differently.
 _STARTS, _RUNS = 2, 4
-# Where links decide, they may carry these shares of what the busiest carries, a run for each; and the share
-# of the temperatures, for by then the cost is low.
-_SHARES, _WARM = (0.8, 0.7, 0.6, 0.5), 0.3
+# Where links decide, they may carry these shares of what the busiest carries, a run for each.
+_SHARES = (0.8, 0.7, 0.6, 0.5)
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
 _SHORTEST, _OF_EACH = 5_000, 300
-# Moves whose changes are measured before any is made.
-_PROBED = 256
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,7 @@ class Board:
 
     Attributes:
         target: The chip.
+        chips: Number of chips.
         row: ``(S,)`` int64.
         column: ``(S,)`` int64 on the common mesh, ``chip · columns + column``.
         chip: ``(S,)`` int64.
@@ -66,6 +61,7 @@ class Board:
     def __init__(self, target: Target, chips: int) -> None:
         """Lays out so many chips."""
         self.target = target
+        self.chips = chips
         rows, columns = target.mesh.rows, target.mesh.columns
         here = np.array(hilbert(rows, columns), np.int64).reshape(-1, 2)
         here = here[here[:, 0] * columns + here[:, 1] < target.cores_per_chip]
@@ -154,148 +150,50 @@ def place(
     if not len(nets.source) or moves == 0:
         return board.spots(next(board.starts(kinds)))
     placements = list(board.starts(kinds))
-    tasks = _Tasks(board, nets, len(kinds))
-    costs = [tasks.cost(placed) for placed in placements]
-    order = np.argsort(costs, kind="stable").tolist()
-    best, cost = placements[order[0]], costs[order[0]]
+    plain = are_pairs(nets) and board.chips == 1
+    kernel = Pairs(board, nets, len(kinds)) if plain else Trees(board, nets, len(kinds))
+    order = np.argsort(kernel.costs(placements), kind="stable").tolist()
+    best, cost = placements[order[0]], kernel.cost(placements[order[0]])
     count = min(_STARTS * _RUNS, max(1, moves // max(_SHORTEST, _OF_EACH * len(kinds))))
     ends = np.linspace(0, moves, count + 1).astype(int).tolist()
     work = [
-        _Run(placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
+        Run(placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
         for k in range(count)
     ]
-    for k, (placed, after) in enumerate(tasks.anneal_all(work)):
+    for k, (placed, after) in enumerate(_annealed(kernel, work)):
         progress("placement", ends[k + 1], moves)
         if after < cost:
             best, cost = placed, after
     if times is not None:
-        best = _relieved(tasks, best, cost, times, moves, seed)
+        best = _relieved(Trees(board, nets, len(kinds)), best, cost, times, moves, seed)
     return board.spots(best)
 
 
-def _relieved(tasks: _Tasks, best: Array, cost: float, times: LinkTimes, moves: int, seed: int) -> Array:
+def _annealed(kernel: Pairs | Trees, work: Sequence[Run]) -> Iterator[tuple[Array, float]]:
+    """Yields the placement that each run ends with, and its cost.
+
+    Runs know nothing of one another, so that as many threads as there are processors change nothing.
+    """
+    with ThreadPoolExecutor(max(1, min(len(work), os.cpu_count() or 1))) as pool:
+        yield from pool.map(kernel.anneal, work)
+
+
+def _relieved(kernel: Trees, best: Array, cost: float, times: LinkTimes, moves: int, seed: int) -> Array:
     """Returns a placement whose busiest links let a sample be shorter, or the same one."""
     slots = len(times.core_ns)
-    loads = tasks.loads(best, times.slot, slots)
+    loads = kernel.loads(best, times.slot, slots)
     total, most = times.total(loads), cost * (1 + times.worth)
     if total <= times.core_ns.sum():
         return best
     busiest = times.busiest(loads)
     work = []
     for k, share in enumerate(_SHARES):
-        limits = _Limits(
+        limits = Limits(
             times.slot, times.limit(np.maximum(times.core_ns, share * busiest)), times.price(busiest)
         )
-        work.append(_Run(best, moves // len(_SHARES), seed * len(_SHARES) + k, limits))
-    for placed, after in tasks.anneal_all(work):
-        found = times.total(tasks.loads(placed, times.slot, slots))
+        work.append(Run(best, moves // len(_SHARES), seed * len(_SHARES) + k, limits))
+    for placed, after in _annealed(kernel, work):
+        found = times.total(kernel.loads(placed, times.slot, slots))
         if after <= most and (found, after) < (total, cost):
             best, total, cost = placed, found, after
     return best
-
-
-@dataclass(frozen=True, eq=False)
-class _Limits:
-    """What links may carry, and the price of more.
-
-    Attributes:
-        slot: ``(E,)`` int64: which limits hold for each net.
-        limit: ``(K, 4)`` float64 spikes on a link to the east, west, south and north.
-        price: Cost of (spikes beyond a limit)².
-    """
-
-    slot: Array
-    limit: Array
-    price: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One run of the annealing: where it starts, its moves and seed, and the limits of links."""
-
-    placed: Array
-    moves: int
-    seed: int
-    limits: _Limits | None = None
-
-
-class _Tasks:
-    """The compiled kernel with a board and nets as it takes them; the host is one core more, which rests."""
-
-    def __init__(self, board: Board, nets: Nets, cores: int) -> None:
-        # numba is imported by the first placement, not by commands that place nothing.
-        from nmcompiler.mapping import anneal
-        from nmcompiler.sim.jit import jit
-
-        self._run = jit(anneal.anneal)
-        self._board = board
-        source = np.where(nets.source == HOST, cores, nets.source)
-        self._nets = source, nets.start, nets.cores, nets.spikes, *_nets_of(source, nets, cores)
-        self._mesh = board.at, board.row, board.column, board.kind, board.along
-
-    def cost(self, placed: Array) -> float:
-        """Returns Σ spikes · links in the union of the routes of each net."""
-        return self._call(placed.copy(), 0, 0.0, 0.0, 0)[0]
-
-    def loads(self, placed: Array, slot: Array, slots: int) -> Array:
-        """Returns the spikes on each link, ``(slots, 4, rows, columns)`` float64."""
-        load = np.zeros((slots, 4, *self._board.at.shape))
-        self._call(placed.copy(), 0, 0.0, 0.0, 0, (slot, np.full((slots, 4), np.inf), load))
-        return load
-
-    def anneal_all(self, work: Sequence[_Run]) -> Iterator[tuple[Array, float]]:
-        """Yields what each run ends with.
-
-        Runs know nothing of one another, so that as many threads as there are processors change nothing.
-        """
-        with ThreadPoolExecutor(max(1, min(len(work), os.cpu_count() or 1))) as pool:
-            yield from pool.map(self.anneal, work)
-
-    def anneal(self, run: _Run) -> tuple[Array, float]:
-        """Returns a placement that moves have made of another, and its cost."""
-        placed, moves, seed = run.placed.copy(), run.moves, run.seed
-        links, price, warmth = self._links(run.limits)
-        _, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3, self._links(None)[0])
-        if change > 0.0:
-            hot, cold = change * _HOT * warmth, change * _COLD * warmth
-            self._call(placed, moves - moves // 8, hot, cold, seed * 3 + 1, links, price)
-            links = self._links(run.limits)[0]  # loads begin with what the first part has left
-            frozen = change * _FROZEN
-            self._call(placed, moves // 8, frozen, frozen, seed * 3 + 2, links, price)
-        # Summed anew: what changes add up to drifts.
-        return placed, self.cost(placed)
-
-    def _links(self, limits: _Limits | None) -> tuple[tuple[Array, Array, Array], float, float]:
-        """Returns limits as the kernel takes them, the price, and a factor of the temperature."""
-        if limits is None:
-            return (self._nets[0], np.zeros((0, 4)), np.zeros((0, 4, 1, 1))), 0.0, 1.0
-        load = np.zeros((len(limits.limit), 4, *self._board.at.shape))
-        return (limits.slot, limits.limit, load), limits.price, _WARM
-
-    def _call(
-        self,
-        placed: Array,
-        moves: int,
-        hot: float,
-        cold: float,
-        seed: int,
-        links: tuple[Array, Array, Array] | None = None,
-        price: float = 0.0,
-    ) -> tuple[float, float]:
-        """Moves the cores of ``placed``; returns their cost and the mean change of the moves tried."""
-        board, seed = self._board, seed % 2**63  # the kernel is compiled for one type of it
-        places = np.append(board.row[placed], 0), np.append(board.column[placed], 0)
-        links = links or self._links(None)[0]
-        how = moves, hot, cold, price, _REACH, _TOWARDS, seed
-        cost, change = self._run(self._nets, places, self._mesh, links, placed, 0, 1, *how)
-        return float(cost), float(change)
-
-
-def _nets_of(source: Array, nets: Nets, cores: int) -> tuple[Array, Array]:
-    """Returns the nets of each core, as source or as destination, and where those of each begin."""
-    net = np.arange(len(source))
-    pairs = np.unique(
-        np.concatenate([source * len(net) + net, nets.cores * len(net) + np.repeat(net, nets.degrees)])
-    )
-    core, net = np.divmod(pairs, len(net))
-    return np.searchsorted(core, np.arange(cores + 1)), net

@@ -40,10 +40,47 @@ class Positions:
         return np.where(host, 0, self.row[nets.source]), np.where(host, 0, self.column[nets.source])
 
 
+@dataclass(frozen=True, eq=False)
+class _Trees:
+    """The unions of the routes of all nets; the source's own row and column count as reached.
+
+    Attributes:
+        east: ``(n,)`` int64 outermost column of each net.
+        west: Likewise.
+        net: ``(B,)`` int64: the net of each branch, a column in which it has destinations.
+        column: ``(B,)`` int64.
+        south: ``(B,)`` int64 outermost row of the branch.
+        north: Likewise.
+    """
+
+    east: Array
+    west: Array
+    net: Array
+    column: Array
+    south: Array
+    north: Array
+
+
+def _trees(at: Positions, nets: Nets) -> _Trees:
+    row, column = at.sources(nets)
+    net = np.repeat(np.arange(len(nets.source)), nets.degrees)
+    width = int(at.column.max(initial=0)) + 1
+    east, west = column.copy(), column.copy()
+    np.maximum.at(east, net, at.column[nets.cores])
+    np.minimum.at(west, net, at.column[nets.cores])
+    branches, branch = np.unique(net * width + at.column[nets.cores], return_inverse=True)
+    of, columns = np.divmod(branches, width)
+    south, north = row[of], row[of]
+    np.maximum.at(south, branch.reshape(-1), at.row[nets.cores])
+    np.minimum.at(north, branch.reshape(-1), at.row[nets.cores])
+    return _Trees(east, west, of, columns, south, north)
+
+
 def tree_sizes(at: Positions, nets: Nets) -> Array:
     """Returns the number of links in the union of the routes of each net, ``(n,)`` int64."""
-    east, west, south, north = _extents(at, nets)
-    sizes: Array = east - west + (south - north).sum(axis=1)
+    trees = _trees(at, nets)
+    sizes: Array = trees.east - trees.west
+    np.add.at(sizes, trees.net, trees.south - trees.north)
     return sizes
 
 
@@ -52,27 +89,8 @@ def off_chip_spikes(at: Positions, nets: Nets, columns: int) -> float:
 
     Chips of ``columns`` columns stand side by side, so that only routes along a row leave one.
     """
-    east, west, _, _ = _extents(at, nets)
-    return float(nets.spikes @ (east // columns - west // columns))
-
-
-def _extents(at: Positions, nets: Nets) -> tuple[Array, Array, Array, Array]:
-    """Returns the outermost columns ``(n,)``, and the outermost rows in each column ``(n, columns)``.
-
-    The source's own row and column count as reached.
-    """
-    row, column = at.sources(nets)
-    net = np.repeat(np.arange(len(nets.source)), nets.degrees)
-    width = int(at.column.max(initial=0)) + 1
-    east, west = column.copy(), column.copy()
-    np.maximum.at(east, net, at.column[nets.cores])
-    np.minimum.at(west, net, at.column[nets.cores])
-    south = np.repeat(row[:, None], width, axis=1)
-    north = south.copy()
-    where = net * width + at.column[nets.cores]
-    np.maximum.at(south.reshape(-1), where, at.row[nets.cores])
-    np.minimum.at(north.reshape(-1), where, at.row[nets.cores])
-    return east, west, south, north
+    trees = _trees(at, nets)
+    return float(nets.spikes @ (trees.east // columns - trees.west // columns))
 
 
 def unicast_cost(at: Positions, nets: Nets) -> float:
@@ -86,16 +104,14 @@ def unicast_cost(at: Positions, nets: Nets) -> float:
 def max_link_load(at: Positions, nets: Nets) -> float:
     """Returns the expected spikes on the busiest directed link."""
     row, column = at.sources(nets)
-    east, west, south, north = _extents(at, nets)
-    height, width = int(at.row.max(initial=0)) + 1, south.shape[1]
-    columns = np.broadcast_to(np.arange(width), south.shape)
-    rows = np.broadcast_to(row[:, None], south.shape)
-    spikes = np.broadcast_to(nets.spikes[:, None], south.shape)
+    trees = _trees(at, nets)
+    height, width = int(at.row.max(initial=0)) + 1, int(at.column.max(initial=0)) + 1
+    rows, spikes = row[trees.net], nets.spikes[trees.net]
     loads = (
-        _cover(row, column, east, nets.spikes, (height, width)),
-        _cover(row, west, column, nets.spikes, (height, width)),
-        _cover(columns, rows, south, spikes, (width, height)),
-        _cover(columns, north, rows, spikes, (width, height)),
+        _cover(row, column, trees.east, nets.spikes, (height, width)),
+        _cover(row, trees.west, column, nets.spikes, (height, width)),
+        _cover(trees.column, rows, trees.south, spikes, (width, height)),
+        _cover(trees.column, trees.north, rows, spikes, (width, height)),
     )
     return max(float(load.max(initial=0.0)) for load in loads)
 

@@ -1,6 +1,7 @@
 """Measures placement against published mappers, and prints how far it is from bounds.
 
-    python -m tests.benchmarks.bench_mapping [--section hysmap|layers] [--hysmap FOLDER] [--json FILE]
+    python -m tests.benchmarks.bench_mapping [--section hysmap|layers|baselines|scale] [--hysmap FOLDER]
+                                             [--largest NEURONS] [--plot FILE.svg] [--json FILE]
 
 - ``hysmap``: the networks of the repository amineux/HySMap, which ``--hysmap`` names a folder of: files
   ``n<neurons>_s<seed>.txt`` with a line ``source rate destination,destination,…`` for each neuron. Neurons
@@ -9,6 +10,10 @@
 - ``layers``: networks of layers of clusters, one cluster to a core, as in "Mapping Very Large Scale Spiking
   Neuron Network to Neuromorphic Hardware" (ASPLOS 2023), drawn anew from ten seeds; the cost is Σ weight ·
   distance. The bound is that of the capacity of neighbours.
+- ``baselines``: compiled networks against METIS, KaHIP and the Hilbert curve; takes the extra ``bench`` and
+  some minutes (``mapping_baselines.py``).
+- ``scale``: 65,536 clusters in dense layers, and the seconds of mapping networks of 10⁴ neurons to
+  ``--largest``, drawn as text and into ``--plot`` (``mapping_scale.py``).
 
 Seconds are those of the placement alone, compiled code warm.
 """
@@ -19,7 +24,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -30,11 +36,19 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping import anneal
 from nmcompiler.mapping.nets import Nets
 from nmcompiler.mapping.place import Board, place, positions
-from nmcompiler.mapping.route import capacity_bound, unicast_cost
+from nmcompiler.mapping.placement_bounds import placement_bounds
+from nmcompiler.mapping.route import unicast_cost
 from nmcompiler.sim.jit import jit
 from nmcompiler.testing import tiny_target
+from tests.benchmarks.charts import chart, svg
+from tests.benchmarks.mapping_baselines import baselines
+from tests.benchmarks.mapping_scale import SIZES, dense_scale, growth, growth_series
 
 Row = dict[str, Any]
+
+SECTIONS = ("hysmap", "layers", "baselines", "scale")
+# Chips whose cores hold 8,192 neurons, and 512.
+GROWN = ("loihi2", "loihi1")
 
 # Neurons and side of the mesh: seeds, published mean cost.
 PUBLISHED = {
@@ -48,7 +62,7 @@ PUBLISHED = {
 # Moves, seconds and the reduction that is wanted of their mean.
 BUDGETS = ((100_000, 0.25, 11.0), (2_000_000, 5.0, 17.0))
 # Kind, side, moves and the cost to be reached.
-LAYERED = (("conv", 32, 300_000, 4_396), ("conv", 64, 200_000, 18_706), ("dense", 32, 50_000, 99_318))
+LAYERED = (("conv", 32, 500_000, 4_396), ("conv", 64, 280_000, 18_706), ("dense", 32, 110_000, 99_318))
 
 
 def read_neurons(path: Path) -> Nets:
@@ -146,35 +160,62 @@ def layers() -> Iterator[Row]:
     """Yields mean cost and seconds of networks in layers."""
     for kind, side, moves, wanted in LAYERED:
         board = Board(tiny_target(cores=side * side, rows=side, columns=side), 1)
-        cores, costs, seconds, bounds = side * side, [], [], []
+        cores, costs, seconds, busy, bounds = side * side, [], [], [], []
         for seed in (1, *range(1, 11)):
             nets = layered(kind, side, seed)
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             placed = place(board, [0] * cores, nets, moves=moves, seed=seed)
             seconds.append(time.perf_counter() - began)
+            busy.append(time.process_time() - used)
             costs.append(unicast_cost(positions(placed, board.target), nets))
-            bounds.append(capacity_bound(nets, cores))
+            bounds.append(placement_bounds(nets, cores, side, side).unicast_cost)
         yield {
             "section": "layers", "what": f"{kind} {side} × {side}", "mean cost": fmean(costs[1:]),
-            "wanted": wanted, "bound": fmean(bounds[1:]), "s": median(seconds[1:]), "wanted s": 0.1,
+            "wanted": wanted, "bound": fmean(bounds[1:]), "s": median(seconds[1:]), "cpu s": median(busy[1:]),
+            "wanted s": 0.1,
         }  # fmt: skip
 
 
 def text(row: Row) -> str:
     """Returns a row as one line."""
-    figures = "; ".join(
-        f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}"
-        for key, value in row.items()
-        if key not in ("section", "what")
-    )
-    return f"{row['section']:<8} {row['what']:<40} {figures}"
+    figures = "; ".join(f"{k} {_figure(v)}" for k, v in row.items() if k not in ("section", "what"))
+    return f"{row['section']:<9} {row['what']:<40} {figures}"
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+
+
+def scale(largest: int, plot: Path | None) -> Iterator[Row]:
+    """Yields how placement and mapping grow; draws the growth when all sizes are measured."""
+    yield dense_scale()
+    for chip in GROWN:
+        rows = []
+        for row in growth(largest, chip=chip):
+            rows.append(row)
+            yield row
+        series = growth_series(rows)
+        print(chart(series))
+        if plot is not None:
+            file = plot.with_name(f"{plot.stem}-{chip}{plot.suffix}")
+            file.write_text(svg(series, x_title=f"neurons on {chip}", y_title="seconds of mapping"))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints all rows."""
     parser = argparse.ArgumentParser(description="Measures placement against published mappers.")
-    parser.add_argument("--section", action="append", choices=("hysmap", "layers"), help="only this section")
+    parser.add_argument("--section", action="append", choices=SECTIONS, help="only this section")
     parser.add_argument("--hysmap", type=Path, metavar="FOLDER", help="where the networks of HySMap are")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=SIZES[-1],
+        metavar="N",
+        help="neurons of the largest network of 'scale'",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="where 'scale' draws the growth")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all rows are written")
     given = parser.parse_args(arguments)
     asked = given.section or ["layers", *(["hysmap"] if given.hysmap else [])]
@@ -182,9 +223,17 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(
             "the networks of HySMap are not part of this repository: --hysmap FOLDER says where they are"
         )
+    if "baselines" in asked and not all(find_spec(name) for name in ("kahip", "pymetis")):
+        parser.error("kahip and pymetis are not installed: pip install 'nmcompiler[bench]' brings them")
+    sections: dict[str, Callable[[], Iterator[Row]]] = {
+        "layers": layers,
+        "hysmap": lambda: hysmap(given.hysmap),
+        "baselines": baselines,
+        "scale": lambda: scale(given.largest, given.plot),
+    }
     rows = []
     for section in asked:
-        for row in hysmap(given.hysmap) if section == "hysmap" else layers():
+        for row in sections[section]():
             print(text(row), flush=True)
             rows.append(row)
     if given.json:

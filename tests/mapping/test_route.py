@@ -10,6 +10,7 @@ from mapping_oracle import chip
 from nmcompiler.mapping.curve import hilbert
 from nmcompiler.mapping.nets import HOST, Nets
 from nmcompiler.mapping.place import Board, place, positions
+from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
 
 
@@ -97,6 +98,15 @@ def test_the_curve_visits_every_position_once_from_the_corner_in_short_steps(row
 
 def chain(cores):
     return build([(i, [i + 1]) for i in range(cores - 1)], np.ones(cores - 1))
+
+
+def test_figures_of_many_cores_take_no_table_of_all_pairs():
+    cores = 100_000  # a table of core by core, or of net by column, would take 80 GB
+    at, nets = Positions(np.zeros(cores, np.int64), np.arange(cores)), chain(cores)
+    assert tree_sizes(at, nets).sum() == unicast_cost(at, nets) == cores - 1
+    bounds = placement_bounds(nets, cores, 1, cores)
+    assert bounds.unicast_cost == bounds.cost == cores - 1
+    assert max_link_load(at, nets) == 1.0
 
 
 def test_annealing_finds_a_chain():

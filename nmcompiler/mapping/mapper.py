@@ -26,7 +26,7 @@ from nmcompiler.target.model import RESOURCES, Target
 
 __all__ = ["EFFORTS", "MapOptions", "map_network"]
 
-EFFORTS = {"low": (500, 50_000), "normal": (20_000, 2_000_000), "high": (400_000, 40_000_000)}
+EFFORTS = {"low": (500, 50_000), "normal": (50_000, 5_000_000), "high": (400_000, 40_000_000)}
 """``MapOptions.moves`` and ``most_moves`` for each name that a user may give."""
 
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more

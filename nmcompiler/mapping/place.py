@@ -30,7 +30,7 @@ _STARTS, _RUNS = 2, 4
 # Where links decide, they may carry these shares of what the busiest carries, a run for each.
 _SHARES = (0.8, 0.7, 0.6, 0.5)
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
-_SHORTEST, _OF_EACH = 5_000, 300
+_SHORTEST, _OF_EACH = 5_000, 1_000
 
 
 @dataclass(frozen=True)

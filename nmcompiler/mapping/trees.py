@@ -18,7 +18,7 @@ __all__ = ["Limits", "Run", "Trees"]
 
 # Temperatures in mean changes of a move. A regular start is worth keeping, so the first refuses most moves
 # that make it worse. At the end none that does is kept. Where links have limits the cost is low already.
-_HOT, _COLD, _FROZEN, _WARM = 0.5, 0.03, 1e-6, 0.3
+_HOT, _COLD, _FROZEN, _WARM = 0.7, 0.03, 1e-6, 0.3
 # Share of moves towards a core of the same net, and how far from it (or from its own place) a core may land.
 _TOWARDS, _REACH = 0.9, 1
 # Moves whose changes are measured before any is made.

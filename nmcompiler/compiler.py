@@ -211,7 +211,12 @@ def place(
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(spiking, plan.coding, samples)
     mapping = MapOptions(
-        chips=options.chips, seed=options.seed, progress=progress, moves=moves, most_moves=most
+        chips=options.chips,
+        passes=options.passes,
+        seed=options.seed,
+        progress=progress,
+        moves=moves,
+        most_moves=most,
     )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)
@@ -417,7 +422,8 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "levels": plan.levels,
         "weight_bits": plan.weight_bits,
         "cores_lower_bound": cores.lower_bound,
-        "cores_available": chip.cores_per_chip * chips,
+        "cores_available": chip.cores_per_chip * chips * cores.turns,
+        "passes": {"spilled_spikes": cores.spilled},
         "placement": {
             "cost": cores.cost,
             "unicast_cost": cores.unicast_cost,

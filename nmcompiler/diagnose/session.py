@@ -81,6 +81,7 @@ def options_of(program: Program) -> CompileOptions:
         input_levels=report.get("input_levels"),
         input_encoding=program.inputs[0].encoding if program.inputs else None,
         output_levels=program.output_levels,
+        passes=1 if program.passes == 1 else None,
         seed=int(report.get("seed", 0)),
         fan_in=(report.get("fan_in") or {}).get("method"),
     )

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Shape
 
-__all__ = ["Box", "Core", "CoreGraph", "CoreLink", "Piece", "Traffic", "Usage"]
+__all__ = ["HOST", "Box", "Core", "CoreGraph", "CoreLink", "Piece", "Traffic", "Usage"]
+
+
+HOST = -1
+"""The number of the host where a core is named: it stands at row 0, column 0 of chip 0."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +73,8 @@ class Core:
         core_type: Index into the target's core types.
         pieces: What sits on it.
         usage: Used and limit of every resource of the target's vocabulary.
+        turn: The pass over the chips in which it is loaded, from 0. Cores of different passes may stand at
+            one place.
     """
 
     index: int
@@ -78,6 +84,7 @@ class Core:
     core_type: int
     pieces: tuple[Piece, ...]
     usage: tuple[Usage, ...] = ()
+    turn: int = 0
 
     @property
     def name(self) -> str:
@@ -114,6 +121,7 @@ class CoreGraph:
         unicast_cost: Expected spikes times Manhattan distance, each destination counted on its own.
         placement_bound: A lower bound of ``unicast_cost`` for this partition (neighbour capacity).
         max_link_load: Expected spikes a sample on the busiest link.
+        spilled: Expected spikes a sample that the host keeps for a later pass.
     """
 
     graph: Graph[Core, CoreLink]
@@ -122,6 +130,7 @@ class CoreGraph:
     unicast_cost: float
     placement_bound: float
     max_link_load: float
+    spilled: float = 0.0
 
     @property
     def cores(self) -> tuple[Core, ...]:
@@ -132,3 +141,8 @@ class CoreGraph:
     def chips(self) -> int:
         """Number of chips used."""
         return max((c.chip for c in self.cores), default=-1) + 1
+
+    @property
+    def turns(self) -> int:
+        """Number of passes over the chips."""
+        return max((c.turn for c in self.cores), default=0) + 1

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmcompiler.ir.cores import Traffic
+from nmcompiler.ir.cores import HOST, Traffic
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.pack import Candidate
 from nmcompiler.mapping.partition import Partition
 
 __all__ = ["HOST", "Nets", "nets"]
-
-HOST = -1
-"""Source of the spikes of inputs, which enter at row 0, column 0 of chip 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +20,11 @@ class Nets:
     """Multicast groups; each is one source core and the other cores that its spikes reach.
 
     Attributes:
-        source: ``(n,)`` int64 source core, or ``HOST``.
+        source: ``(n,)`` int64 source core, or ``HOST`` for inputs and for spikes of an earlier pass.
         spikes: ``(n,)`` float64 expected spikes of one sample.
         start: ``(n + 1,)``: net i reaches ``cores[start[i] : start[i + 1]]``.
-        cores: Destination cores, int64, ascending within a net; never the source itself.
+        cores: Destination cores, int64, ascending within a net; never the source itself. ``HOST`` is one
+            where spikes are kept for a later pass.
     """
 
     source: Array
@@ -49,18 +47,22 @@ def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
 
     Args:
         partition: Cores with their pieces.
-        order: ``order[k]`` is the core of the partition that becomes core k.
+        order: ``order[k]`` is the core of the partition that becomes core k; cores that are not listed are
+            left out.
         traffic: Expected spikes of every population.
     """
-    number = {core: k for k, core in enumerate(order)}
+    number = {core: k for k, core in enumerate(order)} | {HOST: HOST}
     groups: dict[tuple[int, tuple[int, ...]], float] = {}
     for population in partition.needs.sources:
-        readers = {number[i]: m for i, m in partition.readers(population.name, population.shape).items()}
+        found = partition.readers(population.name, population.shape)
+        readers = {number[i]: mask for i, mask in found.items() if i in number}
         if not readers:
             continue
         owner = np.full(population.shape, HOST, np.int64)
         if population.role != "input":
             for core in partition.holders(population.name):
+                if core not in number:
+                    continue
                 for piece in partition.cores[core].pieces:
                     if piece.needs.name == population.name:
                         _fill(owner, piece, number[core])

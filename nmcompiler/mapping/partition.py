@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nmcompiler.errors import DoesNotFit
-from nmcompiler.ir.cores import Box
+from nmcompiler.ir.cores import HOST, Box
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
@@ -99,6 +99,8 @@ class Partition:
         ]
         self._sums = ("neurons", "state_bits", "output_axons", *stored)
         self._rooms = np.zeros((len(self._sums), 64), np.int64)
+        for needs in self.needs.later:
+            self._let_read(needs, Box.whole(needs.shape), HOST)
 
     @property
     def target(self) -> Target:
@@ -122,9 +124,12 @@ class Partition:
         cuts = self._cuts(needs, outputs)
         self.grids[needs.name] = _parts(cuts)
         for piece in candidates(needs, outputs, cuts):
-            index = self._place(piece)
-            for key in needs.by_key:
-                self._readers.setdefault(key[0], {}).setdefault(index, []).append((needs, key, piece.box))
+            self._let_read(needs, piece.box, self._place(piece))
+
+    def _let_read(self, needs: PopulationNeeds, box: Box, index: int) -> None:
+        """Notes that a core, or the host for a later pass, reads what a box of a population reads."""
+        for key in needs.by_key:
+            self._readers.setdefault(key[0], {}).setdefault(index, []).append((needs, key, box))
 
     def leave_out(self, name: str, source: str) -> None:
         """Lets whoever reads a population, of which nothing was placed, read another of the same shape."""
@@ -147,7 +152,7 @@ class Partition:
         refusal = does_not_fit(needs, outputs, self.target)
         if refusal.resource in ("destinations", "output_axons"):
             consumers = self.needs.spiking.network.graph.successors(needs.name)
-            raise TooSpread(refusal, {name: self.grids[name][2] for name in consumers})
+            raise TooSpread(refusal, {n: self.grids[n][2] for n in consumers if n in self.grids})
         raise refusal
 
     def _room(self, needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> float:
@@ -203,7 +208,10 @@ class Partition:
         )
 
     def destinations(self, source: str, shape: Shape) -> Array:
-        """Returns the number of cores on which each neuron of a population is read, ``(h, w, c)`` int64."""
+        """Returns the number of cores on which each neuron of a population is read, ``(h, w, c)`` int64.
+
+        The host, which keeps spikes for later passes, is one of them.
+        """
         total = np.zeros(shape, np.int64)
         for mask in self.readers(source, shape).values():
             total += mask
@@ -212,16 +220,16 @@ class Partition:
     def built(self, source: str, shape: Shape) -> Array | None:
         """Returns how many times each neuron of a population is built, ``(h, w, c)`` int64.
 
-        None where a neuron reaches any number of axons.
+        None where a neuron reaches any number of axons. The host takes one, whatever it feeds later.
         """
         fan_out = self.target.axon_fan_out
         if fan_out is None:
             return None
         axons = np.zeros(shape, np.int64)
-        for boxes in self._readers.get(source, {}).values():
-            masks: dict[AxonKey, Array] = {}
+        for index, boxes in self._readers.get(source, {}).items():
+            masks: dict[AxonKey | None, Array] = {}
             for needs, key, box in boxes:
-                mask = masks.setdefault(key, np.zeros(shape, bool))
+                mask = masks.setdefault(None if index == HOST else key, np.zeros(shape, bool))
                 for wire in needs.by_key[key]:
                     wire.reach.mark(mask, box)
             for mask in masks.values():
@@ -230,7 +238,7 @@ class Partition:
         return built
 
     def readers(self, source: str, shape: Shape) -> dict[int, Array]:
-        """Returns, for every core that reads a population, which neurons it reads as a bool mask."""
+        """Returns, for every core that reads a population, and the host, which neurons as a bool mask."""
         found = {}
         for index, boxes in self._readers.get(source, {}).items():
             mask = np.zeros(shape, bool)

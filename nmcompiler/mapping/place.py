@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.ir.cores import HOST
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.curve import hilbert, snake
-from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.nets import Nets
 from nmcompiler.mapping.route import Positions
 from nmcompiler.target.model import Target
 
@@ -110,10 +111,10 @@ def _heights(rows: int) -> list[int]:
 
 
 def positions(placed: Sequence[Spot], target: Target) -> Positions:
-    """Returns where cores stand on the common mesh."""
+    """Returns where cores, and last the host, stand on the common mesh."""
     return Positions(
-        np.array([s.row for s in placed], np.int64),
-        np.array([s.chip * target.mesh.columns + s.column for s in placed], np.int64),
+        np.array([*(s.row for s in placed), 0], np.int64),
+        np.array([*(s.chip * target.mesh.columns + s.column for s in placed), 0], np.int64),
     )
 
 
@@ -171,8 +172,8 @@ class _Tasks:
         self._run = jit(anneal.anneal)
         self._board = board
         self._group = board.chip * (int(board.kind.max(initial=0)) + 1) + board.kind
-        source = np.where(nets.source == HOST, cores, nets.source)
-        self._nets = source, nets.start, nets.cores, nets.spikes, *_nets_of(source, nets, cores)
+        source, reached = (np.where(ends == HOST, cores, ends) for ends in (nets.source, nets.cores))
+        self._nets = source, nets.start, reached, nets.spikes, *_nets_of(source, reached, nets.degrees, cores)
 
     def cost(self, placed: Array) -> float:
         """Returns Σ spikes · links in the union of the routes of each net."""
@@ -199,11 +200,9 @@ class _Tasks:
         return float(cost), float(change)
 
 
-def _nets_of(source: Array, nets: Nets, cores: int) -> tuple[Array, Array]:
+def _nets_of(source: Array, reached: Array, degrees: Array, cores: int) -> tuple[Array, Array]:
     """Returns the nets of each core, as source or as destination, and where those of each begin."""
     net = np.arange(len(source))
-    pairs = np.unique(
-        np.concatenate([source * len(net) + net, nets.cores * len(net) + np.repeat(net, nets.degrees)])
-    )
+    pairs = np.unique(np.concatenate([source * len(net) + net, reached * len(net) + np.repeat(net, degrees)]))
     core, net = np.divmod(pairs, len(net))
     return np.searchsorted(core, np.arange(cores + 1)), net

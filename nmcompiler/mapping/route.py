@@ -10,19 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.ir.cores import HOST
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.nets import Nets
 
 __all__ = ["Positions", "capacity_bound", "max_link_load", "tree_sizes", "unicast_cost"]
 
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Where cores stand on the common mesh.
+    """Where cores stand on the common mesh, and last the host, so that its number finds it as well.
 
     Attributes:
-        row: ``(cores,)`` int64.
-        column: ``(cores,)`` int64, ``chip · columns + column``.
+        row: ``(cores + 1,)`` int64.
+        column: ``(cores + 1,)`` int64, ``chip · columns + column``.
     """
 
     row: Array
@@ -103,8 +104,8 @@ def capacity_bound(nets: Nets, cores: int) -> float:
     """
     between = np.zeros((cores + 1, cores + 1))
     source, target, spikes = nets.pairs()
-    np.add.at(between, (source, target), spikes)  # HOST is the last row
-    host, between = between[-1, :-1], between[:-1, :-1]
+    np.add.at(between, (source, target), spikes)  # HOST is the last row and the last column
+    host, between = between[-1, :-1] + between[:-1, -1], between[:-1, :-1]
     ring = np.arange(1, int(np.sqrt(cores)) + 2)
     distance = np.repeat(ring, 4 * ring)[: max(cores - 1, 0)]
     partners = -np.sort(-(between + between.T), axis=1)[:, : len(distance)]

@@ -27,6 +27,7 @@ _NUMBERS = (
 )
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "cores": ("used", "lower_bound", "available"),
+    "passes": ("count", "reload_bytes", "reload_us", "spilled_spikes"),
     "placement": ("cost", "unicast_cost", "lower_bound", "max_link_load"),
     "schedule": ("total_steps",),
     "time": ("step_ns", "latency_us", "samples_per_second"),

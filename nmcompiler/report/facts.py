@@ -65,7 +65,7 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
             "lower_bound": report.pop("cores_lower_bound", None),
             "available": report.pop("cores_available", program.target.cores_per_chip),
         },
-        "passes": pass_facts(program, usage, report.pop("passes", None)),
+        "passes": pass_facts(program, usage, population_names(program), report.pop("passes", None)),
         "neurons": int(program.column("n")[placed].sum()),
         "compartments_per_neuron": program.target.compartments_per_neuron,
         "synapses": int(facts.synapses.sum()),

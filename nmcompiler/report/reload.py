@@ -8,13 +8,13 @@ time is that of a sample by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nmcompiler.program.layout import Program
-from nmcompiler.program.turns import block_turns
+from nmcompiler.program.turns import block_turns, turn_spans
 from nmcompiler.program.usage import CoreUsage, core_usage
 from nmcompiler.report.figures import figure
 
@@ -63,15 +63,17 @@ def reload_us(program: Program, loaded: int) -> float | None:
     return None if found is None else loaded * found[1].value * 1e-3
 
 
-def pass_facts(program: Program, usage: CoreUsage, stored: Any) -> dict[str, Any]:
+def pass_facts(program: Program, usage: CoreUsage, names: Sequence[str], stored: Any) -> dict[str, Any]:
     """Returns the facts under the key ``passes`` of ``compile --json``.
 
     Args:
         program: The program.
         usage: What it uses of its cores.
+        names: Names of the populations by number.
         stored: What was written at compile: ``spilled_spikes``, expected of a sample.
     """
-    loaded = sum(reload_bytes(program, usage))
+    each = reload_bytes(program, usage)
+    loaded = sum(each)
     spilled = stored.get("spilled_spikes") if isinstance(stored, Mapping) else None
     known = isinstance(spilled, int | float) and not isinstance(spilled, bool)
     return {
@@ -79,4 +81,20 @@ def pass_facts(program: Program, usage: CoreUsage, stored: Any) -> dict[str, Any
         "reload_bytes": loaded,
         "reload_us": reload_us(program, loaded),
         "spilled_spikes": 0.0 if program.passes == 1 else spilled if known else None,
+        "each": [_facts(program, turn, bytes_of, names) for turn, bytes_of in enumerate(each)],
+    }
+
+
+def _facts(program: Program, turn: int, loaded: int, names: Sequence[str]) -> dict[str, Any]:
+    """Returns what is to be said of one pass."""
+    mine, (start, end) = program.turns == turn, turn_spans(program)[turn]
+    held = np.unique(program.column("population")[block_turns(program) == turn])
+    return {
+        "pass": turn,
+        "layers": [names[k] for k in held.tolist()],
+        "cores": int(mine.sum()),
+        "chips": int(program.arrays["cores"][mine, 0].max(initial=-1)) + 1,
+        "first_step": start,
+        "steps": end - start,
+        "reload_bytes": loaded,
     }

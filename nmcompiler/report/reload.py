@@ -49,7 +49,7 @@ def _bias_bits(program: Program) -> Any:
     each = bias.mantissa_bits + bias.exponent_max.bit_length()
     first, count = program.column("param0"), program.column("param_n")
     found = np.zeros_like(n)
-    for block in range(len(n)):
+    for block in np.flatnonzero(block_turns(program) >= 0).tolist():
         entries = first[block] + np.arange(n[block]) % count[block]
         found[block] = each * np.count_nonzero(program.arrays["current"][entries])
     return found

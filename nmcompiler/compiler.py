@@ -366,13 +366,13 @@ def _made(
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
     if plan.fan_in == "exact":
-        legalise = (*legalise, SplitExact(plan.coding, options.chips))
+        legalise = (*legalise, SplitExact(plan.coding, options.chips, options.passes))
     network, notes = to_network(
         layers,
         context,
         quantise,
         legalise=legalise,
-        fan_in=LegaliseFanIn(plan.fan_in, options.chips),
+        fan_in=LegaliseFanIn(plan.fan_in, options.chips, options.passes),
         verify=options.verify,
     )
     with blame(backend, "obstacles"):

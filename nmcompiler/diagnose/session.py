@@ -231,7 +231,8 @@ def _fitted(model: Model, program: Program, spiking: Spiking, recipe: Recipe | N
             hint="give nmc debug the ONNX file, --target and --calibration",
         )
     context = Context(recipe.inputs.samples, program.target)
-    return LegaliseFanIn(fitted["method"], recipe.options.chips).run(model, context).graph
+    options = recipe.options
+    return LegaliseFanIn(fitted["method"], options.chips, options.passes).run(model, context).graph
 
 
 def _db(error: float) -> float | None:

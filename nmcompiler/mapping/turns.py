@@ -21,6 +21,7 @@ import numpy as np
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.mapping.bounds import unavoidable
 from nmcompiler.mapping.needs import NetworkNeeds
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
@@ -114,8 +115,9 @@ class _Plan:
 
     Attributes:
         names: The populations in the order in which they are computed.
-        low: ``low[j]`` is the first i for which populations i … j − 1 are not known to need more than one
-            pass.
+        low: ``low[j]`` is the first i for which a pass is not known to be too small for populations
+            i … j − 1.
+        fits: ``fits[j]`` is the first i for which a pass is known to hold them, at most j − 1.
         single: Passes of each population by itself, as far as they are known.
     """
 
@@ -130,7 +132,8 @@ class _Plan:
             float(np.broadcast_to(traffic.spikes[n], needs.populations[n].shape).sum()) if last >= 0 else 0.0
             for n, last in zip(self.names, self._last, strict=True)
         ]
-        self.low = [0] * (len(self.names) + 1)
+        self.low = _first_by_sums(needs, self.names, chips)
+        self.fits = [max(j - 1, 0) for j in range(len(self.names) + 1)]
         self.single = [1] * len(self.names)
         self._parted: dict[_Span, Partition] = {}
 
@@ -146,7 +149,7 @@ class _Plan:
             self._parted = {span: self._parted[span] for span in spans if span in self._parted}
             held = [self._holds(*span) for span in spans]  # every answer helps the next cuts
             if all(held):
-                return [self._parted[span] for span in spans]
+                return [self._parted.get(span) or self._cut(*span) for span in spans]
 
     def _count(self, i: int, j: int) -> int:
         return self.single[i] if j - i == 1 else 1
@@ -169,30 +172,49 @@ class _Plan:
 
     def _holds(self, i: int, j: int) -> bool:
         """Returns whether a pass holds populations i … j − 1, or one of them as many as was thought."""
-        if (i, j) in self._parted:
+        if j - i == 1:
+            return (i, j) in self._parted or self._holds_one(i)
+        if i >= self.fits[j]:
             return True
-        needs = self._part(i, j)
-        try:
-            self._parted[i, j] = partition(needs, self._chips, self._progress)
+        layer = self._tried(i, j)
+        if layer is None:
             return True
-        except OutOfCores as error:
-            if j - i > 1:
-                self._forbid(self._place[error.layer], j)
-                return False
-        except DoesNotFit:
-            if j - i == 1:
-                raise
-            self._forbid(i, j)
-            return False
-        self._parted[i, j] = partition(needs, None, self._progress)
+        guess = layer + 1  # cores are filled from the last population on: ``layer`` is the first too many
+        while self.low[j] < self.fits[j]:
+            self._tried(min(max(guess, self.low[j]), self.fits[j] - 1), j)
+            guess = (self.low[j] + self.fits[j]) // 2
+        return False
+
+    def _holds_one(self, i: int) -> bool:
+        """Returns whether one population needs as many passes as was thought; it is cut for that many."""
         thought = self.single[i]
-        self.single[i] = len(_loads_of(self._parted[i, j], self._chips))
+        try:
+            self._cut(i, i + 1)
+        except OutOfCores:
+            self._parted[i, i + 1] = partition(self._part(i, i + 1), None, self._progress)
+        self.single[i] = len(_loads_of(self._parted[i, i + 1], self._chips))
         return self.single[i] == thought
 
-    def _forbid(self, i: int, j: int) -> None:
-        """Notes that populations i … j − 1 are too much for one pass, and so is all that contains them."""
-        for end in range(j, len(self.low)):
-            self.low[end] = max(self.low[end], i + 1)
+    def _cut(self, i: int, j: int) -> Partition:
+        self._parted[i, j] = partition(self._part(i, j), self._chips, self._progress)
+        return self._parted[i, j]
+
+    def _tried(self, i: int, j: int) -> int | None:
+        """Returns at which population a pass of i … j − 1 is too small; None where it holds them.
+
+        What a pass holds it holds in part, and what is too much for it is so with more.
+        """
+        try:
+            self._cut(i, j)
+        except OutOfCores as error:
+            found = self._place[error.layer]
+        except DoesNotFit:  # fewer in one pass reach fewer cores
+            found = i
+        else:
+            self.fits[i + 1 : j + 1] = [min(first, i) for first in self.fits[i + 1 : j + 1]]
+            return None
+        self.low[j:] = [max(first, i + 1) for first in self.low[j:]]
+        return found
 
     def _part(self, i: int, j: int) -> NetworkNeeds:
         needs = self._needs.populations
@@ -201,3 +223,26 @@ class _Plan:
             populations={name: needs[name] for name in self.names[i:j]},
             later=tuple(needs[name] for name in self.names[j:]),
         )
+
+
+def _first_by_sums(needs: NetworkNeeds, names: Sequence[str], chips: int) -> list[int]:
+    """Returns ``_Plan.low`` as far as sums tell that no sharing of cores can lower."""
+    target = needs.target
+    low = [0] * (len(names) + 1)
+    for resource in ("neurons", "state_bits", "synapse_bits"):
+        limits = [(getattr(t.limits, resource), t.count * chips) for t in target.core_types]
+        if any(limit is None for limit, _ in limits):
+            continue
+        room = sum(limit * count for limit, count in limits)
+        amounts = [
+            unavoidable(replace(needs, populations={name: needs.populations[name]}))[resource]
+            for name in names
+        ]
+        first, held = 0, 0
+        for j, amount in enumerate(amounts, 1):
+            held += amount
+            while held > room and first < j - 1:
+                held -= amounts[first]
+                first += 1
+            low[j] = max(low[j], first)
+    return low

@@ -148,8 +148,8 @@ class _Plan:
             spans = self._cheapest()
             self._parted = {span: self._parted[span] for span in spans if span in self._parted}
             held = [self._holds(*span) for span in spans]  # every answer helps the next cuts
-            if all(held):
-                return [self._parted.get(span) or self._cut(*span) for span in spans]
+            if all(held) and all(span in self._parted or self._tried(*span) is None for span in spans):
+                return [self._parted[span] for span in spans]
 
     def _count(self, i: int, j: int) -> int:
         return self.single[i] if j - i == 1 else 1
@@ -202,7 +202,8 @@ class _Plan:
     def _tried(self, i: int, j: int) -> int | None:
         """Returns at which population a pass of i … j − 1 is too small; None where it holds them.
 
-        What a pass holds it holds in part, and what is too much for it is so with more.
+        What a pass holds it holds in part, and what is too much for it is so with more. Packing may break
+        this rule now and then: then what was tried counts, and not what was concluded.
         """
         try:
             self._cut(i, j)
@@ -214,6 +215,7 @@ class _Plan:
             self.fits[i + 1 : j + 1] = [min(first, i) for first in self.fits[i + 1 : j + 1]]
             return None
         self.low[j:] = [max(first, i + 1) for first in self.low[j:]]
+        self.fits = [max(first, least) for first, least in zip(self.fits, self.low, strict=True)]
         return found
 
     def _part(self, i: int, j: int) -> NetworkNeeds:

@@ -1,5 +1,6 @@
 """Several passes over the chips: the fewest, the fewest spikes kept, and every limit in each of them."""
 
+import random
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -245,3 +246,24 @@ def test_equal_seeds_give_equal_passes(seed):
     one, two = (mapped(builder, target, replace(AUTO, seed=seed)) for _ in range(2))
     assert one.cores == two.cores
     assert one.cost == two.cost
+
+
+@given(networks(populations=6), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_packing_that_breaks_the_rule_of_parts_ends_in_passes_all_the_same(builder, seed):
+    """Parts of a network are refused at random: less may not fit where more does."""
+
+    def fickle(needs, chips, progress):
+        names = sorted(needs.populations)
+        if chips is not None and len(names) > 1 and random.Random(f"{seed} {names}").random() < 0.5:
+            raise OutOfCores(names[0], 1, 1)
+        return partition(needs, chips, progress)
+
+    builder.add("last", (1, 1, 60), "readout")  # more than the cores hold
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nmcompiler.mapping.turns.partition", fickle)
+        graph = mapped(builder, board(Limits(neurons=25), 2))
+    spiking = builder.spiking()
+    assert len(count(spiking, chip(), graph).owner) == spiking.network.neurons
+    turn = turns_of(graph)
+    assert all(turn.get(e.source, 0) <= turn[e.target] for e in spiking.network.graph.edges())

@@ -18,8 +18,8 @@ from nmcompiler.ir.spiking import Spiking
 from nmcompiler.program.expand import Synapses, expand
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.program.lifted import Block, BlockSynapses, Lifted, LiftedPopulation, sum_synapses
+from nmcompiler.program.slices import block_turns
 from nmcompiler.program.structure import fault
-from nmcompiler.program.turns import block_turns
 
 __all__ = ["LiftReport", "Lifted", "LiftedPopulation", "check_lift", "difference", "lift"]
 

@@ -18,7 +18,7 @@ from nmcompiler.program.layout import (
     IntArray,
     Program,
 )
-from nmcompiler.program.turns import turn_faults
+from nmcompiler.program.slices import turn_faults
 from nmcompiler.target.model import USUAL
 
 __all__ = ["fault"]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nmcompiler.ir.cores import HOST
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.turns import block_turns
+from nmcompiler.program.slices import block_turns
 from nmcompiler.target.model import RESOURCES, Limits
 
 __all__ = [

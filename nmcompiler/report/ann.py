@@ -42,7 +42,7 @@ from nmcompiler.codings import coding
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape
 from nmcompiler.ir.layers import Model
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.turns import block_steps
+from nmcompiler.program.slices import block_steps
 from nmcompiler.program.usage import fan_out, synapse_memory
 from nmcompiler.report.neurobench import carry_values
 

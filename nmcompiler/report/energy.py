@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.turns import block_steps, turn_spans
+from nmcompiler.program.slices import block_steps, turn_spans
 from nmcompiler.report.figures import exact, figure, within
 from nmcompiler.report.reload import LOAD_ENERGY, reload_bytes
 from nmcompiler.report.workload import Workload

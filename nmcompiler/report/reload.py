@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.program.layout import Program
-from nmcompiler.program.turns import block_turns, turn_spans
+from nmcompiler.program.slices import block_turns, turn_spans
 from nmcompiler.program.usage import CoreUsage, core_usage
 from nmcompiler.report.figures import figure
 

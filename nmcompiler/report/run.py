@@ -26,7 +26,7 @@ from nmcompiler.frontend.data import Samples
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress
 from nmcompiler.program.layout import BlockKind, Program
-from nmcompiler.program.turns import chip_steps
+from nmcompiler.program.slices import chip_steps
 from nmcompiler.report.ann import ann_of_run
 from nmcompiler.report.answers import classes, decoded
 from nmcompiler.report.energy import LayerEvents, energy_facts, layer_events

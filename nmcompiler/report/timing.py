@@ -26,7 +26,7 @@ import numpy as np
 
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.program.layout import Program
-from nmcompiler.program.turns import turn_spans
+from nmcompiler.program.slices import turn_spans
 from nmcompiler.report.figures import figure, within
 from nmcompiler.report.reload import LOAD_TIME, reload_bytes, reload_us
 from nmcompiler.report.workload import DIRECTIONS, Array, Workload

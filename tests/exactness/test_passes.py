@@ -10,7 +10,7 @@ import pytest
 from nmcompiler.errors import DoesNotFit, InputFileError
 from nmcompiler.program.container import load, save
 from nmcompiler.program.lift import check_lift
-from nmcompiler.program.turns import chip_steps
+from nmcompiler.program.slices import chip_steps
 from nmcompiler.program.usage import core_usage
 from nmcompiler.report.workload import workload
 from nmcompiler.sim import Record, Simulator

@@ -13,8 +13,8 @@ import pytest
 from nmcompiler.errors import InputFileError
 from nmcompiler.program.container import load, save
 from nmcompiler.program.layout import BLOCK_COLUMNS, Program
+from nmcompiler.program.slices import block_steps, block_turns, chip_steps, turn_spans
 from nmcompiler.program.structure import fault
-from nmcompiler.program.turns import block_steps, block_turns, chip_steps, turn_spans
 from nmcompiler.program.usage import core_usage
 from tests.program.test_container import rewrite
 from tests.sim.handmade import program as handmade

@@ -1,4 +1,4 @@
-"""Passes over the chips in a program, its slices in time: what is loaded together, when, and what is wrong."""
+"""Passes over the chips in a program, its slices in time: what is loaded together, when, what is wrong."""
 
 from __future__ import annotations
 

@@ -211,7 +211,12 @@ def place(
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(spiking, plan.coding, samples)
     mapping = MapOptions(
-        chips=options.chips, seed=options.seed, progress=progress, moves=moves, most_moves=most
+        chips=options.chips,
+        passes=options.passes,
+        seed=options.seed,
+        progress=progress,
+        moves=moves,
+        most_moves=most,
     )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)
@@ -361,13 +366,13 @@ def _made(
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
     if plan.fan_in == "exact":
-        legalise = (*legalise, SplitExact(plan.coding, options.chips))
+        legalise = (*legalise, SplitExact(plan.coding, options.chips, options.passes))
     network, notes = to_network(
         layers,
         context,
         quantise,
         legalise=legalise,
-        fan_in=LegaliseFanIn(plan.fan_in, options.chips),
+        fan_in=LegaliseFanIn(plan.fan_in, options.chips, options.passes),
         pools=JoinPools() if plan.coding.windowed else None,  # in ``rate`` a further layer costs accuracy
         verify=options.verify,
     )
@@ -418,7 +423,8 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "levels": plan.levels,
         "weight_bits": plan.weight_bits,
         "cores_lower_bound": cores.lower_bound,
-        "cores_available": chip.cores_per_chip * chips,
+        "cores_available": chip.cores_per_chip * chips * cores.turns,
+        "passes": {"spilled_spikes": cores.placement.spilled_spikes},
         "placement": {
             "cost": cores.placement.cost,
             "cost_lower_bound": cores.placement.cost_bound,

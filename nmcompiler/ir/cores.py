@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Shape
 
-__all__ = ["Box", "Core", "CoreGraph", "CoreLink", "Piece", "PlacementFigures", "Traffic", "Usage"]
+__all__ = ["HOST", "Box", "Core", "CoreGraph", "CoreLink", "Piece", "PlacementFigures", "Traffic", "Usage"]
+
+
+HOST = -1
+"""The number of the host where a core is named: it stands at row 0, column 0 of chip 0."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +73,8 @@ class Core:
         core_type: Index into the target's core types.
         pieces: What sits on it.
         usage: Used and limit of every resource of the target's vocabulary.
+        turn: The pass over the chips in which it is loaded, from 0. Cores of different passes may stand at
+            one place.
     """
 
     index: int
@@ -78,6 +84,7 @@ class Core:
     core_type: int
     pieces: tuple[Piece, ...]
     usage: tuple[Usage, ...] = ()
+    turn: int = 0
 
     @property
     def name(self) -> str:
@@ -115,6 +122,7 @@ class PlacementFigures:
         max_link_load: Expected spikes on the busiest link.
         max_link_bound: Its lower bound.
         off_chip_spikes: Expected spikes times the links to another chip that they cross.
+        spilled_spikes: Expected spikes that the host keeps for a later pass.
     """
 
     cost: float = 0.0
@@ -124,6 +132,17 @@ class PlacementFigures:
     max_link_load: float = 0.0
     max_link_bound: float = 0.0
     off_chip_spikes: float = 0.0
+    spilled_spikes: float = 0.0
+
+    @classmethod
+    def together(cls, passes: Sequence[PlacementFigures]) -> PlacementFigures:
+        """Returns the figures of several passes: the busiest link is that of any, all else adds up."""
+
+        def figure(key: str) -> float:
+            values = [getattr(each, key) for each in passes]
+            return max(values, default=0.0) if key.startswith("max_") else sum(values)
+
+        return cls(**{f.name: figure(f.name) for f in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -149,3 +168,8 @@ class CoreGraph:
     def chips(self) -> int:
         """Number of chips used."""
         return max((c.chip for c in self.cores), default=-1) + 1
+
+    @property
+    def turns(self) -> int:
+        """Number of passes over the chips."""
+        return max((c.turn for c in self.cores), default=0) + 1

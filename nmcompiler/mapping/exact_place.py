@@ -99,12 +99,13 @@ class _Model:
             # All columns together go as far as the member lies, and its own column does.
             self._reaches({ends[side]: -1.0 for ends in down}, rise, 0.0)
             if len(members) > 1:
-                for column, ends in enumerate(down):
+                for column, ends in enumerate(down[: 1 if member == HOST else None]):
                     here = self._in_column(member, column, self.rows - 1.0)
-                    self._reaches({ends[side]: -1.0}, _sum(rise, here), self.rows - 1.0)
-        # A link leads into each member, but for one that may stand where the host does.
+                    most = 0.0 if member == HOST else self.rows - 1.0
+                    self._reaches({ends[side]: -1.0}, _sum(rise, here), most)
+        # A link leads into each member, but for one that may stand where the host does, and the host itself.
         everything = dict.fromkeys((*across, *(k for ends in down for k in ends)), -1.0)
-        self._at_most(everything, -float(len(members) - (source == HOST)))
+        self._at_most(everything, -float(len(members) - (source == HOST) - (HOST in members)))
 
     def _difference(self, member: int, source: int, axis: int, sign: int) -> dict[int, float]:
         """Returns by how much a member lies further along an axis than the source."""
@@ -119,7 +120,9 @@ class _Model:
         return found
 
     def _in_column(self, core: int, column: int, value: float) -> dict[int, float]:
-        """Returns ``value`` where a core stands in a column."""
+        """Returns ``value`` where a core stands in a column; the host always stands in the first."""
+        if core == HOST:
+            return {}
         spots = self.rows * self.columns
         return {core * spots + row * self.columns + column: value for row in range(self.rows)}
 

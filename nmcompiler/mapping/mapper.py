@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nmcompiler.errors import UsageError
-from nmcompiler.ir.cores import Core, CoreGraph, CoreLink, Piece, PlacementFigures, Traffic, Usage
+import numpy as np
+
+from nmcompiler.errors import DoesNotFit, UsageError
+from nmcompiler.ir.cores import HOST, Core, CoreGraph, CoreLink, Piece, PlacementFigures, Traffic, Usage
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.link_times import link_times
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
-from nmcompiler.mapping.nets import HOST, Nets, nets
+from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
+from nmcompiler.mapping.turns import Load, in_order, loads
 from nmcompiler.mapping.work import core_ns, core_work
 from nmcompiler.target.model import RESOURCES, Target
 
@@ -39,6 +42,8 @@ class MapOptions:
     Attributes:
         chips: Most chips that may be used; None for as many as the target can join. Never more are used
             than are needed.
+        passes: Most passes over these chips, each with other weights; None for as many as are needed. One
+            is taken where it is enough.
         seed: Of the random numbers of the placement.
         progress: Told how far the work is.
         moves: Moves that the placement tries for every core, up to ``most_moves`` in all.
@@ -48,6 +53,7 @@ class MapOptions:
     """
 
     chips: int | None = None
+    passes: int | None = 1
     seed: int = 0
     progress: Progress = silent
     moves: int = EFFORTS["normal"][0]
@@ -73,28 +79,35 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         raise UsageError(
             f"{most} chips", asked="--chips", allowed=f"1 to {target.max_chips} for {target.name}, or auto"
         )
+    if options.passes is not None and options.passes < 1:
+        raise UsageError(f"{options.passes} passes", asked="--passes", allowed="1 or more, or auto")
     needs = network_needs(spiking, target)
-    parted, chips = _on_fewest_chips(needs, most, options.progress)
-    order = _order(parted)
-    cores = [parted.cores[i] for i in order]
-    kinds, bound = [core.kind for core in cores], lower_bound(needs, target, most)
-    board = Board(target, chips)
-    if not options.place:
-        placed = board.spots(next(board.starts(kinds)))
-        return CoreGraph(_graph(cores, placed, parted.rank), bound)
-    connections = nets(parted, order, traffic)
-    placed = place(
-        board,
-        kinds,
-        connections,
-        moves=min(options.moves * len(cores), options.most_moves) if len(cores) > 1 else 0,
-        seed=options.seed,
-        times=link_times(target, core_ns(parted, core_work(parted, order, traffic)), connections),
-        progress=options.progress,
-    )
-    graph = _graph(cores, placed, parted.rank)
-    _connect(graph, connections)
-    return CoreGraph(graph, bound, _figures(board, positions(placed, target), connections))
+    loaded = _loads(needs, most, traffic, options)
+    rank = {name: i for i, name in enumerate(needs.populations)}
+    graph: Graph[Core, CoreLink] = Graph()
+    figures = []
+    for turn, load in enumerate(loaded):
+        first, board = len(graph), Board(target, load.chips)
+        connections = nets(load.parted, load.order, traffic) if options.place else None
+        placed = _placed(load, board, connections, traffic, options)
+        for core, spot in zip(load.cores, placed, strict=True):
+            graph.add(_core(len(graph), core, spot, rank, turn))
+        if connections is not None:
+            _connect(graph, first, connections)
+            figures.append(_figures(board, positions(placed, target), len(placed), connections))
+    bound = lower_bound(needs, target, most * len(loaded))
+    return CoreGraph(graph, bound, PlacementFigures.together(figures))
+
+
+def _loads(needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions) -> list[Load]:
+    """Returns what is loaded in each pass: everything in one where that can be done."""
+    try:
+        parted, chips = _on_fewest_chips(needs, most, options.progress)
+    except DoesNotFit:
+        if options.passes == 1:
+            raise
+        return loads(needs, most, options.passes, traffic, options.progress)
+    return [Load(parted, tuple(in_order(parted)), chips)]
 
 
 def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tuple[Partition, int]:
@@ -125,37 +138,40 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
         raise out_of_large_cores(error.layer, error.limit, most, target) from error
 
 
-def _order(parted: Partition) -> list[int]:
-    """Returns the cores in topological order of their first population, then of its boxes."""
-    rank = parted.rank
-    return sorted(
-        range(len(parted.cores)),
-        key=lambda i: min((rank[p.needs.name], p.box) for p in parted.cores[i].pieces),
+def _placed(
+    load: Load, board: Board, connections: Nets | None, traffic: Traffic, options: MapOptions
+) -> list[Spot]:
+    """Returns the positions of the cores of a load, in order where nothing says what travels."""
+    kinds = [core.kind for core in load.cores]
+    if connections is None:
+        return board.spots(next(board.starts(kinds)))
+    busy = core_ns(load.parted, core_work(load.parted, load.order, traffic))
+    return place(
+        board,
+        kinds,
+        connections,
+        moves=min(options.moves * len(kinds), options.most_moves) if len(kinds) > 1 else 0,
+        seed=options.seed,
+        times=link_times(board.target, busy, connections),
+        progress=options.progress,
     )
 
 
-def _graph(
-    cores: Sequence[OpenCore], placed: Sequence[Spot], rank: Mapping[str, int]
-) -> Graph[Core, CoreLink]:
-    """Returns the cores at their places, not yet connected."""
-    graph: Graph[Core, CoreLink] = Graph()
-    for index, (core, spot) in enumerate(zip(cores, placed, strict=True)):
-        graph.add(_core(index, core, spot, rank))
-    return graph
-
-
-def _connect(graph: Graph[Core, CoreLink], connections: Nets) -> None:
+def _connect(graph: Graph[Core, CoreLink], first: int, connections: Nets) -> None:
+    """Connects the cores of a load, the first of which has the number ``first``."""
     source, reached, spikes = connections.pairs()
     between: dict[tuple[int, int], float] = {}
     for a, b, amount in zip(source.tolist(), reached.tolist(), spikes.tolist(), strict=True):
-        if a != HOST:
+        if HOST not in (a, b):
             between[a, b] = between.get((a, b), 0.0) + amount
     for (a, b), amount in sorted(between.items()):
-        graph.connect(f"core{a}", f"core{b}", CoreLink(amount))
+        graph.connect(f"core{first + a}", f"core{first + b}", CoreLink(amount))
 
 
-def _figures(board: Board, at: Positions, connections: Nets) -> PlacementFigures:
-    bounds = placement_bounds(connections, len(at.row), *board.at.shape)
+def _figures(board: Board, at: Positions, cores: int, connections: Nets) -> PlacementFigures:
+    """Returns what the placement of one load costs."""
+    bounds = placement_bounds(connections, cores, *board.at.shape)
+    kept = np.repeat(connections.spikes, connections.degrees)[connections.cores == HOST]
     return PlacementFigures(
         cost=float(connections.spikes @ tree_sizes(at, connections)),
         cost_bound=bounds.cost,
@@ -164,10 +180,11 @@ def _figures(board: Board, at: Positions, connections: Nets) -> PlacementFigures
         max_link_load=max_link_load(at, connections),
         max_link_bound=bounds.max_link_load,
         off_chip_spikes=off_chip_spikes(at, connections, board.target.mesh.columns),
+        spilled_spikes=float(kept.sum()),
     )
 
 
-def _core(index: int, core: OpenCore, spot: Spot, rank: Mapping[str, int]) -> Core:
+def _core(index: int, core: OpenCore, spot: Spot, rank: Mapping[str, int], turn: int) -> Core:
     pieces = sorted(core.pieces, key=lambda p: (rank[p.needs.name], p.box))
     usage = tuple(Usage(r, core.used[r], getattr(core.limits, r)) for r in RESOURCES)
     return Core(
@@ -178,4 +195,5 @@ def _core(index: int, core: OpenCore, spot: Spot, rank: Mapping[str, int]) -> Co
         spot.kind,
         tuple(Piece(p.needs.name, p.box) for p in pieces),
         usage,
+        turn,
     )

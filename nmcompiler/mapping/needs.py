@@ -204,11 +204,13 @@ class NetworkNeeds:
         spiking: The network.
         target: The chip.
         populations: Needs of every population but the inputs, in topological order.
+        later: Those of a later pass over the chips, which the host feeds with what it keeps of these.
     """
 
     spiking: Spiking
     target: Target
     populations: Mapping[str, PopulationNeeds]
+    later: tuple[PopulationNeeds, ...] = ()
 
     @property
     def sources(self) -> tuple[Population, ...]:

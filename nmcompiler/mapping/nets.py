@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nmcompiler.ir.cores import Box, Traffic
+from nmcompiler.ir.cores import HOST, Box, Traffic
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.classes import Classes, classes
 from nmcompiler.mapping.partition import Partition
@@ -16,9 +16,6 @@ from nmcompiler.mapping.product import Product
 from nmcompiler.mapping.work import windows
 
 __all__ = ["HOST", "Nets", "nets"]
-
-HOST = -1
-"""Source of the spikes of inputs, which enter at row 0, column 0 of chip 0."""
 
 _NUMBER = np.dtype(">i8")
 _ITEM = _NUMBER.itemsize
@@ -30,10 +27,11 @@ class Nets:
     """Multicast groups; each is one source core and the other cores that its spikes reach.
 
     Attributes:
-        source: ``(n,)`` int64 source core, or ``HOST``.
+        source: ``(n,)`` int64 source core, or ``HOST`` for inputs and for spikes of an earlier pass.
         spikes: ``(n,)`` float64 expected spikes of one sample.
         start: ``(n + 1,)``: net i reaches ``cores[start[i] : start[i + 1]]``.
-        cores: Destination cores, int64, ascending within a net; never the source itself.
+        cores: Destination cores, int64, ascending within a net; never the source itself. ``HOST`` is one
+            where spikes are kept for a later pass.
         window: ``(n,)`` int64 window in which they are sent.
     """
 
@@ -58,19 +56,24 @@ def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
 
     Args:
         partition: Cores with their pieces.
-        order: ``order[k]`` is the core of the partition that becomes core k.
+        order: ``order[k]`` is the core of the partition that becomes core k; cores that are not listed are
+            left out.
         traffic: Expected spikes of every population.
     """
-    number = {core: k for k, core in enumerate(order)}
+    number = {core: k for k, core in enumerate(order)} | {HOST: HOST}
     holders: dict[str, list[tuple[int, Box]]] = {}
-    for core, opened in enumerate(partition.cores):
-        for piece in opened.pieces:
+    for core in order:
+        for piece in partition.cores[core].pieces:
             holders.setdefault(piece.needs.name, []).append((number[core], piece.box))
     groups: dict[bytes, float] = {}
     window = windows(partition.needs.spiking.schedule)
     for population in partition.needs.sources:
         name, shape = population.name, population.shape
-        reads = [(len(order) + number[core], read) for core, _, read in partition.readers.reads(name)]
+        reads = [
+            (len(order) + number[core] - HOST, read)
+            for core, _, read in partition.readers.reads(name)
+            if core in number
+        ]
         if not reads:
             continue
         # The core that holds a neuron counts as its first reader.
@@ -85,7 +88,7 @@ def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
 
 
 def _keys(found: Classes, window: int, cores: int) -> list[bytes]:
-    """Returns the key of each class: window, source, counted from the host, and destinations.
+    """Returns the key of each class: window, source and destinations, these counted from the host.
 
     Keys of bytes, the largest of a number first, are ordered as the numbers are.
     """
@@ -94,14 +97,14 @@ def _keys(found: Classes, window: int, cores: int) -> list[bytes]:
     held = found.readers < cores
     source = np.full(count, HOST, np.int64)
     source[of[held]] = found.readers[held]
-    of, reader = of[~held], found.readers[~held] - cores
+    of, reader = of[~held], found.readers[~held] - cores + HOST
     others = reader != source[of]
     of, reader = of[others], reader[others]
     start = np.searchsorted(of, np.arange(count + 1)) + _HEAD * np.arange(count + 1)
     numbers = np.empty(start[-1], _NUMBER)
     numbers[start[:-1]] = window
     numbers[start[:-1] + 1] = source - HOST
-    numbers[np.arange(len(of)) + _HEAD * (of + 1)] = reader
+    numbers[np.arange(len(of)) + _HEAD * (of + 1)] = reader - HOST
     data, ends = numbers.tobytes(), (start * _ITEM).tolist()
     return [data[a:b] for a, b in pairwise(ends)]
 
@@ -117,6 +120,6 @@ def _nets(groups: Mapping[bytes, float]) -> Nets:
         source=numbers[start[:-1] + 1] + HOST,
         spikes=np.array([groups[key] for key in keys], np.float64),
         start=start - _HEAD * np.arange(len(start)),
-        cores=numbers[reached],
+        cores=numbers[reached] + HOST,
         window=numbers[start[:-1]],
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nmcompiler.errors import DoesNotFit
+from nmcompiler.ir.cores import HOST, Box
 from nmcompiler.ir.kernels import Shape
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.needs import NetworkNeeds, PopulationNeeds
@@ -100,6 +101,8 @@ class Partition:
         ]
         self._sums = ("neurons", "state_bits", "output_axons", *stored)
         self._rooms = np.zeros((len(self._sums), 64), np.int64)
+        for needs in self.needs.later:
+            self.readers.add(needs, HOST, Box.whole(needs.shape))
 
     @property
     def target(self) -> Target:
@@ -143,7 +146,7 @@ class Partition:
         refusal = does_not_fit(needs, outputs, self.target)
         if refusal.resource in ("destinations", "output_axons"):
             consumers = self.needs.spiking.network.graph.successors(needs.name)
-            raise TooSpread(refusal, {name: self.grids[name][2] for name in consumers})
+            raise TooSpread(refusal, {n: self.grids[n][2] for n in consumers if n in self.grids})
         raise refusal
 
     def _room(self, needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> float:

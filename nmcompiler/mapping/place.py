@@ -115,10 +115,10 @@ def _heights(rows: int) -> list[int]:
 
 
 def positions(placed: Sequence[Spot], target: Target) -> Positions:
-    """Returns where cores stand on the common mesh."""
+    """Returns where cores, and last the host, stand on the common mesh."""
     return Positions(
-        np.array([s.row for s in placed], np.int64),
-        np.array([s.chip * target.mesh.columns + s.column for s in placed], np.int64),
+        np.array([*(s.row for s in placed), 0], np.int64),
+        np.array([*(s.chip * target.mesh.columns + s.column for s in placed), 0], np.int64),
     )
 
 

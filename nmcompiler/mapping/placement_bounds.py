@@ -37,12 +37,14 @@ def placement_bounds(nets: Nets, cores: int, rows: int, columns: int) -> Placeme
     - Unicast: the traffic of each core, the largest first, is at best spread over the positions by distance;
       half the sum over the cores counts each pair once. The host stands in a corner of its own.
     - Multicast: a net with one destination crosses as many links as unicast. One with more crosses at least
-      one into each of them; what the host sends, one fewer, for a core may stand where the host does.
+      one into each of them; one fewer where the host sends or keeps, for a core may stand where it does.
     - Busiest link: whatever is sent or received by a core passes the links beside it; all links together
       carry the multicast cost; and a net is not divided.
     """
     single = nets.degrees == 1
-    many = nets.degrees - (nets.source == HOST)
+    hosted = np.zeros(len(nets.source), np.int64)
+    np.add.at(hosted, np.repeat(np.arange(len(hosted)), nets.degrees)[nets.cores == HOST], 1)
+    many = nets.degrees - (nets.source == HOST) - hosted
     cost = float(nets.spikes[~single] @ many[~single])
     each = np.repeat(single, nets.degrees)
     source, target, spikes = nets.pairs()
@@ -56,7 +58,7 @@ def placement_bounds(nets: Nets, cores: int, rows: int, columns: int) -> Placeme
 
 def _spread(source: Array, target: Array, spikes: Array, cores: int, rows: int, columns: int) -> float:
     """Returns the least Σ spikes · distance of pairs, each core for itself, half of it for each of a pair."""
-    host = source == HOST
+    host = (source == HOST) | (target == HOST)
     core, partner, traffic = source[~host], target[~host], spikes[~host]
     around = _sorted(
         np.concatenate([core, partner]),
@@ -64,7 +66,8 @@ def _spread(source: Array, target: Array, spikes: Array, cores: int, rows: int, 
         np.concatenate([traffic, traffic]),
         cores,
     )
-    corner = _sorted(source[host] * 0, target[host], spikes[host], cores)
+    other = np.maximum(source, target)[host]  # the host has the smaller number
+    corner = _sorted(other * 0, other, spikes[host], cores)
     return _nearest(*around, _distances(rows, columns)[1:]) / 2 + _nearest(*corner, _corner(rows, columns))
 
 
@@ -98,25 +101,36 @@ def _corner(rows: int, columns: int) -> Array:
 
 
 def _busiest(nets: Nets, cost: float, cores: int, rows: int, columns: int) -> float:
-    host, single = nets.source == HOST, nets.degrees == 1
     ports = 2 * (rows > 1) + 2 * (columns > 1)
     if not ports:
         return 0.0
-    sent = np.bincount(nets.source[~host], weights=nets.spikes[~host], minlength=cores)
     source, target, spikes = nets.pairs()
-    # A core in the corner receives what the host sends over no link, but only one core can stand there.
-    received = np.bincount(target[source != HOST], weights=spikes[source != HOST], minlength=cores)
-    fed = received + np.bincount(target[source == HOST], weights=spikes[source == HOST], minlength=cores)
-    second = float(np.sort(fed)[-2]) if cores > 1 else 0.0
-    fed_alone = np.bincount(
-        nets.cores[nets.start[:-1][host & single]], weights=nets.spikes[host & single], minlength=cores
-    )
-    entering = float(nets.spikes[host].sum() - fed_alone.max(initial=0.0))
-    crossing = ~host | (nets.degrees > 1)
+    fed, kept = source == HOST, target == HOST
+    single = np.repeat(nets.degrees == 1, nets.degrees)
+    # One core may stand where the host does: what it alone gets from there, or sends there, crosses no link.
+    sent = _by_core(nets.source, nets.spikes, (nets.source != HOST) & ~_only_kept(nets), cores)
+    received = _by_core(target, spikes, ~fed & ~kept, cores)
+    second = np.sort(received + _by_core(target, spikes, fed, cores))[-2] if cores > 1 else 0.0
+    host = nets.source == HOST
+    entering = float(nets.spikes[host].sum()) - _by_core(target, spikes, fed & single, cores).max(initial=0.0)
+    leaving = float(spikes[kept].sum()) - _by_core(source, spikes, kept, cores).max(initial=0.0)
+    crossing = (nets.degrees > 1) | ~(host | _only_kept(nets))
     links = 2 * (rows * (columns - 1) + columns * (rows - 1))
     return max(
         float(max(sent.max(initial=0.0), received.max(initial=0.0), second)) / ports,
-        entering / ((rows > 1) + (columns > 1)),
+        float(max(entering, leaving)) / ((rows > 1) + (columns > 1)),
         float(nets.spikes[crossing].max(initial=0.0)),
         cost / links,
     )
+
+
+def _by_core(core: Array, spikes: Array, chosen: Array, cores: int) -> Array:
+    """Returns the spikes of each core, of those chosen."""
+    return np.bincount(core[chosen], weights=spikes[chosen], minlength=cores)
+
+
+def _only_kept(nets: Nets) -> Array:
+    """Returns which nets reach nothing but the host."""
+    first = nets.cores[nets.start[:-1]] if len(nets.cores) else nets.source
+    only: Array = (nets.degrees == 1) & (first == HOST)
+    return only

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nmcompiler.ir.cores import Box
+from nmcompiler.ir.cores import HOST, Box
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.classes import classes
 from nmcompiler.mapping.needs import AxonKey, PopulationNeeds
@@ -28,7 +28,7 @@ class Readers:
     _boxes: dict[str, dict[int, list[tuple[PopulationNeeds, AxonKey, Box]]]] = field(default_factory=dict)
 
     def add(self, needs: PopulationNeeds, core: int, box: Box) -> None:
-        """Takes a box of a population that was put on a core."""
+        """Takes a box of a population that was put on a core, or that the host feeds in a later pass."""
         for key in needs.by_key:
             self._boxes.setdefault(key[0], {}).setdefault(core, []).append((needs, key, box))
 
@@ -38,19 +38,24 @@ class Readers:
             self._boxes.setdefault(source, {}).setdefault(core, []).extend(boxes)
 
     def destinations(self, source: str, shape: Shape) -> Array:
-        """Returns the number of cores on which each neuron of a population is read, ``(h, w, c)`` int64."""
-        return classes(shape, ((core, read) for core, _, read in self.reads(source))).counts
+        """Returns the number of cores on which each neuron of a population is read, ``(h, w, c)`` int64.
+
+        The host, which keeps spikes for later passes, is one of them.
+        """
+        return classes(shape, ((core - HOST, read) for core, _, read in self.reads(source))).counts
 
     def built(self, source: str, shape: Shape) -> Array | None:
         """Returns how many times each neuron of a population is built, ``(h, w, c)`` int64.
 
-        None where a neuron reaches any number of axons.
+        None where a neuron reaches any number of axons. The host takes one, whatever it feeds later.
         """
         if self.fan_out is None:
             return None
-        axons: dict[tuple[int, AxonKey], int] = {}  # those of one source and key share an axon on a core
+        # What comes from one source with one key shares an axon on a core.
+        axons: dict[tuple[int, AxonKey | None], int] = {}
         numbered = (
-            (axons.setdefault((core, key), len(axons)), read) for core, key, read in self.reads(source)
+            (axons.setdefault((core, None if core == HOST else key), len(axons)), read)
+            for core, key, read in self.reads(source)
         )
         built: Array = np.maximum(-(-classes(shape, numbered).counts // self.fan_out), 1)
         return built

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.ir.cores import HOST
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.nets import Nets
 
 __all__ = [
     "Positions",
@@ -24,11 +25,11 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Where cores stand on the common mesh.
+    """Where cores stand on the common mesh, and last the host, so that its number finds it as well.
 
     Attributes:
-        row: ``(cores,)`` int64.
-        column: ``(cores,)`` int64, ``chip · columns + column``.
+        row: ``(cores + 1,)`` int64.
+        column: ``(cores + 1,)`` int64, ``chip · columns + column``.
     """
 
     row: Array

@@ -60,8 +60,8 @@ class Trees:
 
         self._run = jit(anneal.anneal)
         self._board = board
-        source = np.where(nets.source == HOST, cores, nets.source)
-        self._nets = source, nets.start, nets.cores, nets.spikes, *_nets_of(source, nets, cores)
+        source, reached = (np.where(ends == HOST, cores, ends) for ends in (nets.source, nets.cores))
+        self._nets = source, nets.start, reached, nets.spikes, *_nets_of(source, reached, nets.degrees, cores)
         self._mesh = board.at, board.row, board.column, board.kind, board.along
 
     def cost(self, placed: Array) -> float:
@@ -118,11 +118,9 @@ class Trees:
         return float(cost), float(change)
 
 
-def _nets_of(source: Array, nets: Nets, cores: int) -> tuple[Array, Array]:
+def _nets_of(source: Array, reached: Array, degrees: Array, cores: int) -> tuple[Array, Array]:
     """Returns the nets of each core, as source or as destination, and where those of each begin."""
     net = np.arange(len(source))
-    pairs = np.unique(
-        np.concatenate([source * len(net) + net, nets.cores * len(net) + np.repeat(net, nets.degrees)])
-    )
+    pairs = np.unique(np.concatenate([source * len(net) + net, reached * len(net) + np.repeat(net, degrees)]))
     core, net = np.divmod(pairs, len(net))
     return np.searchsorted(core, np.arange(cores + 1)), net

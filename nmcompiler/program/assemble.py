@@ -21,6 +21,7 @@ from nmcompiler.program.crossbar import typed_crossbars
 from nmcompiler.program.layout import (
     ARRAYS,
     BLOCK_COLUMNS,
+    PASS_ARRAYS,
     BlockKind,
     Names,
     Program,
@@ -206,7 +207,10 @@ class _Assembler:
             "current": current,
             "routes": self._routes(tables),
         }
-        return {name: np.ascontiguousarray(found[name], ARRAYS[name][0]) for name in ARRAYS}
+        if self.cores.turns > 1:
+            found["passes"] = np.array([c.turn for c in self.cores.cores])
+        dtypes = {name: dtype for name, (dtype, _) in (*ARRAYS.items(), *PASS_ARRAYS.items())}
+        return {name: np.ascontiguousarray(array, dtypes[name]) for name, array in found.items()}
 
     def _place(self) -> list[_Placed]:
         """Returns all boxes by (window, population, box); an input is one box on the host."""

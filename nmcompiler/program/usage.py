@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nmcompiler.ir.cores import HOST
 from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.slices import block_turns
 from nmcompiler.target.model import RESOURCES, Limits
 
 __all__ = [
@@ -293,7 +295,9 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
         source = (routes[row, 3] + step)[None]
     axons = np.unique(np.stack([core, *source, routes[row, 4]]), axis=1)
     np.add.at(used["input_axons"], axons[0], program.target.axons_per_source)
-    pairs = np.unique(np.stack([gid, core]), axis=1)
+    turn = block_turns(program)[np.searchsorted(gid0, gid, side="right") - 1]
+    # The host is one destination: it keeps what later passes read.
+    pairs = np.unique(np.stack([gid, np.where(program.turns[core] > turn, HOST, core)]), axis=1)
     sender = core_of[np.searchsorted(gid0, pairs[0], side="right") - 1]
     on_chip = sender >= 0
     np.add.at(used["output_axons"], sender[on_chip], 1)

@@ -27,6 +27,7 @@ _NUMBERS = (
 )
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "cores": ("used", "lower_bound", "available"),
+    "passes": ("count", "reload_bytes", "reload_us", "spilled_spikes"),
     "placement": (
         *("cost", "cost_lower_bound", "unicast_cost", "lower_bound"),
         *("max_link_load", "max_link_load_lower_bound", "off_chip_spikes"),

@@ -13,6 +13,7 @@ import numpy as np
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.lift import LiftReport, check_lift
 from nmcompiler.program.usage import BlockFacts, block_facts, core_usage
+from nmcompiler.report.reload import pass_facts
 from nmcompiler.report.timing import stored_time
 from nmcompiler.sim.certificate import certificate
 
@@ -64,6 +65,7 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
             "lower_bound": report.pop("cores_lower_bound", None),
             "available": report.pop("cores_available", program.target.cores_per_chip),
         },
+        "passes": pass_facts(program, usage, population_names(program), report.pop("passes", None)),
         "neurons": int(program.column("n")[placed].sum()),
         "compartments_per_neuron": program.target.compartments_per_neuron,
         "synapses": int(facts.synapses.sum()),

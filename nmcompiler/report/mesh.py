@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from itertools import product
 from typing import Any
 
 from nmcompiler.program.layout import BlockKind, Program
@@ -17,22 +18,26 @@ _CELL, _GAP, _MARGIN, _CHIP_GAP = 22, 3, 18, 14  # pixels
 def mesh_svg(program: Program, facts: Mapping[str, Any]) -> str:
     """Returns an ``<svg>`` element: a square for every core of the chips in use, the fuller the darker.
 
-    A square's tooltip names the layers on the core and how full its fullest resource is.
+    A square's tooltip names the layers on the core and how full its fullest resource is. Each pass over the
+    chips has a row of its own.
     """
     mesh = program.target.mesh
     pitch = _CELL + _GAP
     chip_width = mesh.columns * pitch + _CHIP_GAP
-    width, height = facts["chips"] * chip_width, mesh.rows * pitch + _MARGIN
-    placed = {tuple(map(int, place)): core for core, place in enumerate(program.arrays["cores"])}
+    row_height = mesh.rows * pitch + _MARGIN + (_CHIP_GAP if program.passes > 1 else 0)
+    width, height = facts["chips"] * chip_width, program.passes * row_height
+    turns = program.turns.tolist()
+    placed = {(turns[core], *map(int, at)): core for core, at in enumerate(program.arrays["cores"])}
     fill, layers = core_fill(facts["limits"]), layers_of_cores(program, facts)
     parts = []
-    for chip in range(facts["chips"]):
-        x0 = chip * chip_width
-        parts.append(f'<text x="{x0}" y="12" font-size="12">chip {chip}</text>')
+    for turn, chip in product(range(program.passes), range(facts["chips"])):
+        x0, y0 = chip * chip_width, turn * row_height
+        title = f"chip {chip}" if program.passes == 1 else f"pass {turn}, chip {chip}"
+        parts.append(f'<text x="{x0}" y="{y0 + 12}" font-size="12">{title}</text>')
         for row in range(mesh.rows):
             for column in range(mesh.columns):
-                core = placed.get((chip, row, column))
-                square = _square(x0 + column * pitch, _MARGIN + row * pitch)
+                core = placed.get((turn, chip, row, column))
+                square = _square(x0 + column * pitch, y0 + _MARGIN + row * pitch)
                 if core is None:
                     parts.append(f'{square} fill="#f1f1f1"/>')
                     continue

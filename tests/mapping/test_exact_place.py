@@ -20,7 +20,11 @@ from nmcompiler.target.model import Limits
 
 def best(nets, cores, rows, columns):
     everywhere = permutations(product(range(rows), range(columns)), cores)
-    return min(float(nets.spikes @ tree_sizes(Positions(*np.array(at).T), nets)) for at in everywhere)
+    return min(cost_of(np.array([*at, (0, 0)]), nets) for at in everywhere)
+
+
+def cost_of(at, nets):
+    return float(nets.spikes @ tree_sizes(Positions(*at.T), nets))
 
 
 @settings(max_examples=40, deadline=None)

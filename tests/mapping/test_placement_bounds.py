@@ -19,7 +19,7 @@ def small_nets(draw):
     cores = draw(st.integers(1, min(5, rows * columns)))
     groups = []
     for source in draw(st.lists(st.integers(HOST, cores - 1), min_size=1, max_size=5)):
-        others = sorted(draw(st.sets(st.integers(0, cores - 1), min_size=1)) - {source})
+        others = sorted(draw(st.sets(st.integers(HOST, cores - 1), min_size=1)) - {source})
         if others:
             groups.append((source, others))
     spikes = np.array([draw(st.integers(0, 9)) for _ in groups], np.float64)
@@ -32,8 +32,7 @@ def test_no_placement_is_below_the_bounds(case):
     nets, cores, rows, columns = case
     bounds = placement_bounds(nets, cores, rows, columns)
     for spots in permutations(product(range(rows), range(columns)), cores):
-        row, column = np.array(spots).T
-        at = Positions(row, column)
+        at = Positions(*np.array([*spots, (0, 0)]).T)
         assert nets.spikes @ tree_sizes(at, nets) >= bounds.cost - 1e-9
         assert unicast_cost(at, nets) >= bounds.unicast_cost - 1e-9
         assert max_link_load(at, nets) >= bounds.max_link_load - 1e-9

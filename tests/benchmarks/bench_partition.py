@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.bench_partition [--target generic-digital] [--neurons 10000 100000 … 10000000]
 
-A chain of convolutions of 3 × 3 over 32 channels, each read by the one after the next too, on as many chips as
-it takes; its maps grow with the neurons asked for. Seconds are CPU seconds: of the cut into cores, and of the
-nets that these make. Memory is the largest that the process took up to then, so networks go from small to large.
+A chain of convolutions of 3 × 3 over 32 channels, each read by the one after the next too, on as many chips
+as it takes; its maps grow with the neurons asked for. Seconds are CPU seconds: of the cut into cores, and of
+the nets that these make. Memory is the largest that the process took up to then: give small networks first.
 """
 
 from __future__ import annotations

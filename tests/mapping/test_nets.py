@@ -36,7 +36,7 @@ def listed(made):
 
 
 @given(networks(), st.integers(1, 40), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_nets_are_those_of_all_neurons_one_by_one(builder, neurons, random):
     found, traffic = parted(builder, neurons=neurons), builder.traffic()
     order = list(range(len(found.cores)))
@@ -57,7 +57,7 @@ def test_nets_are_those_of_all_neurons_one_by_one(builder, neurons, random):
 
 
 @given(networks(), st.integers(1, 40), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_neuron_reaches_the_cores_and_axons_that_its_synapses_need(builder, neurons, fan_out):
     found = parted(builder, neurons=neurons)
     seen, schedule = counted(found), found.needs.spiking.schedule

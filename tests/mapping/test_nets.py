@@ -79,6 +79,16 @@ def test_each_neuron_reaches_the_cores_and_axons_that_its_synapses_need(builder,
         np.testing.assert_array_equal(found.readers.built(name, shape), np.reshape(copies, shape))
 
 
+def test_spikes_that_travel_for_different_times_take_axons_of_their_own():
+    builder = Builder().add("x", (2, 2, 3), "input").add("a", (2, 2, 3)).add("b", (2, 2, 3))
+    builder.conv("x", "a").connect("x", "b", builder.graph.edges()[0].payload.kernel, delay=2)
+    found = parted(builder, neurons=40)
+    found.readers.fan_out = 1
+    assert len(found.cores) == 1
+    assert np.all(found.readers.destinations("x", (2, 2, 3)) == 1)
+    assert np.all(found.readers.built("x", (2, 2, 3)) == 2)
+
+
 def test_readers_that_are_left_out_read_the_source_itself():
     builder = Builder().add("x", (4, 4, 2), "input").add("relay", (4, 4, 2)).add("y", (4, 4, 3))
     builder.conv("x", "relay", size=1, padding=0, groups=2).conv("relay", "y")

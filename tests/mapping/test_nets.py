@@ -42,7 +42,7 @@ def listed(made):
 
 
 @given(networks(), st.integers(1, 40), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_nets_are_those_of_all_neurons_one_by_one(builder, neurons, random):
     found, traffic = parted(builder, neurons=neurons), builder.traffic()
     order = list(range(len(found.cores)))
@@ -64,7 +64,7 @@ def test_nets_are_those_of_all_neurons_one_by_one(builder, neurons, random):
 
 
 @given(networks(), st.integers(1, 40), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_neuron_reaches_the_cores_and_axons_that_its_synapses_need(builder, neurons, fan_out):
     found = parted(builder, neurons=neurons)
     seen, schedule = counted(found), found.needs.spiking.schedule
@@ -84,6 +84,16 @@ def test_each_neuron_reaches_the_cores_and_axons_that_its_synapses_need(builder,
         copies = [max(1, -(-len(axons[name, p]) // fan_out)) for p in at]
         np.testing.assert_array_equal(found.readers.destinations(name, shape), reached)
         np.testing.assert_array_equal(found.readers.built(name, shape), np.reshape(copies, shape))
+
+
+def test_spikes_that_travel_for_different_times_take_axons_of_their_own():
+    builder = Builder().add("x", (2, 2, 3), "input").add("a", (2, 2, 3)).add("b", (2, 2, 3))
+    builder.conv("x", "a").connect("x", "b", builder.graph.edges()[0].payload.kernel, delay=2)
+    found = parted(builder, neurons=40)
+    found.readers.fan_out = 1
+    assert len(found.cores) == 1
+    assert np.all(found.readers.destinations("x", (2, 2, 3)) == 1)
+    assert np.all(found.readers.built("x", (2, 2, 3)) == 2)
 
 
 def test_readers_that_are_left_out_read_the_source_itself():

@@ -97,6 +97,11 @@ class PopulationNeeds:
         return {key: tuple(w for w in self.wires if w.key == key) for key in keys}
 
     @cached_property
+    def source_shapes(self) -> Mapping[AxonKey, Shape]:
+        """The shape of the source of each key."""
+        return {w.key: w.source_shape for w in self.wires}
+
+    @cached_property
     def distinct_thresholds(self) -> int:
         """Distinct θ of the whole population."""
         return 0 if self.theta is None else len(np.unique(self.theta))

@@ -9,7 +9,7 @@ import numpy as np
 
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.pack import Candidate
+from nmcompiler.mapping.pieces import Candidate
 from nmcompiler.mapping.partition import Partition
 
 __all__ = ["HOST", "Nets", "nets"]

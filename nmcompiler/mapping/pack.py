@@ -4,47 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
-from nmcompiler.ir.cores import Box
-from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.needs import AxonKey, PopulationNeeds
-from nmcompiler.mapping.reach import axons
+from nmcompiler.ir.kernels import Shape
+from nmcompiler.mapping.areas import Area, joined, union_size
+from nmcompiler.mapping.needs import AxonKey
+from nmcompiler.mapping.pieces import Candidate
 from nmcompiler.target.model import RESOURCES, Limits, Target
 
-__all__ = ["Candidate", "OpenCore", "StoreKey", "exceeds"]
+__all__ = ["OpenCore", "StoreKey", "exceeds"]
 
 StoreKey = tuple[str, int, int]
 """Population and channel range: boxes that can share stored kernels."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A piece with what it costs.
-
-    Attributes:
-        needs: Its population.
-        box: Its box.
-        used: Its cost alone on a core, by resource.
-        kernels: Bits of the kernels of all projections, stored once for all boxes of the same channels on
-            a core; None where a projection cannot be shared.
-    """
-
-    needs: PopulationNeeds
-    box: Box
-    used: Mapping[str, int]
-    kernels: int | None
-
-    @cached_property
-    def thetas(self) -> frozenset[int]:
-        """The distinct θ of the box."""
-        return self.needs.thetas(self.box)
-
-    @cached_property
-    def masks(self) -> Mapping[AxonKey, Array]:
-        """What the box reads, bool masks of the sources; not to be changed."""
-        return {key: self.needs.read(key, self.box) for key in self.needs.by_key}
 
 
 def exceeds(used: Mapping[str, int], limits: Limits) -> str | None:
@@ -75,73 +46,93 @@ class OpenCore:
     used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESOURCES, 0))
     _stores: dict[StoreKey, tuple[int, int | None]] = field(default_factory=dict)
     _thetas: frozenset[int] = frozenset()
-    _masks: dict[AxonKey, Array] = field(default_factory=dict)
+    _areas: dict[AxonKey, tuple[Area, ...]] = field(default_factory=dict)
+    _read: dict[AxonKey, int] = field(default_factory=dict)
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
-        if not self._takes(piece):
+        used = self.with_piece(piece, self.limits)
+        if used is None:
             return False
-        stores = self._with_stores(piece)
-        thetas = self._thetas | piece.thetas
-        used = self._additive(piece)
-        used["synapse_bits"] = sum(
-            apart if kernels is None else min(apart, kernels) for apart, kernels in stores.values()
-        )
-        used["thresholds"] = len(thetas)
-        used["input_axons"] = 0
-        if exceeds(used, self.limits):
-            return False
-        masks: dict[AxonKey, Array] = {}
-        if self.pieces:
-            masks = self._with_masks(piece)
-            pixels = self.target.axon_unit == "pixel"
-            sources = sum(axons(m, pixels=pixels) for m in masks.values())
-            used["input_axons"] = sources * self.target.axons_per_source
-        else:  # most cores hold one piece, whose axons are known without a mask
-            used["input_axons"] = piece.used["input_axons"]
-        if exceeds(used, self.limits):
-            return False
+        if self.limits.input_axons is None:
+            used["input_axons"] = sum(self._axons(piece).values()) * self.target.axons_per_source
+        self._read = self._axons(piece)
+        self._areas |= self._joined(piece)
+        self._stores |= self._store(piece)
+        self._thetas |= piece.thetas
         self.pieces.append(piece)
-        self._stores, self._thetas, self._masks = stores, thetas, masks
         self.used = used
         return True
 
+    def copy(self) -> OpenCore:
+        """Returns a core that can be filled on its own."""
+        return replace(
+            self,
+            pieces=list(self.pieces),
+            _stores=dict(self._stores),
+            _areas=dict(self._areas),
+        )
+
+    def with_piece(self, piece: Candidate, limits: Limits) -> dict[str, int] | None:
+        """Returns what is used with one more piece; None where that is beyond some limits.
+
+        Input axons are not counted where nothing limits them.
+        """
+        if not self._takes(piece):
+            return None
+        used = dict(self.used)
+        for resource, amount in piece.sums.items():
+            used[resource] += amount
+        used["synapse_bits"] += self._more_synapse_bits(piece)
+        if exceeds(used, limits):
+            return None
+        thetas = piece.thetas if not self._thetas else self._thetas | piece.thetas
+        used["thresholds"] = len(thetas)
+        for resource, amount in piece.most.items():
+            used[resource] = max(used[resource], amount)
+        if exceeds(used, limits):
+            return None
+        if limits.input_axons is not None:
+            used["input_axons"] = sum(self._axons(piece).values()) * self.target.axons_per_source
+            if used["input_axons"] > limits.input_axons:
+                return None
+        return used
+
     def _takes(self, piece: Candidate) -> bool:
         most = self.target.populations_per_core
+        if most is None:
+            return True
         names = {placed.needs.name for placed in self.pieces} | {piece.needs.name}
-        return most is None or len(names) <= most
+        return len(names) <= most
 
     def room(self, resource: str) -> int:
         """Returns how much of a resource is left."""
         limit: int | None = getattr(self.limits, resource)
         return sys.maxsize if limit is None else limit - self.used[resource]
 
-    def _additive(self, piece: Candidate) -> dict[str, int]:
-        used = dict(self.used)
-        for resource in ("neurons", "state_bits", "output_axons"):
-            used[resource] += piece.used[resource]
-        for resource in ("fan_in", "destinations"):
-            used[resource] = max(used[resource], piece.used[resource])
-        return used
-
-    def _with_stores(self, piece: Candidate) -> dict[StoreKey, tuple[int, int | None]]:
-        stores = dict(self._stores)
+    def _store(self, piece: Candidate) -> dict[StoreKey, tuple[int, int | None]]:
+        """Returns the store of the piece's channels with the piece: bits a weight a synapse, and once."""
         key = (piece.needs.name, piece.box.c0, piece.box.c1)
-        apart = stores.get(key, (0, None))[0] + piece.used["synapse_bits"]
-        stores[key] = (apart, piece.kernels)
-        return stores
+        return {key: (self._stores.get(key, (0, None))[0] + piece.synapse_bits, piece.kernels)}
 
-    def _with_masks(self, piece: Candidate) -> dict[AxonKey, Array]:
-        """Returns what the core reads with one more piece; its own masks are not changed."""
-        if not self._masks:
-            for placed in self.pieces:
-                _read(self._masks, placed)
-        masks = dict(self._masks)
-        _read(masks, piece)
-        return masks
+    def _more_synapse_bits(self, piece: Candidate) -> int:
+        ((key, (apart, kernels)),) = self._store(piece).items()
+        before, known = self._stores.get(key, (0, None))
+        return _least(apart, kernels) - _least(before, known)
+
+    def _joined(self, piece: Candidate) -> dict[AxonKey, tuple[Area, ...]]:
+        return {key: joined(self._areas.get(key, ()), areas) for key, areas in piece.areas.items()}
+
+    def _axons(self, piece: Candidate) -> dict[AxonKey, int]:
+        """Returns the sources read by key with one more piece."""
+        pixels = self.target.axon_unit == "pixel"
+        shapes: Mapping[AxonKey, Shape] = piece.needs.source_shapes
+        read = dict(self._read)
+        for key, areas in self._joined(piece).items():
+            if areas and areas is not self._areas.get(key):
+                read[key] = union_size(areas, shapes[key], pixels=pixels)
+        return read
 
 
-def _read(masks: dict[AxonKey, Array], piece: Candidate) -> None:
-    """Adds what a piece reads to masks by source and delay."""
-    for key, mask in piece.masks.items():
-        masks[key] = masks[key] | mask if key in masks else mask
+def _least(apart: int, kernels: int | None) -> int:
+    return apart if kernels is None else min(apart, kernels)

@@ -17,10 +17,11 @@ from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
-from nmcompiler.mapping.pack import Candidate, OpenCore, exceeds
-from nmcompiler.mapping.reach import Cuts
+from nmcompiler.mapping.pack import OpenCore, exceeds
+from nmcompiler.mapping.pieces import BoxCosts, Candidate
+from nmcompiler.mapping.reach import Cuts, grid_box
 from nmcompiler.mapping.refusal import does_not_fit
-from nmcompiler.mapping.search import Outputs, candidates, grid_needs, search
+from nmcompiler.mapping.search import Outputs, grid_needs, search
 from nmcompiler.target.model import Limits, Target
 
 __all__ = ["OutOfCores", "Partition", "TooSpread", "partition"]
@@ -121,7 +122,9 @@ class Partition:
         outputs = Outputs(self.destinations(needs.name, needs.shape), self.built(needs.name, needs.shape))
         cuts = self._cuts(needs, outputs)
         self.grids[needs.name] = _parts(cuts)
-        for piece in candidates(needs, outputs, cuts):
+        costs = BoxCosts(needs, outputs)
+        for position in np.ndindex(*_parts(cuts)):
+            piece = costs.piece(grid_box(cuts, position))
             index = self._place(piece)
             for key in needs.by_key:
                 self._readers.setdefault(key[0], {}).setdefault(index, []).append((needs, key, piece.box))

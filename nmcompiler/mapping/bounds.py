@@ -12,7 +12,7 @@ from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
 from nmcompiler.mapping.reach import axons
 from nmcompiler.target.model import Target
 
-__all__ = ["lower_bound", "unavoidable"]
+__all__ = ["lower_bound", "stored", "unavoidable"]
 
 
 def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
@@ -35,7 +35,7 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
     return {
         "neurons": compartments,
         "state_bits": compartments * needs.target.membrane_bits,
-        "synapse_bits": sum(_stored(p) for p in needs.populations.values()),
+        "synapse_bits": sum(stored(p) for p in needs.populations.values()),
         "input_axons": needs.target.axons_per_source
         * sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
         "output_axons": _sending(needs, read),
@@ -65,7 +65,7 @@ def _sending(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
     return sum(int(np.count_nonzero(m)) for m in any_delay.values())
 
 
-def _stored(population: PopulationNeeds) -> int:
+def stored(population: PopulationNeeds) -> int:
     """Returns the fewest bits for the synapses of a population, channel by channel.
 
     Either some core stores the kernel of a channel, or every core stores its synapses one by one.

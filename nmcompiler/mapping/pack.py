@@ -83,7 +83,7 @@ class OpenCore:
         used = dict(self.used)
         for resource, amount in piece.sums.items():
             used[resource] += amount
-        used["synapse_bits"] += self._more_synapse_bits(piece)
+        used["synapse_bits"] += self.more_synapse_bits(piece)
         if exceeds(used, limits):
             return None
         thetas = piece.thetas if not self._thetas else self._thetas | piece.thetas
@@ -97,6 +97,10 @@ class OpenCore:
             if used["input_axons"] > limits.input_axons:
                 return None
         return used
+
+    def areas(self, key: AxonKey) -> tuple[Area, ...]:
+        """Returns what it reads by key."""
+        return self._areas.get(key, ())
 
     def _takes(self, piece: Candidate) -> bool:
         most = self.target.populations_per_core
@@ -115,7 +119,8 @@ class OpenCore:
         key = (piece.needs.name, piece.box.c0, piece.box.c1)
         return {key: (self._stores.get(key, (0, None))[0] + piece.synapse_bits, piece.kernels)}
 
-    def _more_synapse_bits(self, piece: Candidate) -> int:
+    def more_synapse_bits(self, piece: Candidate) -> int:
+        """Returns the bits of synapses that a piece adds."""
         ((key, (apart, kernels)),) = self._store(piece).items()
         before, known = self._stores.get(key, (0, None))
         return _least(apart, kernels) - _least(before, known)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -152,6 +153,12 @@ class Partition:
             consumers = self.needs.spiking.network.graph.successors(needs.name)
             raise TooSpread(refusal, {name: self.grids[name][2] for name in consumers})
         raise refusal
+
+    @cached_property
+    def _by_size(self) -> tuple[int, ...]:
+        """Core types, the smallest first."""
+        types = self.target.core_types
+        return tuple(sorted(range(len(types)), key=lambda k: _capacity(types[k].limits)))
 
     def _room(self, needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> float:
         """Returns the number of unused cores that could each hold any box of a grid."""

@@ -13,7 +13,7 @@ from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.reach import ListReach, ProductReach, Reach, axons
 
-__all__ = ["Area", "ListArea", "ProductArea", "area", "joined", "union_size"]
+__all__ = ["Area", "ListArea", "ProductArea", "area", "joined", "size", "union_size"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,13 @@ def joined(areas: tuple[Area, ...], new: Iterable[Area]) -> tuple[Area, ...]:
     return areas
 
 
+def size(one: Area, *, pixels: bool) -> int:
+    """Returns the source neurons of an area, or at least as many as its pixels."""
+    if isinstance(one, ListArea):
+        return len(one.positions)
+    return one.pixels * (1 if pixels else one.last - one.first)
+
+
 def _contains(outer: Area, inner: Area) -> bool:
     if isinstance(outer, ListArea) or isinstance(inner, ListArea):
         return False
@@ -120,13 +127,14 @@ def union_size(areas: tuple[Area, ...], shape: Shape, *, pixels: bool) -> int:
 
 
 def _pixels(products: list[ProductArea]) -> int:
-    """Returns the number of (row, column) pairs in any of some products.
-
-    Columns are counted once for each set of products that share a row.
-    """
+    """Returns the number of (row, column) pairs in any of some products."""
     if len(products) == 1:
         return products[0].pixels
-    sets, counts = np.unique(np.stack([a.rows for a in products]), axis=1, return_counts=True)
-    columns = np.stack([a.columns for a in products])
-    reached = (sets.T.astype(np.int64) @ columns.astype(np.int64)) > 0
-    return int(counts @ np.count_nonzero(reached, axis=1))
+    if len(products) == 2:
+        one, two = products
+        rows, columns = np.count_nonzero(one.rows & two.rows), np.count_nonzero(one.columns & two.columns)
+        return one.pixels + two.pixels - int(rows) * int(columns)
+    mask = products[0].rows[:, None] & products[0].columns
+    for one in products[1:]:
+        mask |= one.rows[:, None] & one.columns
+    return int(np.count_nonzero(mask))

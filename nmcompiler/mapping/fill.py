@@ -8,7 +8,7 @@ what one population leaves of a core the next one fills.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -141,17 +141,17 @@ class Filling:
         return best
 
 
-_FIELDS = (("y0", "y1"), ("x0", "x1"), ("c0", "c1"))
-
-
 def _ends(box: Box, axis: int) -> tuple[int, int]:
-    first, end = _FIELDS[axis]
-    return getattr(box, first), getattr(box, end)
+    return ((box.y0, box.y1), (box.x0, box.x1), (box.c0, box.c1))[axis]
 
 
 def _until(box: Box, axis: int, end: int) -> Box:
-    return replace(box, **{_FIELDS[axis][1]: end})
+    ends = [box.y1, box.x1, box.c1]
+    ends[axis] = end
+    return Box(box.y0, ends[0], box.x0, ends[1], box.c0, ends[2])
 
 
 def _after(box: Box, axis: int, first: int) -> Box:
-    return replace(box, **{_FIELDS[axis][0]: first})
+    starts = [box.y0, box.x0, box.c0]
+    starts[axis] = first
+    return Box(starts[0], box.y1, starts[1], box.x1, starts[2], box.c1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from nmcompiler.ir.kernels import Shape
-from nmcompiler.mapping.areas import Area, joined, union_size
+from nmcompiler.mapping.areas import Area, joined, size, union_size
 from nmcompiler.mapping.needs import AxonKey
 from nmcompiler.mapping.pieces import Candidate
 from nmcompiler.target.model import RESOURCES, Limits, Target
@@ -36,7 +36,7 @@ class OpenCore:
         limits: What it holds.
         target: The chip.
         pieces: What sits on it.
-        used: Used so far, by resource.
+        used: Used so far, by resource; see ``settle`` for input axons.
     """
 
     kind: int
@@ -47,22 +47,22 @@ class OpenCore:
     _stores: dict[StoreKey, tuple[int, int | None]] = field(default_factory=dict)
     _thetas: frozenset[int] = frozenset()
     _areas: dict[AxonKey, tuple[Area, ...]] = field(default_factory=dict)
-    _read: dict[AxonKey, int] = field(default_factory=dict)
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
         used = self.with_piece(piece, self.limits)
         if used is None:
             return False
-        if self.limits.input_axons is None:
-            used["input_axons"] = sum(self._axons(piece).values()) * self.target.axons_per_source
-        self._read = self._axons(piece)
         self._areas |= self._joined(piece)
         self._stores |= self._store(piece)
         self._thetas |= piece.thetas
         self.pieces.append(piece)
         self.used = used
         return True
+
+    def settle(self) -> None:
+        """Counts the input axons, of which ``used`` says until then how many there are at most."""
+        self.used["input_axons"] = self._axons(self.pieces)
 
     def copy(self) -> OpenCore:
         """Returns a core that can be filled on its own."""
@@ -74,10 +74,7 @@ class OpenCore:
         )
 
     def with_piece(self, piece: Candidate, limits: Limits) -> dict[str, int] | None:
-        """Returns what is used with one more piece; None where that is beyond some limits.
-
-        Input axons are not counted where nothing limits them.
-        """
+        """Returns what is used with one more piece, input axons at most; None where that is beyond limits."""
         if not self._takes(piece):
             return None
         used = dict(self.used)
@@ -92,8 +89,9 @@ class OpenCore:
             used[resource] = max(used[resource], amount)
         if exceeds(used, limits):
             return None
-        if limits.input_axons is not None:
-            used["input_axons"] = sum(self._axons(piece).values()) * self.target.axons_per_source
+        used["input_axons"] += self._more_axons(piece)
+        if limits.input_axons is not None and used["input_axons"] > limits.input_axons:
+            used["input_axons"] = self._axons((*self.pieces, piece))
             if used["input_axons"] > limits.input_axons:
                 return None
         return used
@@ -128,15 +126,29 @@ class OpenCore:
     def _joined(self, piece: Candidate) -> dict[AxonKey, tuple[Area, ...]]:
         return {key: joined(self._areas.get(key, ()), areas) for key, areas in piece.areas.items()}
 
-    def _axons(self, piece: Candidate) -> dict[AxonKey, int]:
-        """Returns the sources read by key with one more piece."""
+    def _more_axons(self, piece: Candidate) -> int:
+        """Returns the axons that a piece adds at most."""
+        if not self.pieces:
+            return piece.input_axons
         pixels = self.target.axon_unit == "pixel"
-        shapes: Mapping[AxonKey, Shape] = piece.needs.source_shapes
-        read = dict(self._read)
-        for key, areas in self._joined(piece).items():
-            if areas and areas is not self._areas.get(key):
-                read[key] = union_size(areas, shapes[key], pixels=pixels)
-        return read
+        new = 0
+        for key, areas in piece.areas.items():
+            known = self._areas.get(key, ())
+            if joined(known, areas) is not known:
+                new += sum(size(one, pixels=pixels) for one in areas)
+        return new * self.target.axons_per_source
+
+    def _axons(self, pieces: Iterable[Candidate]) -> int:
+        """Returns the input axons of some pieces together."""
+        pixels = self.target.axon_unit == "pixel"
+        areas: dict[AxonKey, tuple[Area, ...]] = {}
+        shapes: dict[AxonKey, Shape] = {}
+        for piece in pieces:
+            shapes |= piece.needs.source_shapes
+            for key, read in piece.areas.items():
+                areas[key] = joined(areas.get(key, ()), read)
+        sources = sum(union_size(read, shapes[key], pixels=pixels) for key, read in areas.items() if read)
+        return sources * self.target.axons_per_source
 
 
 def _least(apart: int, kernels: int | None) -> int:

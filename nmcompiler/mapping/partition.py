@@ -297,5 +297,7 @@ def _attempt(
     for done, population in enumerate(reversed(list(needs.populations.values()))):
         progress("partition", done, len(needs.populations))
         result.add(population)
+    for core in result.cores:
+        core.settle()
     progress("partition", len(needs.populations), len(needs.populations))
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -150,8 +149,8 @@ class BoxCosts:
         if len(sums) == 1:
             single = _box_sum(sums[0], box)
         else:
-            ranges = (box.y0, box.y1), (box.x0, box.x1), (box.c0, box.c1)
-            single = math.prod(int(s[b] - s[a]) for s, (a, b) in zip(sums, ranges, strict=True))
+            y, x, c = sums
+            single = int((y[box.y1] - y[box.y0]) * (x[box.x1] - x[box.x0]) * (c[box.c1] - c[box.c0]))
         kernel = self._kernels[number]
         once = None if kernel is None else int(kernel[box.c1] - kernel[box.c0]) * bits
         return single * bits, once

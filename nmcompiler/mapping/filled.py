@@ -17,9 +17,9 @@ from nmcompiler.mapping.partition import OutOfCores, Partition
 from nmcompiler.mapping.pieces import BoxCosts
 from nmcompiler.mapping.search import Outputs
 from nmcompiler.mapping.shapes import Pressure, shapes
-from nmcompiler.target.model import Limits
+from nmcompiler.target.model import Limits, Target
 
-__all__ = ["Filled", "Style", "static_shares"]
+__all__ = ["Filled", "Style", "static_shares", "usable"]
 
 _MISSES = 48  # so many cores in a row had too little room for any more of a population
 
@@ -46,9 +46,18 @@ class Style:
     tries: int = 1
 
 
+def usable(target: Target) -> tuple[Limits, ...]:
+    """Returns the limits of each type of core, without compartments left over by whole neurons."""
+    each = target.compartments_per_neuron
+    return tuple(
+        t.limits if t.limits.neurons is None else replace(t.limits, neurons=t.limits.neurons // each * each)
+        for t in target.core_types
+    )
+
+
 def static_shares(needs: NetworkNeeds) -> Mapping[str, Mapping[str, float]]:
     """Returns the cores that each population fills at least, by resource."""
-    limits = [t.limits for t in needs.target.core_types]
+    limits = usable(needs.target)
     most: dict[str, int | None] = {}
     for resource in ("neurons", "synapse_bits"):
         stated = [getattr(limit, resource) for limit in limits]
@@ -73,11 +82,13 @@ class Filled(Partition):
         style: How.
         shares: What ``static_shares`` says of the network.
         pairs: (neuron, destination core) pairs of each population so far.
+        most: Most cores; None for as many as the chips have.
     """
 
     style: Style = field(default_factory=Style)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
+    most: int | None = None
     _done: set[str] = field(default_factory=set)
 
     def add(self, needs: PopulationNeeds) -> None:
@@ -91,7 +102,7 @@ class Filled(Partition):
         self._done.add(needs.name)
         outputs = Outputs(self.destinations(needs.name, needs.shape), self.built(needs.name, needs.shape))
         costs, pressure = BoxCosts(needs, outputs), self._pressure()
-        limits = tuple(self._capped(needs, outputs, t.limits) for t in self.target.core_types)
+        limits = tuple(self._capped(needs, limit) for limit in usable(self.target))
         fewest = stored(needs)
         best: tuple[float, Filling] | None = None
         for parts in self._shapes(needs, outputs, limits, pressure):
@@ -126,7 +137,7 @@ class Filled(Partition):
         scarce = {r: self.style.beside * total / most for r, total in totals.items()}
         return Pressure(cores, self.pairs, limit, self.style.weight, scarce)
 
-    def _capped(self, needs: PopulationNeeds, outputs: Outputs, limits: Limits) -> Limits:
+    def _capped(self, needs: PopulationNeeds, limits: Limits) -> Limits:
         """Returns what a population may fill of a core."""
         mine = self._most(needs.name)
         if self.style.cap == 1 or all(self._most(n) == mine for n in self.shares if n not in self._done):
@@ -151,6 +162,8 @@ class Filled(Partition):
         left, number = list(self.remaining), len(self.cores)
         types = self.target.core_types
         while filling.pending:
+            if number == self.most:
+                return False
             for kind in self._by_size:
                 if left[kind] != 0 and filling.fill(
                     number, OpenCore(kind, types[kind].limits, self.target), 0
@@ -180,10 +193,11 @@ class Filled(Partition):
     def _score(self, filling: Filling, pressure: Pressure) -> float:
         """Returns what a filling costs in cores, of its own and of the layers before."""
         total = 0.0
+        limits = usable(self.target)
         for index, core in filling.cores.items():
-            total += pressure.filled(core.used, core.limits)
+            total += pressure.filled(core.used, limits[core.kind])
             if index < len(self.cores):
-                total -= pressure.filled(self.cores[index].used, core.limits)
+                total -= pressure.filled(self.cores[index].used, limits[core.kind])
         return total + sum(pressure.more(source, n) for source, n in self._more_pairs(filling).items())
 
     def _more_pairs(self, filling: Filling) -> dict[str, int]:

@@ -15,7 +15,8 @@ from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import HOST, Nets, nets
 from nmcompiler.mapping.pack import OpenCore
-from nmcompiler.mapping.partition import OutOfCores, Partition, partition
+from nmcompiler.mapping.partition import OutOfCores, Partition
+from nmcompiler.mapping.portfolio import best_partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import capacity_bound, max_link_load, tree_sizes, unicast_cost
@@ -70,7 +71,7 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         raise UsageError(
             f"{most} chips", asked="--chips", allowed=f"1 to {target.max_chips} for {target.name}, or auto"
         )
-    needs = network_needs(spiking, target)
+    needs = network_needs(spiking, target, traffic)
     parted, chips = _on_fewest_chips(needs, most, options.progress)
     order = _order(parted)
     cores = [parted.cores[i] for i in order]
@@ -99,7 +100,7 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
     target = needs.target
     if len(target.core_types) == 1:
         try:
-            parted = partition(needs, _COUNTED * target.max_chips, progress)
+            parted = best_partition(needs, _COUNTED * target.max_chips, progress)
         except OutOfCores as error:
             cut = {error.layer: error.pieces}
             raise out_of_cores(cut, error.limit + 1, most, target, counted=False) from error
@@ -110,11 +111,11 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
         return parted, chips
     for chips in range(1, most):
         try:
-            return partition(needs, chips, progress), chips
+            return best_partition(needs, chips, progress), chips
         except OutOfCores:
             continue
     try:
-        return partition(needs, most, progress), most
+        return best_partition(needs, most, progress), most
     except OutOfCores as error:
         raise out_of_large_cores(error.layer, error.limit, most, target) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from nmcompiler.ir.kernels import Shape
@@ -99,6 +99,11 @@ class OpenCore:
     def areas(self, key: AxonKey) -> tuple[Area, ...]:
         """Returns what it reads by key."""
         return self._areas.get(key, ())
+
+    def read(self) -> Iterator[tuple[AxonKey, tuple[Area, ...], Shape]]:
+        """Yields what it reads, with the shape of the source."""
+        shapes = {key: shape for piece in self.pieces for key, shape in piece.needs.source_shapes.items()}
+        yield from ((key, areas, shapes[key]) for key, areas in self._areas.items() if areas)
 
     def _takes(self, piece: Candidate) -> bool:
         most = self.target.populations_per_core

@@ -140,20 +140,22 @@ class BoxCosts:
         kernels = (w.reach.kernel if self.needs.target.weight_sharing else None for w in self.needs.wires)
         return tuple(None if kernel is None else _running(kernel) for kernel in kernels)
 
+    def synapses(self, number: int, box: Box) -> int:
+        """Returns the synapses of a box in one of the projections."""
+        sums = self._synapses[number]
+        if len(sums) == 1:
+            return _box_sum(sums[0], box)
+        y, x, c = sums
+        return int((y[box.y1] - y[box.y0]) * (x[box.x1] - x[box.x0]) * (c[box.c1] - c[box.c0]))
+
     def _stored(self, number: int, box: Box) -> tuple[int, int | None]:
         """Returns the bits of one projection: a weight a synapse, and its kernels once, where they can be."""
         if self.needs.target.kernel_memory == "power_of_two":
             return self._allocated(self.needs.wires[number], box)
         bits = self.needs.target.weight_bits
-        sums = self._synapses[number]
-        if len(sums) == 1:
-            single = _box_sum(sums[0], box)
-        else:
-            y, x, c = sums
-            single = int((y[box.y1] - y[box.y0]) * (x[box.x1] - x[box.x0]) * (c[box.c1] - c[box.c0]))
         kernel = self._kernels[number]
         once = None if kernel is None else int(kernel[box.c1] - kernel[box.c0]) * bits
-        return single * bits, once
+        return self.synapses(number, box) * bits, once
 
     def _allocated(self, wire: Wire, box: Box) -> tuple[int, int | None]:
         cuts, index = _around(box, self.needs.shape)

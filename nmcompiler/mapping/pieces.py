@@ -45,7 +45,7 @@ class Candidate:
     @cached_property
     def thetas(self) -> frozenset[int]:
         """The distinct θ of the box."""
-        return self.needs.thetas(self.box)
+        return self.costs.thetas(self.box)
 
     @cached_property
     def areas(self) -> Mapping[AxonKey, tuple[Area, ...]]:
@@ -115,6 +115,27 @@ class BoxCosts:
             sum(single if once is None else min(single, once) for single, once in stored),
             None if None in kernels else sum(once for once in kernels if once is not None),
         )
+
+    def thetas(self, box: Box) -> frozenset[int]:
+        """Returns the distinct θ of a box."""
+        theta = self.needs.theta
+        if theta is None or theta.shape == (1, 1, 1):
+            return self._all_thetas
+        if theta.shape[:2] != (1, 1):
+            return self.needs.thetas(box)
+        known = self._thetas.get((box.c0, box.c1))
+        if known is None:
+            known = self._thetas[box.c0, box.c1] = self.needs.thetas(box)
+        return known
+
+    @cached_property
+    def _all_thetas(self) -> frozenset[int]:
+        return self.needs.thetas(Box.whole(self.needs.shape))
+
+    @cached_property
+    def _thetas(self) -> dict[tuple[int, int], frozenset[int]]:
+        """The distinct θ of channel ranges, where all neurons of a channel have one."""
+        return {}
 
     @cached_property
     def _cores(self) -> Array:

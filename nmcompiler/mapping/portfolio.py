@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nmcompiler.errors import DoesNotFit
@@ -16,8 +15,11 @@ from nmcompiler.mapping.partition import OutOfCores, Partition, TooSpread, parti
 
 __all__ = ["Quality", "best_partition", "quality"]
 
-_CAPS = (0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
-_WORK = 2400  # cores that all kinds together may fill, but for two of them
+_CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+_VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # depth and beside
+_PATIENCE = 2  # caps in a row that are no better end the search for one
+_LARGE = 600  # from so many cores on, one kind with unequal boxes is made and no more
+_LARGE_CAP = 0.95
 
 
 @dataclass(frozen=True, order=True)
@@ -69,46 +71,74 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
         DoesNotFit: A single neuron of a layer breaks a limit.
         OutOfCores: The chips have fewer cores than are needed.
     """
-    best: Partition | None = None
-    error: DoesNotFit | OutOfCores | None = None
+    search = _Search(needs, chips)
+    refusal: DoesNotFit | OutOfCores | None = None
     try:
-        best = partition(needs, chips, progress)
-    except (DoesNotFit, OutOfCores) as refusal:
-        error = refusal
-    least = lower_bound(needs, needs.target, chips or needs.target.max_chips)
-    found = None if best is None else quality(best)
-    shares, work = static_shares(needs), 0
-    for number, style in enumerate(_styles(shares)):
-        few = found is not None and found.cores <= least
-        if (few and style.cap < 1) or (number > 1 and work > _WORK):
-            continue
-        filled = Filled(
-            needs, chips, style=style, shares=shares, most=None if found is None else found.cores
-        )
-        tried = _filled(filled)
-        work += len(filled.cores)
-        if tried and (found is None or quality(filled) < found):
-            best, found = filled, quality(filled)
-    if best is None and error is not None:
-        raise error
-    assert best is not None
-    return best
+        search.keep(partition(needs, chips, progress))
+    except (DoesNotFit, OutOfCores) as error:
+        refusal = error
+    search.fill()
+    if search.best is not None:
+        return search.best
+    assert refusal is not None
+    raise refusal
 
 
-def _styles(shares: Mapping[str, Mapping[str, float]]) -> Iterator[Style]:
-    """Yields the kinds of partitions, the most promising first.
+@dataclass(eq=False)
+class _Search:
+    """Partitions with unequal boxes, of which the best is kept.
 
-    Where some populations need most of one resource and some of another, the first must leave room.
+    Attributes:
+        needs: The network on a chip.
+        chips: Number of chips, or None for cores without end.
+        best: The best so far.
+        quality: Its quality.
     """
-    mixed = len({max(of, key=lambda r: of[r]) for of in shares.values() if any(of.values())}) > 1
-    caps = _CAPS if mixed else ()
-    yield Style()
-    yield from (Style(cap=cap) for cap in caps)
-    yield Style(beside=0.0)
-    yield Style(depth=2)
-    yield Style(depth=2, beside=0.0)
-    yield Style(depth=1)
-    yield Style(depth=1, beside=0.0)
+
+    needs: NetworkNeeds
+    chips: int | None
+    best: Partition | None = None
+    quality: Quality | None = None
+
+    def __post_init__(self) -> None:
+        self.shares = static_shares(self.needs)
+        target = self.needs.target
+        self.least = lower_bound(self.needs, target, self.chips or target.max_chips)
+
+    def keep(self, parted: Partition) -> bool:
+        """Keeps a partition where it is the best; returns whether it has fewer cores than those before."""
+        found, before = quality(parted), self.quality
+        if before is None or found < before:
+            self.best, self.quality = parted, found
+        return before is None or found.cores < before.cores
+
+    def fill(self) -> None:
+        """Tries the kinds that the size of the network allows."""
+        mixed = len({max(of, key=lambda r: of[r]) for of in self.shares.values()}) > 1
+        if self.least >= _LARGE:
+            self.attempt(Style(cap=_LARGE_CAP if mixed else 1.0))
+            return
+        cap = self._best_cap() if mixed else 1.0
+        for depth, beside in _VARIANTS:
+            self.attempt(Style(depth=depth, beside=beside, cap=cap))
+
+    def _best_cap(self) -> float:
+        """Returns the cap with the fewest cores: some populations must leave room for others."""
+        best, worse = 1.0, 0
+        for cap in _CAPS:
+            if self.attempt(Style(cap=cap)):
+                best, worse = cap, 0
+            else:
+                worse += 1
+            if worse == _PATIENCE or (self.quality is not None and self.quality.cores <= self.least):
+                break
+        return best
+
+    def attempt(self, style: Style) -> bool:
+        """Tries one kind; returns whether it has fewer cores than those before."""
+        most = None if self.quality is None else self.quality.cores
+        filled = Filled(self.needs, self.chips, style=style, shares=self.shares, most=most)
+        return _filled(filled) and self.keep(filled)
 
 
 def _filled(filled: Filled) -> bool:

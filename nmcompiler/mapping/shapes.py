@@ -64,11 +64,17 @@ class Pressure:
 
 def shapes(needs: PopulationNeeds, outputs: Outputs, limits: Limits, pressure: Pressure, most: int) -> list[Shape]:
     """Returns up to ``most`` numbers of parts along y, x and c, those that cost least first."""
+    whole = cut(needs.shape, (1, 1, 1))
     costs = {r: f for r, f in grid_needs(needs, outputs).items() if getattr(limits, r) is not None}
+    # no box needs more than the whole population
+    scarce = {r: f for r, f in costs.items() if f(whole).item() > getattr(limits, r)}
+    if any(r in scarce for r in ("fan_in", "destinations")):
+        return []
+    shared = {r: f for r, f in costs.items() if r in _SHARED and (r in scarce or r in pressure.scarce)}
     found: dict[Shape, float] = {}
-    for parts in _grids(needs.shape, costs, limits):
+    for parts in _grids(needs.shape, scarce, limits):
         if parts not in found:
-            found[parts] = _cost(needs, cut(needs.shape, parts), costs, limits, pressure)
+            found[parts] = _cost(needs, cut(needs.shape, parts), shared, limits, pressure)
     return sorted(found, key=lambda p: (round(found[p], 6), math.prod(p), p[2], p[1]))[:most]
 
 

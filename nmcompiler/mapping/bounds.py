@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -68,8 +69,12 @@ def _sending(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
 def stored(population: PopulationNeeds) -> int:
     """Returns the fewest bits for the synapses of a population, channel by channel.
 
-    Either some core stores the kernel of a channel, or every core stores its synapses one by one.
+    Either some core stores the kernel of a channel, or every core stores its synapses one by one. Where memory
+    is taken in powers of two, which a larger box may fill better, only the weights themselves are counted.
     """
+    if population.target.kernel_memory != "weights":
+        target = replace(population.target, kernel_memory="weights", weight_sharing=True)
+        population = replace(population, target=target)
     h, w, c = population.shape
     cuts = np.array([0, h]), np.array([0, w]), np.arange(c + 1)
     return int(population.synapse_bits(cuts).sum())

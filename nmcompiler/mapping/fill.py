@@ -118,7 +118,10 @@ class Filling:
         if limits.synapse_bits is None:
             return True
         bits = core.more_synapse_bits(piece)
-        if limits.neurons is not None and bits * limits.neurons <= piece.sums["neurons"] * limits.synapse_bits:
+        if (
+            limits.neurons is not None
+            and bits * limits.neurons <= piece.sums["neurons"] * limits.synapse_bits
+        ):
             return True
         return bits * self.costs.needs.population.size <= _WASTE * self.fewest_bits * piece.box.size
 

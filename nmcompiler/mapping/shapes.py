@@ -62,7 +62,9 @@ class Pressure:
         return float((cores**3 + pairs**3) ** (1 / 3))
 
 
-def shapes(needs: PopulationNeeds, outputs: Outputs, limits: Limits, pressure: Pressure, most: int) -> list[Shape]:
+def shapes(
+    needs: PopulationNeeds, outputs: Outputs, limits: Limits, pressure: Pressure, most: int
+) -> list[Shape]:
     """Returns up to ``most`` numbers of parts along y, x and c, those that cost least first."""
     whole = cut(needs.shape, (1, 1, 1))
     costs = {r: f for r, f in grid_needs(needs, outputs).items() if getattr(limits, r) is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import singledispatch
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -62,8 +63,8 @@ def area(reach: Reach, box: Box) -> Area | None:
 @area.register
 def _product(reach: ProductReach, box: Box) -> Area | None:
     first, last = int(reach.first[box.c0 : box.c1].min()), int(reach.last[box.c0 : box.c1].max())
-    rows = reach.rows[box.y0 : box.y1].any(axis=0)
-    columns = reach.columns[box.x0 : box.x1].any(axis=0)
+    rows: Array = np.any(reach.rows[box.y0 : box.y1], axis=0)
+    columns: Array = np.any(reach.columns[box.x0 : box.x1], axis=0)
     pixels = int(np.count_nonzero(rows)) * int(np.count_nonzero(columns))
     return ProductArea(rows, columns, first, last, pixels) if pixels and first < last else None
 
@@ -118,7 +119,7 @@ def union_size(areas: tuple[Area, ...], shape: Shape, *, pixels: bool) -> int:
         return _pixels(products)
     edges = sorted({edge for a in products for edge in (a.first, a.last)})
     total, known = 0, dict[tuple[int, ...], int]()
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         here = tuple(i for i, a in enumerate(products) if a.first <= first and last <= a.last)
         if here and here not in known:
             known[here] = _pixels([products[i] for i in here])

@@ -69,8 +69,8 @@ def _sending(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
 def stored(population: PopulationNeeds) -> int:
     """Returns the fewest bits for the synapses of a population, channel by channel.
 
-    Either some core stores the kernel of a channel, or every core stores its synapses one by one. Where memory
-    is taken in powers of two, which a larger box may fill better, only the weights themselves are counted.
+    Either some core stores the kernel of a channel, or every core stores its synapses one by one. Where
+    memory is taken in powers of two, which a larger box may fill better, only the weights are counted.
     """
     if population.target.kernel_memory != "weights":
         target = replace(population.target, kernel_memory="weights", weight_sharing=True)

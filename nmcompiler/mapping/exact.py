@@ -1,12 +1,12 @@
 """Proofs that no partition has fewer cores, by SciPy's HiGHS.
 
-The programme counts neurons and channels only, and leaves out everything that depends on where pieces lie: each
-core k holds ``n[p, k]`` neurons of population p, in ``c[p, k]`` of its channels and with ``s[p, k]`` bits of
-synapses, all free as long as::
+The programme counts neurons and channels only, and leaves out everything that depends on where pieces lie:
+each core k holds ``n[p, k]`` neurons of population p, in ``c[p, k]`` of its channels and with ``s[p, k]`` bits
+of synapses, all free as long as::
 
-    Σ_k n[p, k] = neurons of p          n[p, k] ≤ c[p, k] · neurons of a channel
-    Σ_k s[p, k] ≥ what p stores at least          s[p, k] ≥ c[p, k] · what a neuron of any channel stores at least
-    n[p, k] ≤ z[p, k] · neurons of p          Σ_p z[p, k] ≤ populations of a core
+    Σ_k n[p, k] = neurons of p              n[p, k] ≤ c[p, k] · neurons of a channel
+    Σ_k s[p, k] ≥ bits that p stores        s[p, k] ≥ c[p, k] · bits of the neuron of p that stores fewest
+    n[p, k] ≤ z[p, k] · neurons of p        Σ_p z[p, k] ≤ populations of a core
 
 and the sums over p fit a core. Every partition into pieces of any shape, in any packing, is a solution. Where
 there is none for some number of cores, every partition of the network therefore has more: the proof holds for
@@ -63,7 +63,7 @@ def proved_more_than(needs: NetworkNeeds, cores: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Sizes:
-    """Of each population: neurons, channels, bits stored at least, and bits that a channel brings at least."""
+    """Of each population: neurons, channels, bits stored at least, and bits of its smallest neuron."""
 
     neurons: Array
     channels: Array
@@ -82,7 +82,7 @@ def _sizes(needs: NetworkNeeds) -> _Sizes:
 
 
 def _channel_bits(population: PopulationNeeds) -> int:
-    """Returns the fewest bits that any neuron of a population stores where none of its channel is stored yet."""
+    """Returns the fewest bits that a neuron stores of which no other of its channel is on the core."""
     total = np.zeros(population.shape, np.int64)
     for wire in population.wires:
         kernel = wire.reach.kernel if population.target.weight_sharing else None

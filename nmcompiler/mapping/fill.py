@@ -76,7 +76,7 @@ class Filling:
         self.pending = slabs[::-1]
 
     def fill(self, number: int, core: OpenCore, least: int) -> int:
-        """Lets a core take what it has room for, unless that is too little; returns the neurons that it took."""
+        """Lets a core take what it has room for, unless that is too little; returns how many neurons."""
         copy, before, taken = core.copy(), list(self.pending), list[Candidate]()
         while self.pending:
             box = self.pending.pop()
@@ -113,7 +113,7 @@ class Filling:
         return [*rest, behind] if behind.size else rest
 
     def _worthwhile(self, core: OpenCore, piece: Candidate) -> bool:
-        """Returns whether a part of a slice stores little: beside its neurons, or beside the population's share."""
+        """Returns whether a part of a slice stores little for its neurons, or for all that must be stored."""
         limits = self.limits[core.kind]
         if limits.synapse_bits is None:
             return True

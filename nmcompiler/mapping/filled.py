@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.kernels import Shape
 from nmcompiler.mapping.areas import union_size
 from nmcompiler.mapping.bounds import stored
 from nmcompiler.mapping.fill import Filling, plans

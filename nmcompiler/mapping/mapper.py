@@ -16,8 +16,8 @@ from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import HOST, Nets, nets
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition
-from nmcompiler.mapping.portfolio import best_partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
+from nmcompiler.mapping.portfolio import best_partition
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import capacity_bound, max_link_load, tree_sizes, unicast_cost
 from nmcompiler.target.model import RESOURCES, Target

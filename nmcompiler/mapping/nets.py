@@ -9,8 +9,8 @@ import numpy as np
 
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.pieces import Candidate
 from nmcompiler.mapping.partition import Partition
+from nmcompiler.mapping.pieces import Candidate
 
 __all__ = ["HOST", "Nets", "nets"]
 

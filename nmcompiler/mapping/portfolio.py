@@ -1,4 +1,4 @@
-"""Partitions of several kinds, of which the best is kept: cores first, then the busiest core, then traffic."""
+"""Partitions of several kinds; the best is kept: cores first, then the busiest core, then traffic."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Pressure:
         pairs: For each of them its (neuron, destination core) pairs so far.
         limit: Pairs that a core holds; None where nothing limits them.
         weight: What a core that they need counts.
-        scarce: How scarce each resource is in the whole network: what a share of it counts beside the largest.
+        scarce: How scarce each resource is in the network: what a share counts that is not the largest.
     """
 
     cores: Mapping[str, float]
@@ -46,7 +46,7 @@ class Pressure:
         """Returns how much of a core is used up."""
         shares = {r: used[r] / limit for r in _SHARED if (limit := getattr(limits, r))}
         beside = sum(weight * shares.get(r, 0.0) for r, weight in self.scarce.items())
-        return max(shares.values(), default=0.0) + beside
+        return float(max(shares.values(), default=0.0) + beside)
 
     def more(self, source: str, pairs: int) -> float:
         """Returns what more pairs of a layer cost."""

@@ -1,8 +1,8 @@
 """Proofs that no partition has fewer cores, by SciPy's HiGHS.
 
 The programme counts neurons and channels only, and leaves out everything that depends on where pieces lie:
-each core k holds ``n[p, k]`` neurons of population p, in ``c[p, k]`` of its channels and with ``s[p, k]`` bits
-of synapses, all free as long as::
+each core k holds ``n[p, k]`` neurons of population p, in ``c[p, k]`` of its channels and with ``s[p, k]``
+bits of synapses, all free as long as::
 
     Σ_k n[p, k] = neurons of p              n[p, k] ≤ c[p, k] · neurons of a channel
     Σ_k s[p, k] ≥ bits that p stores        s[p, k] ≥ c[p, k] · bits of the neuron of p that stores fewest

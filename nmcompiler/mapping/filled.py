@@ -32,6 +32,8 @@ class Style:
         depth: Axes along which the pieces of one core may end.
         cap: Share of a core that a population may fill with the resource of which it needs most, as long as
             populations that need most of another one are still to come.
+        out: Likewise of output axons, for populations whose neurons are read on so many cores that they need
+            most of these.
         weight: What a core that the layers before need counts.
         beside: What the share of a resource counts that is not the largest, where it is scarce.
         least: Fewest neurons that a core takes, as a share of what a whole core holds of the population.
@@ -40,6 +42,7 @@ class Style:
 
     depth: int = 3
     cap: float = 1.0
+    out: float = 1.0
     weight: float = 1.0
     beside: float = 0.5
     least: float = 0.0
@@ -102,7 +105,7 @@ class Filled(Partition):
         self._done.add(needs.name)
         outputs = Outputs(self.destinations(needs.name, needs.shape), self.built(needs.name, needs.shape))
         costs, pressure = BoxCosts(needs, outputs), self._pressure()
-        limits = tuple(self._capped(needs, limit) for limit in usable(self.target))
+        limits = tuple(self._capped(needs, outputs, limit) for limit in usable(self.target))
         fewest = stored(needs)
         best: tuple[float, Filling] | None = None
         for parts in self._shapes(needs, outputs, limits, pressure):
@@ -137,13 +140,17 @@ class Filled(Partition):
         scarce = {r: self.style.beside * total / most for r, total in totals.items()}
         return Pressure(cores, self.pairs, limit, self.style.weight, scarce)
 
-    def _capped(self, needs: PopulationNeeds, limits: Limits) -> Limits:
+    def _capped(self, needs: PopulationNeeds, outputs: Outputs, limits: Limits) -> Limits:
         """Returns what a population may fill of a core."""
-        mine = self._most(needs.name)
-        if self.style.cap == 1 or all(self._most(n) == mine for n in self.shares if n not in self._done):
-            return limits
+        mine, later = self._most(needs.name), [name for name in self.shares if name not in self._done]
+        if later and limits.output_axons is not None:
+            share = int(outputs.cores.sum()) / max(limits.output_axons, 1)
+            if share > self.shares[needs.name][mine]:
+                return replace(limits, output_axons=int(limits.output_axons * self.style.out))
         limit = getattr(limits, mine)
-        return limits if limit is None else replace(limits, **{mine: int(limit * self.style.cap)})
+        if limit is None or self.style.cap == 1 or all(self._most(name) == mine for name in later):
+            return limits
+        return replace(limits, **{mine: int(limit * self.style.cap)})
 
     def _most(self, name: str) -> str:
         shares = self.shares[name]

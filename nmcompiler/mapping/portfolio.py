@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from nmcompiler.errors import DoesNotFit
@@ -18,8 +19,9 @@ __all__ = ["Quality", "best_partition", "quality"]
 _CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 _VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # depth and beside
 _PATIENCE = 2  # caps in a row that are no better end the search for one
-_LARGE = 600  # from so many cores on, one kind with unequal boxes is made and no more
-_LARGE_CAP = 0.95
+_LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
+_OF_LARGE = Style(cap=0.95)
+_OF_LARGE_WITH_AXONS = Style(weight=4.0, out=0.95), Style(cap=0.95, weight=4.0, out=0.9)
 
 
 @dataclass(frozen=True, order=True)
@@ -105,6 +107,11 @@ class _Search:
         target = self.needs.target
         self.least = lower_bound(self.needs, target, self.chips or target.max_chips)
 
+    @property
+    def _cores(self) -> int:
+        """The cores of the best."""
+        return sys.maxsize if self.quality is None else self.quality.cores
+
     def keep(self, parted: Partition) -> bool:
         """Keeps a partition where it is the best; returns whether it has fewer cores than those before."""
         found, before = quality(parted), self.quality
@@ -116,9 +123,13 @@ class _Search:
         """Tries the kinds that the size of the network allows."""
         mixed = len({max(of, key=lambda r: of[r]) for of in self.shares.values()}) > 1
         if self.least >= _LARGE:
-            self.attempt(Style(cap=_LARGE_CAP if mixed else 1.0))
+            limited = any(t.limits.output_axons is not None for t in self.needs.target.core_types)
+            for style in _OF_LARGE_WITH_AXONS if limited else (_OF_LARGE,):
+                self.attempt(style)
             return
         cap = self._best_cap() if mixed else 1.0
+        if self.best is None:
+            return
         for depth, beside in _VARIANTS:
             self.attempt(Style(depth=depth, beside=beside, cap=cap))
 
@@ -130,7 +141,7 @@ class _Search:
                 best, worse = cap, 0
             else:
                 worse += 1
-            if worse == _PATIENCE or (self.quality is not None and self.quality.cores <= self.least):
+            if self.best is None or worse == _PATIENCE or self._cores <= self.least:
                 break
         return best
 

@@ -120,7 +120,9 @@ class _Search:
         return before is None or found.cores < before.cores
 
     def fill(self) -> None:
-        """Tries the kinds that the size of the network allows."""
+        """Tries the kinds that the size of the network allows; nothing is better than a single core."""
+        if self._cores == 1:
+            return
         mixed = len({max(of, key=lambda r: of[r]) for of in self.shares.values()}) > 1
         if self.least >= _LARGE:
             limited = any(t.limits.output_axons is not None for t in self.needs.target.core_types)

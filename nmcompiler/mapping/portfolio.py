@@ -21,7 +21,7 @@ _VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # dept
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
-_OF_LARGE_WITH_AXONS = Style(weight=4.0, out=0.95), Style(cap=0.95, weight=4.0, out=0.9)
+_OF_LARGE_WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
 
 
 @dataclass(frozen=True, order=True)

@@ -18,6 +18,7 @@ __all__ = ["Quality", "best_partition", "quality"]
 
 _CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 _VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # depth and beside
+_OF_FEWEST = _VARIANTS[1::2]  # where no cores are left to be gained
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
@@ -132,7 +133,7 @@ class _Search:
         cap = self._best_cap() if mixed else 1.0
         if self.best is None:
             return
-        for depth, beside in _VARIANTS:
+        for depth, beside in _VARIANTS if self._cores > self.least else _OF_FEWEST:
             self.attempt(Style(depth=depth, beside=beside, cap=cap))
 
     def _best_cap(self) -> float:

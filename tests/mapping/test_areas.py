@@ -20,7 +20,7 @@ def boxes(draw, shape):
 
 
 @given(st.data(), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_union_of_what_boxes_read_is_counted_as_in_a_mask(data, pixels):
     source = data.draw(shapes())
     mask, areas = np.zeros(source, bool), ()

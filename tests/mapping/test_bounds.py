@@ -104,7 +104,7 @@ def tiny_limits(draw):
     st.sampled_from(["neuron", "pixel"]),
     st.sampled_from([None, 1, 2]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_no_partition_of_a_tiny_network_has_fewer_cores_than_the_bound(builder, limits, sharing, unit, most):
     spiking = builder.spiking()
     target = replace(chip(limits, sharing=sharing, axon_unit=unit), populations_per_core=most)

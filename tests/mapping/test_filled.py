@@ -65,7 +65,7 @@ def check(parted, spiking, target):
 
 
 @given(networks(), limits(), styles(), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(1, 2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 def test_every_limit_holds_and_usage_is_exact(builder, limit, style, sharing, unit, each):
     target = replace(chip(limit, sharing=sharing, axon_unit=unit), compartments_per_neuron=each)
     spiking = builder.spiking()

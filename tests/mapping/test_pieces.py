@@ -21,7 +21,7 @@ from nmcompiler.mapping.search import Outputs, grid_needs
     st.booleans(),
     st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_box_costs_what_it_does_in_a_grid(builder, sharing, unit, memory, copies, data):
     target = replace(chip(sharing=sharing, axon_unit=unit), kernel_memory=memory, compartments_per_neuron=2)
     for needs in network_needs(builder.spiking(), target).populations.values():

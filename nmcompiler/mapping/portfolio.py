@@ -22,7 +22,7 @@ _OF_FEWEST = _VARIANTS[1::2]  # where no cores are left to be gained
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
-_OF_LARGE_WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
+_WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
 
 
 @dataclass(frozen=True, order=True)
@@ -125,9 +125,9 @@ class _Search:
         if self._cores == 1:
             return
         mixed = len({max(of, key=lambda r: of[r]) for of in self.shares.values()}) > 1
+        limited = any(t.limits.output_axons is not None for t in self.needs.target.core_types)
         if self.least >= _LARGE:
-            limited = any(t.limits.output_axons is not None for t in self.needs.target.core_types)
-            for style in _OF_LARGE_WITH_AXONS if limited else (_OF_LARGE,):
+            for style in _WITH_AXONS if limited else (_OF_LARGE,):
                 self.attempt(style)
             return
         cap = self._best_cap() if mixed else 1.0
@@ -135,6 +135,9 @@ class _Search:
             return
         for depth, beside in _VARIANTS if self._cores > self.least else _OF_FEWEST:
             self.attempt(Style(depth=depth, beside=beside, cap=cap))
+        if limited and self._cores > self.least:
+            for style in _WITH_AXONS:
+                self.attempt(style)
 
     def _best_cap(self) -> float:
         """Returns the cap with the fewest cores: some populations must leave room for others."""

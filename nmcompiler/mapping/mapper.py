@@ -18,9 +18,10 @@ from nmcompiler.mapping.link_times import link_times
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.pack import OpenCore
-from nmcompiler.mapping.partition import OutOfCores, Partition, partition
+from nmcompiler.mapping.partition import OutOfCores, Partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
+from nmcompiler.mapping.portfolio import best_partition
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
 from nmcompiler.mapping.turns import Load, in_order, loads
@@ -81,7 +82,7 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         )
     if options.passes is not None and options.passes < 1:
         raise UsageError(f"{options.passes} passes", asked="--passes", allowed="1 or more, or auto")
-    needs = network_needs(spiking, target)
+    needs = network_needs(spiking, target, traffic)
     loaded = _loads(needs, most, traffic, options)
     rank = {name: i for i, name in enumerate(needs.populations)}
     graph: Graph[Core, CoreLink] = Graph()
@@ -118,7 +119,7 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
     target = needs.target
     if len(target.core_types) == 1:
         try:
-            parted = partition(needs, _COUNTED * target.max_chips, progress)
+            parted = best_partition(needs, _COUNTED * target.max_chips, progress)
         except OutOfCores as error:
             cut = {error.layer: error.pieces}
             raise out_of_cores(cut, error.limit + 1, most, target, counted=False) from error
@@ -129,11 +130,11 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
         return parted, chips
     for chips in range(1, most):
         try:
-            return partition(needs, chips, progress), chips
+            return best_partition(needs, chips, progress), chips
         except OutOfCores:
             continue
     try:
-        return partition(needs, most, progress), most
+        return best_partition(needs, most, progress), most
     except OutOfCores as error:
         raise out_of_large_cores(error.layer, error.limit, most, target) from error
 

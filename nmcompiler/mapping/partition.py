@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from nmcompiler.ir.cores import HOST, Box
 from nmcompiler.ir.kernels import Shape
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.needs import NetworkNeeds, PopulationNeeds
-from nmcompiler.mapping.pack import Candidate, OpenCore, exceeds
-from nmcompiler.mapping.reach import Cuts
+from nmcompiler.mapping.pack import OpenCore, exceeds
+from nmcompiler.mapping.pieces import BoxCosts, Candidate
+from nmcompiler.mapping.reach import Cuts, grid_box
 from nmcompiler.mapping.readers import Readers
 from nmcompiler.mapping.refusal import does_not_fit
-from nmcompiler.mapping.search import Outputs, candidates, grid_needs, search
+from nmcompiler.mapping.search import Outputs, grid_needs, search
 from nmcompiler.target.model import Limits, Target
 
 __all__ = ["OutOfCores", "Partition", "TooSpread", "partition"]
@@ -127,7 +129,9 @@ class Partition:
         )
         cuts = self._cuts(needs, outputs)
         self.grids[needs.name] = _parts(cuts)
-        for piece in candidates(needs, outputs, cuts):
+        costs = BoxCosts(needs, outputs)
+        for position in np.ndindex(*_parts(cuts)):
+            piece = costs.piece(grid_box(cuts, position))
             self.readers.add(needs, self._place(piece), piece.box)
 
     def _cuts(self, needs: PopulationNeeds, outputs: Outputs) -> Cuts:
@@ -148,6 +152,12 @@ class Partition:
             consumers = self.needs.spiking.network.graph.successors(needs.name)
             raise TooSpread(refusal, {n: self.grids[n][2] for n in consumers if n in self.grids})
         raise refusal
+
+    @cached_property
+    def _by_size(self) -> tuple[int, ...]:
+        """Core types, the smallest first."""
+        types = self.target.core_types
+        return tuple(sorted(range(len(types)), key=lambda k: _capacity(types[k].limits)))
 
     def _room(self, needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> float:
         """Returns the number of unused cores that could each hold any box of a grid."""
@@ -242,5 +252,7 @@ def _attempt(
     for done, population in enumerate(reversed(list(needs.populations.values()))):
         progress("partition", done, len(needs.populations))
         result.add(population)
+    for core in result.cores:
+        core.settle()
     progress("partition", len(needs.populations), len(needs.populations))
     return result

@@ -115,17 +115,17 @@ class ProductReach:
     @property
     def fan_in(self) -> Array:
         """Synapses of each target neuron."""
-        return _outer(*self._axes)
+        return _outer(*self.along)
 
     @cached_property
-    def _axes(self) -> tuple[Array, Array, Array]:
+    def along(self) -> tuple[Array, Array, Array]:
         """Rows, columns and channels read by each target row, column and channel."""
         rows, columns = (m.sum(axis=1, dtype=np.int64) for m in (self.rows, self.columns))
         return rows, columns, np.maximum(self.last - self.first, 0)
 
     def synapses(self, cuts: Cuts) -> Array:
         """Returns the number of synapses of each box."""
-        y, x, c = (np.add.reduceat(a, b[:-1]) for a, b in zip(self._axes, cuts, strict=True))
+        y, x, c = (np.add.reduceat(a, b[:-1]) for a, b in zip(self.along, cuts, strict=True))
         return _outer(y, x, c)
 
     def channels(self, cuts: Cuts) -> Array:

@@ -216,7 +216,7 @@ def place(
         seed=options.seed,
         progress=progress,
         moves=moves,
-        most_moves=most,
+        visits=most,
     )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)

@@ -30,8 +30,12 @@ from nmcompiler.target.model import RESOURCES, Target
 
 __all__ = ["EFFORTS", "MapOptions", "map_network"]
 
-EFFORTS = {"low": (500, 50_000), "normal": (50_000, 5_000_000), "high": (400_000, 40_000_000)}
-"""``MapOptions.moves`` and ``most_moves`` for each name that a user may give."""
+EFFORTS = {
+    "low": (500, 10_000_000),
+    "normal": (50_000, 300_000_000),
+    "high": (1_000_000, 10_000_000_000),
+}
+"""``MapOptions.moves`` and ``visits`` for each name that a user may give."""
 
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
@@ -47,8 +51,8 @@ class MapOptions:
             is taken where it is enough.
         seed: Of the random numbers of the placement.
         progress: Told how far the work is.
-        moves: Moves that the placement tries for every core, up to ``most_moves`` in all.
-        most_moves: Moves that it tries at most.
+        moves: Moves that the placement tries for every core, as long as ``visits`` last.
+        visits: Most destinations that it looks at: a move looks at all destinations of the nets of a core.
         place: Whether cores are placed where traffic is least. Without, they lie in order, no links connect
             them and the figures of placement are 0: enough to know how many there are.
     """
@@ -58,7 +62,7 @@ class MapOptions:
     seed: int = 0
     progress: Progress = silent
     moves: int = EFFORTS["normal"][0]
-    most_moves: int = EFFORTS["normal"][1]
+    visits: int = EFFORTS["normal"][1]
     place: bool = True
 
 
@@ -151,11 +155,19 @@ def _placed(
         board,
         kinds,
         connections,
-        moves=min(options.moves * len(kinds), options.most_moves) if len(kinds) > 1 else 0,
+        moves=_moves(len(kinds), connections, options),
         seed=options.seed,
         times=link_times(board.target, busy, connections),
         progress=options.progress,
     )
+
+
+def _moves(cores: int, connections: Nets, options: MapOptions) -> int:
+    if cores < 2:
+        return 0
+    ends = connections.degrees + 1.0
+    visits = max(float(ends @ ends) / cores, 1.0)  # of a move: each end of a net meets all of them
+    return min(options.moves * cores, int(options.visits / visits))
 
 
 def _connect(graph: Graph[Core, CoreLink], first: int, connections: Nets) -> None:

@@ -29,6 +29,7 @@ __all__ = ["Board", "Spot", "place", "positions"]
 _STARTS, _RUNS = 2, 4
 # Where links decide, they may carry these shares of what the busiest carries, a run for each.
 _SHARES = (0.8, 0.7, 0.6, 0.5)
+_OF_LINKS = 4  # a fourth as many moves, which take longer
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
 _SHORTEST, _OF_EACH = 5_000, 1_000
 
@@ -135,8 +136,8 @@ def place(
     """Returns the positions of cores: the cost is at most that of the best regular placement.
 
     The cost is that of multicast, a link to another chip being as long as the target says. The best few of
-    these are annealed, each with its share of the moves. Where links then decide how long a sample takes, as
-    many moves again are spent on the busiest of them, as far as ``times`` allows these to cost more.
+    these are annealed, each with its share of the moves. Where links then decide how long a sample takes,
+    further moves are spent on the busiest of them, as far as ``times`` allows these to cost more.
 
     Args:
         board: All positions.
@@ -191,7 +192,7 @@ def _relieved(kernel: Trees, best: Array, cost: float, times: LinkTimes, moves: 
         limits = Limits(
             times.slot, times.limit(np.maximum(times.core_ns, share * busiest)), times.price(busiest)
         )
-        work.append(Run(best, moves // len(_SHARES), seed * len(_SHARES) + k, limits))
+        work.append(Run(best, moves // _OF_LINKS // len(_SHARES), seed * len(_SHARES) + k, limits))
     for placed, after in _annealed(kernel, work):
         found = times.total(kernel.loads(placed, times.slot, slots))
         if after <= most and (found, after) < (total, cost):

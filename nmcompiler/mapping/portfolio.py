@@ -1,18 +1,23 @@
-"""Partitions of several kinds; the best is kept: cores first, then the busiest core, then traffic."""
+"""Partitions of several kinds; the best is kept: cores first, then the time of the busiest, then traffic."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
 
 from nmcompiler.errors import DoesNotFit
+from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.progress import Progress, silent
-from nmcompiler.mapping.areas import union_size
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.filled import Filled, Style, static_shares
 from nmcompiler.mapping.needs import NetworkNeeds
-from nmcompiler.mapping.pack import OpenCore
+from nmcompiler.mapping.nets import nets
 from nmcompiler.mapping.partition import OutOfCores, Partition, TooSpread, partition
+from nmcompiler.mapping.spread import Spread
+from nmcompiler.mapping.work import core_work, duration
 
 __all__ = ["Quality", "best_partition", "quality"]
 
@@ -22,41 +27,35 @@ _OF_FEWEST = _VARIANTS[1::2]  # where no cores are left to be gained
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
+_FEW = 16  # populations are spread over so many cores at most
+_EVEN, _THRIFT = (1.1, 1.2, 1.5), (0.0, 3.0)  # see ``Spread``; thrift in spikes of all neurons
+_AS_FAST = 1.03  # times that are called equal
 _WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Quality:
-    """What decides between partitions, the first before the second and third.
+    """What decides between partitions.
 
     Attributes:
         cores: Number of cores.
-        busiest: Expected synaptic operations of one sample on the busiest core.
-        traffic: Expected spikes of one sample, each counted once for every core that reads it.
+        time: How long the busiest cores of each window make a sample last, see ``work.duration``.
+        traffic: Expected spikes of one sample, each counted once for every other core that reads it.
     """
 
     cores: int
-    busiest: float
+    time: float
     traffic: float
 
 
 def quality(parted: Partition) -> Quality:
-    """Returns the quality of a partition; spikes of a population count as their mean over its neurons."""
-    needs = parted.needs
-    busiest = max((_operations(core, needs) for core in parted.cores), default=0.0)
-    traffic = 0.0
-    for core in parted.cores:
-        for (source, _, _), areas, shape in core.read():
-            traffic += needs.rate(source) * union_size(areas, shape, pixels=False)
-    return Quality(len(parted.cores), busiest, traffic)
-
-
-def _operations(core: OpenCore, needs: NetworkNeeds) -> float:
-    return sum(
-        needs.rate(wire.key[0]) * piece.costs.synapses(number, piece.box)
-        for piece in core.pieces
-        for number, wire in enumerate(piece.needs.wires)
-    )
+    """Returns the quality of a partition; without known traffic each neuron fires once."""
+    order, traffic = range(len(parted.cores)), parted.needs.traffic
+    if traffic is None:
+        traffic = Traffic({p.name: np.ones(p.shape) for p in parted.needs.sources})
+    connections = nets(parted, order, traffic)
+    spikes = float(connections.spikes @ connections.degrees)
+    return Quality(len(order), duration(parted, core_work(parted, order, traffic)), spikes)
 
 
 def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = silent) -> Partition:
@@ -81,10 +80,12 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
     except (DoesNotFit, OutOfCores) as error:
         refusal = error
     search.fill()
-    if search.best is not None:
-        return search.best
-    assert refusal is not None
-    raise refusal
+    search.spread()
+    best = search.best
+    if best is None:
+        assert refusal is not None
+        raise refusal
+    return best
 
 
 @dataclass(eq=False)
@@ -94,14 +95,12 @@ class _Search:
     Attributes:
         needs: The network on a chip.
         chips: Number of chips, or None for cores without end.
-        best: The best so far.
-        quality: Its quality.
+        found: Those with the fewest cores so far, with what decides between them.
     """
 
     needs: NetworkNeeds
     chips: int | None
-    best: Partition | None = None
-    quality: Quality | None = None
+    found: list[tuple[Partition, Quality]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.shares = static_shares(self.needs)
@@ -110,15 +109,24 @@ class _Search:
 
     @property
     def _cores(self) -> int:
-        """The cores of the best."""
-        return sys.maxsize if self.quality is None else self.quality.cores
+        """The fewest cores so far."""
+        return min((found.cores for _, found in self.found), default=sys.maxsize)
+
+    @property
+    def best(self) -> Partition | None:
+        """The one with the least traffic of those that are about as fast as the fastest."""
+        most = min((found.time for _, found in self.found), default=0.0) * _AS_FAST
+        fast = [(found.traffic, k) for k, (_, found) in enumerate(self.found) if found.time <= most]
+        return self.found[min(fast)[1]][0] if fast else None
 
     def keep(self, parted: Partition) -> bool:
-        """Keeps a partition where it is the best; returns whether it has fewer cores than those before."""
-        found, before = quality(parted), self.quality
-        if before is None or found < before:
-            self.best, self.quality = parted, found
-        return before is None or found.cores < before.cores
+        """Keeps a partition unless it has too many cores; returns whether it has fewer than those before."""
+        before, cores = self._cores, len(parted.cores)
+        if cores < before:
+            self.found.clear()
+        if cores <= before:
+            self.found.append((parted, quality(parted)))
+        return cores < before
 
     def fill(self) -> None:
         """Tries the kinds that the size of the network allows; nothing is better than a single core."""
@@ -131,13 +139,22 @@ class _Search:
                 self.attempt(style)
             return
         cap = self._best_cap() if mixed else 1.0
-        if self.best is None:
+        if not self.found:
             return
         for depth, beside in _VARIANTS if self._cores > self.least else _OF_FEWEST:
             self.attempt(Style(depth=depth, beside=beside, cap=cap))
         if limited and self._cores > self.least:
             for style in _WITH_AXONS:
                 self.attempt(style)
+
+    def spread(self) -> None:
+        """Tries to spread all populations over the cores of the best, where these are few and all alike."""
+        if len(self.needs.target.core_types) > 1 or not 1 < self._cores <= _FEW:
+            return
+        traffic = sum(self.needs.rate(p.name) * p.size for p in self.needs.sources)
+        for even, thrift in product(_EVEN, _THRIFT):
+            spread = Spread(self.needs, self.chips, count=self._cores, thrift=thrift * traffic, even=even)
+            self.made(spread)
 
     def _best_cap(self) -> float:
         """Returns the cap with the fewest cores: some populations must leave room for others."""
@@ -147,23 +164,28 @@ class _Search:
                 best, worse = cap, 0
             else:
                 worse += 1
-            if self.best is None or worse == _PATIENCE or self._cores <= self.least:
+            if not self.found or worse == _PATIENCE or self._cores <= self.least:
                 break
         return best
 
     def attempt(self, style: Style) -> bool:
         """Tries one kind; returns whether it has fewer cores than those before."""
-        most = None if self.quality is None else self.quality.cores
+        most = self._cores if self.found else None
         filled = Filled(self.needs, self.chips, style=style, shares=self.shares, most=most)
-        return _filled(filled) and self.keep(filled)
+        return self.made(filled)
+
+    def made(self, parted: Partition) -> bool:
+        """Makes a partition and keeps it where it is the best; returns whether it has fewer cores."""
+        return _complete(parted) and self.keep(parted)
 
 
-def _filled(filled: Filled) -> bool:
+def _complete(parted: Partition) -> bool:
+    """Adds all populations; returns whether they fit."""
     try:
-        for population in reversed(list(filled.needs.populations.values())):
-            filled.add(population)
+        for population in reversed(list(parted.needs.populations.values())):
+            parted.add(population)
     except (DoesNotFit, OutOfCores, TooSpread):
         return False
-    for core in filled.cores:
+    for core in parted.cores:
         core.settle()
     return True

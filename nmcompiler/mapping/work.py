@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmcompiler.ir.cores import Box, Traffic
-from nmcompiler.ir.kernels import Array
+from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.schedule import Schedule
 from nmcompiler.mapping.partition import Partition
 from nmcompiler.mapping.reach import ListReach, ProductReach, Reach
 from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
 
-__all__ = ["CoreWork", "arriving", "core_ns", "core_work", "window_steps", "windows"]
+__all__ = ["CoreWork", "arriving", "core_ns", "core_work", "duration", "window_steps", "windows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,8 @@ def window_steps(schedule: Schedule) -> Array:
     return np.diff([*schedule.window_starts, schedule.total_steps])
 
 
-def core_work(parted: Partition, order: Sequence[int], traffic: Traffic) -> CoreWork:
-    """Returns the work of a partition; core k is ``order[k]`` of it."""
+def core_work(parted: Partition, order: Sequence[int], traffic: Traffic | None) -> CoreWork:
+    """Returns the work of a partition; core k is ``order[k]`` of it. Without traffic a neuron fires once."""
     spiking = parted.needs.spiking
     window = windows(spiking.schedule)
     shape = len(window_steps(spiking.schedule)), len(order)
@@ -56,11 +56,11 @@ def core_work(parted: Partition, order: Sequence[int], traffic: Traffic) -> Core
     for k, core in enumerate(order):
         for piece in parted.cores[core].pieces:
             box, population = piece.box, piece.needs.population
-            sent = np.broadcast_to(traffic.spikes[population.name], population.shape)
+            sent = _sent(traffic, population.name, population.shape)
             spikes[window[population.name], k] += _inside(sent, box).sum()
             neurons[k] += piece.box.size
             for wire in piece.needs.wires:
-                arrives = np.broadcast_to(traffic.spikes[wire.key[0]], wire.source_shape)
+                arrives = _sent(traffic, wire.key[0], wire.source_shape)
                 synops[window[wire.key[0]], k] += arriving(wire.reach, box, arrives)
     return CoreWork(synops, spikes, neurons)
 
@@ -75,6 +75,13 @@ def core_ns(parted: Partition, work: CoreWork) -> Array:
     return longest
 
 
+def duration(parted: Partition, work: CoreWork) -> float:
+    """Returns how long cores make a sample last: in ns, or in operations where their time is unknown."""
+    if any(key.startswith("time_per_synop") for key in parted.target.figures):
+        return float(core_ns(parted, work).sum())
+    return float(work.synops.max(axis=1, initial=0.0).sum())
+
+
 def arriving(reach: Reach, box: Box, spikes: Array) -> float:
     """Returns Σ over the synapses of a box of the spikes of their source, ``spikes`` having its shape."""
     if isinstance(reach, ProductReach):
@@ -83,13 +90,25 @@ def arriving(reach: Reach, box: Box, spikes: Array) -> float:
         first, last = reach.first[box.c0 : box.c1], reach.last[box.c0 : box.c1]
         read, ends = first < last, spikes.shape[2] + 1
         change = np.bincount(first[read], minlength=ends) - np.bincount(last[read], minlength=ends)
-        return float(rows @ (spikes @ np.cumsum(change)[:-1]) @ columns)
+        channels = np.cumsum(change)[:-1]
+        y, x, z = (_span(times) for times in (rows, columns, channels))
+        return float(rows[y] @ (spikes[y, x, z] @ channels[z]) @ columns[x])
     assert isinstance(reach, ListReach)
     flat, (_, w, c) = spikes.reshape(-1), reach.target
     lines = [(y * w + x) * c for y in range(box.y0, box.y1) for x in range(box.x0, box.x1)]
     return float(
         sum(flat[reach.columns[reach.start[a + box.c0] : reach.start[a + box.c1]]].sum() for a in lines)
     )
+
+
+def _span(times: Array) -> slice:
+    """Returns the range that holds all that is not 0."""
+    some = np.flatnonzero(times)
+    return slice(int(some[0]), int(some[-1]) + 1) if len(some) else slice(0, 0)
+
+
+def _sent(traffic: Traffic | None, name: str, shape: Shape) -> Array:
+    return np.broadcast_to(1.0 if traffic is None else traffic.spikes[name], shape)
 
 
 def _inside(values: Array, box: Box) -> Array:

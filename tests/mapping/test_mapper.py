@@ -14,6 +14,7 @@ from nmcompiler.ir.kernels import Conv
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.needs import network_needs
+from nmcompiler.mapping.partition import partition
 from nmcompiler.target.model import RESOURCES, CoreType, Limits
 
 FEW = MapOptions(moves=2)
@@ -190,7 +191,8 @@ def test_space_is_cut_before_channels():
     builder = Builder().add("x", (8, 8, 4), "input").add("y", (8, 8, 4)).conv("x", "y")
     mapped = fully(builder, chip(Limits(neurons=64)))
     boxes = [p.box for c in mapped.cores for p in c.pieces]
-    assert boxes == [Box(y, y + 2, 0, 8, 0, 4) for y in (0, 2, 4, 6)]
+    assert len(boxes) == 4
+    assert all(box.shape in ((2, 8, 4), (4, 4, 4)) for box in boxes)
 
 
 def test_small_populations_share_a_core_and_inputs_are_not_placed():
@@ -220,14 +222,13 @@ def test_as_few_chips_as_needed_are_filled_in_topological_order_at_first():
 def test_consumers_are_cut_along_space_where_their_sources_reach_too_many_cores():
     builder = Builder().add("x", (4, 4, 8), "input").add("a", (4, 4, 8)).conv("x", "a", size=1, padding=0)
     builder.add("b", (4, 4, 8)).conv("a", "b", size=1, padding=0)
-    loose, tight = (Limits(synapse_bits=3 * 8 * 16 * 8, destinations=d) for d in (None, 1))
-    assert (
-        sum(p.population == "b" for c in fully(builder, chip(loose, sharing=False)).cores for p in c.pieces)
-        == 3
-    )
-    boxes = [p.box for c in fully(builder, chip(tight, sharing=False)).cores for p in c.pieces]
-    assert len(boxes) == 3 + 4
-    assert boxes[3:] == [Box(y, y + 1, 0, 4, 0, 8) for y in range(4)]
+    found = []
+    for destinations in (None, 1):
+        limits = Limits(synapse_bits=3 * 8 * 16 * 8, destinations=destinations)
+        parted = partition(network_needs(builder.spiking(), chip(limits, sharing=False)), None)
+        found.append([p.box for core in parted.cores for p in core.pieces if p.needs.name == "b"])
+    assert len(found[0]) == 3
+    assert sorted(found[1]) == [Box(y, y + 1, 0, 4, 0, 8) for y in range(4)]
 
 
 def test_too_few_cores_say_how_many_chips_would_do():
@@ -298,11 +299,11 @@ def test_expected_spikes_between_cores_are_those_of_the_neurons_that_are_read():
 
 def test_progress_counts_up_to_the_end_of_both_stages():
     told = []
-    fully(lenet(), chip(Limits(neurons=500)), MapOptions(most_moves=300, progress=lambda *a: told.append(a)))
-    for stage, total in (("partition", 7), ("placement", 300)):
-        done = [d for s, d, t in told if s == stage and t == total]
-        assert done == sorted(done)
-        assert done[-1] == total
+    fully(lenet(), chip(Limits(neurons=500)), MapOptions(moves=60, progress=lambda *a: told.append(a)))
+    for stage in ("partition", "placement"):
+        done, totals = zip(*((d, t) for s, d, t in told if s == stage), strict=True)
+        assert list(done) == sorted(done)
+        assert {done[-1]} == set(totals)
 
 
 def test_a_network_as_large_as_vgg_is_cut_in_seconds_without_touching_its_weights():

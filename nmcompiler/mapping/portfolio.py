@@ -19,7 +19,7 @@ from nmcompiler.mapping.partition import OutOfCores, Partition, TooSpread, parti
 from nmcompiler.mapping.spread import Spread
 from nmcompiler.mapping.work import core_work, duration
 
-__all__ = ["Quality", "best_partition", "quality"]
+__all__ = ["Quality", "best_partition", "complete", "quality"]
 
 _CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 _VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # depth and beside
@@ -176,11 +176,11 @@ class _Search:
 
     def made(self, parted: Partition) -> bool:
         """Makes a partition and keeps it where it is the best; returns whether it has fewer cores."""
-        return _complete(parted) and self.keep(parted)
+        return complete(parted) and self.keep(parted)
 
 
-def _complete(parted: Partition) -> bool:
-    """Adds all populations; returns whether they fit."""
+def complete(parted: Partition) -> bool:
+    """Adds all populations to a partition; returns whether they fit, and no core is left without any."""
     try:
         for population in reversed(list(parted.needs.populations.values())):
             parted.add(population)
@@ -188,4 +188,4 @@ def _complete(parted: Partition) -> bool:
         return False
     for core in parted.cores:
         core.settle()
-    return True
+    return all(core.pieces for core in parted.cores)

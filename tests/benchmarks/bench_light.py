@@ -101,14 +101,14 @@ def placed(path: Path, target: str, code: str, samples: int, clock: Clock) -> di
     }
 
 
-def in_a_process(name: str, given: argparse.Namespace) -> dict[str, Any]:
+def in_a_process(name: str, target: str, code: str, *, samples: int, timeout: float) -> dict[str, Any]:
     """Returns the facts of one network from a process of its own; one that dies is a refusal too."""
     ask = (sys.executable, "-m", "tests.benchmarks.bench_light", "--one", name)
-    options = ("--target", given.target, "--coding", given.coding, "--samples", str(given.samples))
+    options = ("--target", target, "--coding", code, "--samples", str(samples))
     try:
-        done = subprocess.run([*ask, *options], capture_output=True, text=True, timeout=given.timeout)
+        done = subprocess.run([*ask, *options], capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        return {"network": name, "refused": f"not placed after {given.timeout} s", "over": True}
+        return {"network": name, "refused": f"not placed after {timeout:g} s", "over": True}
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return {"network": name, "refused": f"ended with {done.returncode}: {last}", "over": True}
@@ -149,7 +149,8 @@ def main() -> None:
         print(f"{'network':14}{'ops':>5}" + "".join(f"{title:>{width}}" for title, width in titles))
     rows = []
     for name in given.only:
-        rows.append(in_a_process(name, given))
+        made = in_a_process(name, given.target, given.coding, samples=given.samples, timeout=given.timeout)
+        rows.append(made)
         if not given.json:
             print(line(rows[-1]), flush=True)
     within = sum(not ("refused" in row or row["over"]) for row in rows)

@@ -1,7 +1,8 @@
 """Measures placement against published mappers, and prints how far it is from bounds.
 
-    python -m tests.benchmarks.bench_mapping [--section hysmap|layers|baselines|scale] [--hysmap FOLDER]
-                                             [--largest NEURONS] [--plot FILE.svg] [--json FILE]
+    python -m tests.benchmarks.bench_mapping [--section hysmap|layers|optimal|cores|baselines|light|scale]…
+                                             [--hysmap FOLDER] [--largest NEURONS] [--plot FILE.svg]
+                                             [--json FILE]
 
 - ``hysmap``: the networks of the repository amineux/HySMap, which ``--hysmap`` names a folder of: files
   ``n<neurons>_s<seed>.txt`` with a line ``source rate destination,destination,…`` for each neuron. Neurons
@@ -10,6 +11,9 @@
 - ``layers``: networks of layers of clusters, one cluster to a core, as in "Mapping Very Large Scale Spiking
   Neuron Network to Neuromorphic Hardware" (ASPLOS 2023), drawn anew from ten seeds; the cost is Σ weight ·
   distance. The bound is that of the capacity of neighbours.
+- ``optimal``: the examples on few cores: the multicast cost against the least that any placement has.
+- ``cores``: cores used against the bound (``bench_partition.py``).
+- ``light``: the nine large networks of the onnx package, each in a process of its own (``bench_light.py``).
 - ``baselines``: compiled networks against METIS, KaHIP and the Hilbert curve; takes the extra ``bench`` and
   some minutes (``mapping_baselines.py``).
 - ``scale``: 65,536 clusters in dense layers, and the seconds of mapping networks of 10⁴ neurons to
@@ -33,20 +37,25 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping import anneal
-from nmcompiler.mapping.nets import Nets
+from nmcompiler.mapping import EFFORTS, anneal
+from nmcompiler.mapping.exact_place import least_cost
+from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
-from nmcompiler.mapping.route import unicast_cost
+from nmcompiler.mapping.portfolio import best_partition
+from nmcompiler.mapping.route import tree_sizes, unicast_cost
+from nmcompiler.mapping.turns import in_order
+from nmcompiler.registry import find_target
 from nmcompiler.sim.jit import jit
 from nmcompiler.testing import tiny_target
+from tests.benchmarks import bench_light, bench_partition
 from tests.benchmarks.charts import chart, svg
 from tests.benchmarks.mapping_baselines import baselines
 from tests.benchmarks.mapping_scale import SIZES, dense_scale, growth, growth_series
 
 Row = dict[str, Any]
 
-SECTIONS = ("hysmap", "layers", "baselines", "scale")
+SECTIONS = ("hysmap", "layers", "optimal", "cores", "baselines", "light", "scale")
 # Chips whose cores hold 8,192 neurons, and 512.
 GROWN = ("loihi2", "loihi1")
 
@@ -176,6 +185,41 @@ def layers() -> Iterator[Row]:
         }  # fmt: skip
 
 
+def optimal() -> Iterator[Row]:
+    """Yields what the examples cost on few cores, beside the least that any placement of these costs."""
+    _, target = find_target("loihi2")
+    for network in bench_partition.NETWORKS:
+        needs = bench_partition.spiking_network(*bench_partition.source(network), target, "phase")
+        assert needs.traffic is not None
+        parted = best_partition(needs, None)
+        order = in_order(parted)
+        found, kinds = nets(parted, order, needs.traffic), [parted.cores[i].kind for i in order]
+        board = Board(target, 1)
+        placed = place(board, kinds, found, moves=EFFORTS["normal"][0] * len(kinds), seed=0)
+        cost = float(found.spikes @ tree_sizes(positions(placed, target), found))
+        began = time.perf_counter()
+        least, proved = least_cost(found, len(kinds), *board.at.shape, seconds=120.0)
+        yield {
+            "section": "optimal", "what": f"{network}, {len(kinds)} cores of loihi2", "cost": cost,
+            "least": least, "above %": 100 * (cost / least - 1), "proved": proved,
+            "s": time.perf_counter() - began,
+        }  # fmt: skip
+
+
+def cores() -> Iterator[Row]:
+    """Yields the cores of the networks of ``bench_partition``."""
+    networks = (*bench_partition.NETWORKS, *bench_partition.LARGE)
+    for row in bench_partition.rows(("loihi1", "loihi2"), networks, ("rate", "phase")):
+        yield {"section": "cores", **row, "what": f"{row['what']} on {row['target']}"}
+
+
+def light() -> Iterator[Row]:
+    """Yields the networks of ``bench_light``."""
+    for name in bench_light.NETWORKS:
+        facts = bench_light.in_a_process(name, "loihi2", "phase", samples=2, timeout=600)
+        yield {"section": "light", "what": name, **{k: v for k, v in facts.items() if k != "network"}}
+
+
 def text(row: Row) -> str:
     """Returns a row as one line."""
     figures = "; ".join(f"{k} {_figure(v)}" for k, v in row.items() if k not in ("section", "what"))
@@ -228,6 +272,9 @@ def main(arguments: Sequence[str]) -> None:
     sections: dict[str, Callable[[], Iterator[Row]]] = {
         "layers": layers,
         "hysmap": lambda: hysmap(given.hysmap),
+        "optimal": optimal,
+        "cores": cores,
+        "light": light,
         "baselines": baselines,
         "scale": lambda: scale(given.largest, given.plot),
     }

@@ -7,7 +7,7 @@ The networks are the three that ship, and two with random weights for images of 
 and like ResNet-18. ``bound`` is a number of cores that every partition needs, however layers are cut; ``by``
 the resource that it follows from. The number of cores is proved to be the least where it equals the bound,
 or, for up to twelve cores, where the solver finds no way to take fewer (``nmcompiler/mapping/exact.py``).
-Seconds are those of the partition alone.
+``time`` is that of the busiest cores, in ns or in operations; seconds are those of the partition alone.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def measured(network: str, target: Target, code: str) -> Row:
         proved = "solver"
     return row | {
         "cores": found.cores, "ratio": found.cores / bound, "wanted": WANTED, "proved by": proved or "no",
-        "busiest core's synops": found.busiest, "spikes into cores": found.traffic,
+        "time": found.time, "spikes into cores": found.traffic,
     }  # fmt: skip
 
 

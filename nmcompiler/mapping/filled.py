@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -38,6 +40,8 @@ class Style:
         beside: What the share of a resource counts that is not the largest, where it is scarce.
         least: Fewest neurons that a core takes, as a share of what a whole core holds of the population.
         tries: Shapes of boxes that are tried.
+        balance: Most operations of a population on a core, in times what a core would have of it were all
+            operations that take place at the same time spread evenly; None for any number.
     """
 
     depth: int = 3
@@ -47,6 +51,7 @@ class Style:
     beside: float = 0.5
     least: float = 0.0
     tries: int = 1
+    balance: float | None = None
 
 
 def usable(target: Target) -> tuple[Limits, ...]:
@@ -107,7 +112,9 @@ class Filled(Partition):
             self.readers.destinations(needs.name, needs.shape), self.readers.built(needs.name, needs.shape)
         )
         costs, pressure = BoxCosts(needs, outputs), self._pressure()
-        limits = tuple(self._capped(needs, outputs, limit) for limit in usable(self.target))
+        limits = tuple(
+            self._balanced(needs, self._capped(needs, outputs, limit)) for limit in usable(self.target)
+        )
         fewest = stored(needs)
         best: tuple[float, Filling] | None = None
         for parts in self._shapes(needs, outputs, limits, pressure):
@@ -153,6 +160,29 @@ class Filled(Partition):
         if limit is None or self.style.cap == 1 or all(self._most(name) == mine for name in later):
             return limits
         return replace(limits, **{mine: int(limit * self.style.cap)})
+
+    def _balanced(self, needs: PopulationNeeds, limits: Limits) -> Limits:
+        """Returns what a population may fill of a core so that none has much more to do than others."""
+        if self.style.balance is None or limits.neurons is None or self.most is None:
+            return limits
+        own = self._operations[needs.name]
+        at_once = own if self.needs.spiking.schedule.windows > 1 else sum(self._operations.values())
+        if not own:
+            return limits
+        share = self.style.balance * at_once / self.most / own
+        neurons = math.ceil(share * needs.population.size) * self.target.compartments_per_neuron
+        return replace(limits, neurons=max(min(limits.neurons, neurons), self.target.compartments_per_neuron))
+
+    @cached_property
+    def _operations(self) -> Mapping[str, float]:
+        """Expected operations of one sample of each population."""
+        return {
+            name: sum(
+                self.needs.rate(wire.key[0]) * float(np.sum(np.broadcast_to(wire.reach.fan_in, needs.shape)))
+                for wire in needs.wires
+            )
+            for name, needs in self.needs.populations.items()
+        }
 
     def _most(self, name: str) -> str:
         shares = self.shares[name]

@@ -29,6 +29,7 @@ _LARGE = 600  # from so many cores on, no more than these kinds with unequal box
 _OF_LARGE = Style(cap=0.95)
 _FEW = 16  # populations are spread over so many cores at most
 _EVEN, _THRIFT = (1.1, 1.2, 1.5), (0.0, 3.0)  # see ``Spread``; thrift in spikes of all neurons
+_BALANCE = (1.1, 1.5)  # see ``Style.balance``
 _AS_FAST = 1.03  # times that are called equal
 _WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
 
@@ -80,6 +81,7 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
     except (DoesNotFit, OutOfCores) as error:
         refusal = error
     search.fill()
+    search.balance()
     search.spread()
     best = search.best
     if best is None:
@@ -146,6 +148,12 @@ class _Search:
         if limited and self._cores > self.least:
             for style in _WITH_AXONS:
                 self.attempt(style)
+
+    def balance(self) -> None:
+        """Tries to divide the work of each moment over all cores, where these are too many to spread all."""
+        if _FEW < self._cores < _LARGE:
+            for balance, depth in product(_BALANCE, (3, 2)):
+                self.attempt(Style(depth=depth, beside=0.0, balance=balance))
 
     def spread(self) -> None:
         """Tries to spread all populations over the cores of the best, where these are few and all alike."""

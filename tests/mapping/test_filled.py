@@ -142,3 +142,27 @@ def test_spikes_count_once_for_every_other_core_that_reads_them(builder, neurons
     )
     assert quality(parted).cores == len(parted.cores)
     assert quality(parted).traffic == pytest.approx(total)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_work_of_one_moment_is_divided_over_the_cores_that_there_are(windows):
+    """One layer has most of the operations: without balance, four cores have almost all of them."""
+    builder = Builder().add("x", (8, 8, 5), "input").add("a", (8, 8, 5)).conv("x", "a", size=1, padding=0)
+    builder.add("b", (8, 8, 5)).conv("a", "b", size=5, padding=2)
+    spiking = builder.spiking()
+    starts = tuple(range(windows))
+    slots = {name: replace(slot, window=k) for k, (name, slot) in enumerate(spiking.schedule.slots.items())}
+    schedule = replace(spiking.schedule, slots=slots, window_starts=starts, total_steps=windows)
+    needs = network_needs(replace(spiking, schedule=schedule), chip(Limits(neurons=80)), builder.traffic())
+    times = {}
+    for balance in (None, 1.2):
+        style = Style(beside=0.0, balance=balance)
+        parted = Filled(needs, None, style=style, shares=static_shares(needs), most=8)
+        for population in reversed(list(needs.populations.values())):
+            parted.add(population)
+        for core in parted.cores:
+            core.settle()
+        check(parted, spiking, needs.target)
+        assert len(parted.cores) == 8
+        times[balance] = quality(parted).time
+    assert times[1.2] < 0.7 * times[None]

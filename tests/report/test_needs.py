@@ -1,0 +1,120 @@
+"""What layers need, held against a walk over every neuron, route and weight of programs on random cores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nmcompiler.program.layout import BlockKind
+from nmcompiler.program.usage import block_facts, core_usage
+from nmcompiler.report.needs import SHARED_OUT, fewest_cores, layer_blocks, needs_of
+from nmcompiler.target.model import CoreType, Limits
+from nmcompiler.testing import random_network, tiny_target
+from nmcompiler.testing.chain import placed_program
+from nmcompiler.testing.programs import random_program
+
+
+def sources_read(program, block):
+    """The neurons that a block reads, axon by axon."""
+    runs, first, count = program.arrays["runs"], *(program.column(k)[block] for k in ("run0", "run_n"))
+    axons = {int(a0) + k for a0, n, *_ in runs[first : first + count] for k in range(n)}
+    return {
+        int(gid) + k
+        for gid, n, core, axon0, _ in program.arrays["routes"]
+        for k in range(n)
+        if core == program.column("core")[block] and int(axon0) + k in axons
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_needs_are_those_of_every_neuron_on_its_own(seed):
+    program = random_program(seed)
+    needs = needs_of(program, block_facts(program))
+    graph = program.golden.network.graph
+    read = set()
+    for number, population in enumerate(graph):
+        if population.role == "input":
+            assert number not in needs.layers
+            continue
+        blocks = [b for b, k in enumerate(program.column("population")) if k == number]
+        mine = set().union(*(sources_read(program, b) for b in blocks))
+        read |= mine
+        layer = needs.layers[number]
+        assert layer["neurons"] == population.size
+        assert layer["state_bits"] == population.size * program.target.membrane_bits
+        assert layer["input_axons"] == len(mine)
+    placed = [p for p in graph if p.role != "input"]
+    assert needs.network["neurons"] == sum(p.size for p in placed)
+    assert needs.network["input_axons"] == len(read)
+    gid0, core = program.column("gid0"), program.column("core")
+    sending = {g for g in read if core[np.searchsorted(gid0, g, side="right") - 1] >= 0}
+    assert needs.network["output_axons"] == len(sending)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_cores_use_at_least_what_is_needed(seed):
+    program = random_program(seed)
+    needs, usage = needs_of(program, block_facts(program)), core_usage(program)
+    for name in SHARED_OUT:
+        assert needs.network[name] <= usage.used[name].sum()
+    for name in ("neurons", "state_bits"):
+        assert needs.network[name] == usage.used[name].sum()
+
+
+def test_a_kernel_is_needed_once_however_often_it_is_stored():
+    seeds = [
+        s for s in range(1, 20, 2) if (random_program(s).column("kind") == BlockKind.SHARED_CONV).sum() > 3
+    ]
+    program = random_program(seeds[0])
+    facts, needs = block_facts(program), needs_of(program, block_facts(program))
+    stored = {number: facts.synapse_bits[blocks].sum() for number, blocks in layer_blocks(program).items()}
+    kinds = program.column("kind")
+    repeated = False
+    for number, blocks in layer_blocks(program).items():
+        if (kinds[blocks] == BlockKind.SHARED_CONV).all():
+            channels = {(int(program.column("c0")[b]), int(program.column("channels")[b])) for b in blocks}
+            repeated |= len(channels) < len(blocks)
+            assert (needs.layers[number]["synapse_bits"] < stored[number]) == (len(channels) < len(blocks))
+    assert repeated
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_needs_do_not_depend_on_the_cuts(seed):
+    network = random_network(seed)
+    found = []
+    for neurons in (12, 40, 4000):
+        program, _ = placed_program(network, tiny_target(neurons=neurons, weight_sharing=False), "phase")
+        found.append(needs_of(program, block_facts(program)).network)
+    assert found[0] == found[1] == found[2]
+
+
+def test_several_compartments_and_axons_are_counted():
+    network = random_network(4, levels=7)
+    one, _ = placed_program(network, tiny_target(neurons=4000), "phase")
+    two, _ = placed_program(
+        network, tiny_target(neurons=4000, compartments_per_neuron=2, axons_per_source=2), "phase"
+    )
+    single, double = (needs_of(p, block_facts(p)).network for p in (one, two))
+    for name in ("neurons", "state_bits", "input_axons"):
+        assert double[name] == 2 * single[name]
+    assert double["output_axons"] == single["output_axons"]
+
+
+def test_channels_of_a_pixel_are_one_axon_where_they_travel_along():
+    network = random_network(4, levels=7)
+    by_neuron, _ = placed_program(network, tiny_target(neurons=4000), "phase")
+    by_pixel = replace(by_neuron, target=replace(by_neuron.target, axon_unit="pixel"))
+    neurons, pixels = (needs_of(p, block_facts(p)).network["input_axons"] for p in (by_neuron, by_pixel))
+    assert 0 < pixels < neurons
+
+
+def test_the_fewest_cores_are_of_the_kind_that_holds_most():
+    small = tiny_target(neurons=10)
+    mixed = replace(small, core_types=(CoreType(1, Limits(neurons=10)), CoreType(1, Limits(neurons=30))))
+    assert fewest_cores(small, "neurons", 60) == 6
+    assert fewest_cores(small, "neurons", 61) == 7
+    assert fewest_cores(small, "neurons", 0) == 1
+    assert fewest_cores(mixed, "neurons", 60) == 2
+    assert fewest_cores(small, "thresholds", 60) is None

@@ -13,6 +13,12 @@ __all__ = ["help_sentences"]
 
 Rows = Sequence[Mapping[str, Any]]
 
+_WHY_MORE: Mapping[str, str] = {
+    "input_axons": "several cores read the same sources",
+    "output_axons": "neurons send to several cores",
+    "synapse_bits": "several cores hold the same weights",
+    "thresholds": "several cores hold the same thresholds",
+}
 _OVERLAP = 1.1  # times what the network needs: below, cutting it costs next to nothing of a resource
 
 
@@ -37,7 +43,7 @@ def help_sentences(
         return said
     filling = max(rows, key=lambda row: row["fullest_on"])
     said.append(_filling(target, used, filling, network))
-    said.append(_lever(target, filling, network, _largest(filling["resource"], cuts, needs)))
+    said.append(_lever(target, bound, filling, network, _largest(filling["resource"], cuts, needs)))
     return said
 
 
@@ -58,11 +64,12 @@ def _filling(target: Target, used: int, filling: Mapping[str, Any], network: Row
     second = max(others, key=lambda row: row["cores"], default=None)
     name = labels[filling["resource"]]
     times = filling["used"] / max(filling["need"], 1)
+    why = _WHY_MORE.get(filling["resource"]) if times >= _OVERLAP else None
     return (
         f"{number(filling['fullest_on'])} of {number(used)} cores are fullest of "
         f"{name}: by {name} alone the network takes at least {number(filling['cores'])}"
         + ("" if second is None else f", by {labels[second['resource']]} {number(second['cores'])}")
-        + (f"; its pieces take {number(times, 1)} times as many as it" if times >= _OVERLAP else "")
+        + (f"; cut up it takes {number(times, 1)} times as many, since {why}" if why else "")
         + "."
     )
 
@@ -75,9 +82,16 @@ def _largest(name: str, cuts: Rows, needs: Needs) -> tuple[Mapping[str, Any], fl
 
 
 def _lever(
-    target: Target, filling: Mapping[str, Any], network: Rows, largest: tuple[Mapping[str, Any], float]
+    target: Target,
+    bound: int | None,
+    filling: Mapping[str, Any],
+    network: Rows,
+    largest: tuple[Mapping[str, Any], float],
 ) -> str:
-    """Returns what would lower the need of a resource, or what a chip with more of it would take."""
+    """Returns what would lower the need of a resource, or what a chip with more of it would take.
+
+    The latter only where single resources demand as many cores as the bound: else it rests on more.
+    """
     layer, share = largest
     name = filling["resource"]
     label = resource_labels(target.compartments_per_neuron)[name]
@@ -85,10 +99,13 @@ def _lever(
     fewer = _fewer_bits(target, filling, network) if name == "synapse_bits" else None
     if fewer is not None:
         return f"{fewer}; {most}."
+    smaller = f"{most}, so that {_smaller(name, layer)} would help most"
+    if bound is not None and bound > _bound(_counts(network)):
+        return f"{smaller}."
     limit = largest_limit(target, name) or 1
     doubled = _bound({**_counts(network), name: fewest_cores(target, name, -(-filling["need"] // 2)) or 1})
     return (
-        f"{most}, so that {_smaller(name, layer)} would help most; on cores with twice the {label} "
+        f"{smaller}; on cores with twice the {label} "
         f"({resource(name, 2 * limit)}) the network takes at least {counted(doubled, 'core')}."
     )
 

@@ -26,7 +26,7 @@ def inside_text(facts: Facts, *, whole_map: bool = False) -> Iterator[Renderable
         facts: The object of ``inspect --json``.
         whole_map: Whether the map is drawn however large it is.
     """
-    yield from ("", heading("How layers were cut"), *_cuts(facts))
+    yield from ("", heading("How layers were cut (boxes of channels × rows × columns)"), *_cuts(facts))
     if facts["help"]:
         yield from ("", heading("What would help"), pairs(("•", sentence) for sentence in facts["help"]))
     yield from ("", heading("Map of cores"), *_map(facts, whole_map))

@@ -1,17 +1,18 @@
 """What a whole layer, and the whole network, needs of cores, wherever the layers were cut.
 
 Counted in the placed program, so that it is known of every program. It is what no partition can share out:
-every neuron lies somewhere, every source that is read takes an axon of some core, every neuron that is read
-an output axon, every weight is stored once, as part of a kernel where the chip stores kernels once, and every
-θ is held somewhere. Need over limit is the fewest cores by that resource alone. The bound that the mapper
-states (``cores.lower_bound``) may be larger: it knows more than one resource at a time.
+every neuron lies somewhere, with the copies that it needs to be read; every source that is read takes an
+axon of some core, one for every delay and type; every neuron that is read takes an output axon; every weight
+is stored once, as part of a kernel where the chip stores kernels once; every θ is held somewhere. Need over
+limit is the fewest cores by that resource alone. The bound that the mapper states (``cores.lower_bound``) may
+be another: it is made before the program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -74,58 +75,101 @@ def needs_of(program: Program, facts: BlockFacts) -> Needs:
         program: The program.
         facts: Counts of its blocks.
     """
-    blocks, sources, sending = layer_blocks(program), _sources(program), _sending(program)
+    blocks, axons = layer_blocks(program), _Axons.of(program)
+    every = _union(axons.read.values())
+    neurons = program.boxed + _by_block(program, axons.copies(every))
+    sending = _by_block(program, axons.sources(every) > 0)
     thetas = {k: _thetas(program, mine) for k, mine in blocks.items()}
     layers = {}
     for k, mine in blocks.items():
-        compartments = int(program.boxed[mine].sum()) * program.target.compartments_per_neuron
+        compartments = int(neurons[mine].sum()) * program.target.compartments_per_neuron
         layers[k] = {
             "neurons": compartments,
-            "input_axons": _axons(program, [sources[k]]),
+            "input_axons": axons.needed(axons.read[k]),
             "output_axons": int(sending[mine].sum()),
             "synapse_bits": _stored(program, facts, mine),
             "state_bits": compartments * program.target.membrane_bits,
             "thresholds": len(thetas[k]),
         }
     network = {name: sum(layer[name] for layer in layers.values()) for name in SHARED_OUT}
-    network["input_axons"] = _axons(program, sources.values())
-    network["thresholds"] = len(np.unique(np.concatenate([*thetas.values(), np.zeros(0, np.int64)])))
-    return Needs(layers, {name: network[name] for name in SHARED_OUT})
+    return Needs(
+        layers, {**network, "input_axons": axons.needed(every), "thresholds": len(_union(thetas.values()))}
+    )
 
 
-def _sources(program: Program) -> dict[int, Ints]:
-    """Returns the global numbers of the neurons that each layer reads, of copies those of the originals."""
-    core, population = program.column("core"), program.column("population")
-    original = np.arange(program.neurons)
-    original[program.table("copies")[:, 0]] = program.table("copies")[:, 1]
-    found: dict[int, list[Ints]] = {k: [] for k in layer_blocks(program)}
-    for c, mine in enumerate(program.routes_by_core):
-        gid, axon = _ranges(mine[:, 0], mine[:, 1]), _ranges(mine[:, 3], mine[:, 1])
-        on_core = np.flatnonzero(core == c)
-        for k in np.unique(population[on_core]):
-            read = np.zeros(int(axon.max(initial=-1)) + 1, bool)
-            for block in on_core[population[on_core] == k]:
-                axons = block_stretches(program, int(block)).axon
-                read[axons[axons < len(read)]] = True
-            found[int(k)].append(original[gid[read[axon]]])
-    return {k: np.unique(np.concatenate([*parts, np.zeros(0, np.int64)])) for k, parts in found.items()}
+@dataclass(frozen=True, eq=False)
+class _Axons:
+    """What layers read, as codes: a source's number times ``kinds``, plus one of the kinds of axons.
+
+    Attributes:
+        program: The program.
+        kinds: Pairs of a delay and a type of axon; spikes of a source on axons of two kinds never share one.
+        read: The distinct codes of each layer, by its number.
+    """
+
+    program: Program
+    kinds: int
+    read: Mapping[int, Ints]
+
+    @classmethod
+    def of(cls, program: Program) -> _Axons:
+        """Returns what the layers of a program read; a copy counts as the neuron that it is a copy of."""
+        core, population = program.column("core"), program.column("population")
+        original = np.arange(program.neurons)
+        original[program.table("copies")[:, 0]] = program.table("copies")[:, 1]
+        types = 1 + int(program.table("axon_types")[:, 3].max(initial=0))
+        kinds = types * (1 + int(program.arrays["routes"][:, 4].max(initial=0)))
+        found: dict[int, list[Ints]] = {k: [] for k in layer_blocks(program)}
+        for c, mine in enumerate(program.routes_by_core):
+            gid, axon = _ranges(mine[:, 0], mine[:, 1]), _ranges(mine[:, 3], mine[:, 1])
+            width = int(axon.max(initial=-1)) + 1
+            kind = np.repeat(mine[:, 4], mine[:, 1]) * types + _axon_types(program, c, width)[axon]
+            codes = original[gid] * kinds + kind
+            on_core = np.flatnonzero(core == c)
+            for k in np.unique(population[on_core]):
+                read = np.zeros(width, bool)
+                for block in on_core[population[on_core] == k]:
+                    axons = block_stretches(program, int(block)).axon
+                    read[axons[axons < width]] = True
+                found[int(k)].append(codes[read[axon]])
+        return cls(program, kinds, {k: _union(parts) for k, parts in found.items()})
+
+    def sources(self, codes: Ints) -> Ints:
+        """Returns how many axons of different kinds bring each neuron, ``(neurons,)``."""
+        return np.bincount(codes // self.kinds, minlength=self.program.neurons)
+
+    def needed(self, codes: Ints) -> int:
+        """Returns the input axons that codes take at the least, each on one core."""
+        if self.program.target.axon_unit == "pixel" and len(codes):
+            gid, kind = np.divmod(codes, self.kinds)
+            codes = np.unique(np.stack([*pixels(self.program, gid), kind]), axis=1)[0]
+        return len(codes) * self.program.target.axons_per_source
+
+    def copies(self, codes: Ints) -> Ints:
+        """Returns how many copies each neuron needs where its spikes reach few axons, ``(neurons,)``."""
+        reach = self.program.target.axon_fan_out
+        count = self.sources(codes)
+        copies: Ints = np.zeros_like(count) if reach is None else np.maximum(-(-count // reach) - 1, 0)
+        return copies
 
 
-def _axons(program: Program, sources: Iterable[Ints]) -> int:
-    """Returns the input axons that sources take at the least, each on one core."""
-    gid = np.unique(np.concatenate([*sources, np.zeros(0, np.int64)]))
-    if program.target.axon_unit == "pixel" and len(gid):
-        gid = np.unique(pixels(program, gid), axis=1)[0]
-    return len(gid) * program.target.axons_per_source
+def _axon_types(program: Program, core: int, axons: int) -> Ints:
+    """Returns the type of each axon of a core, 0 where axons have none."""
+    types = np.zeros(axons, np.int64)
+    table = program.table("axon_types")
+    for _, first, count, kind in table[table[:, 0] == core].tolist():
+        types[first : first + count] = kind
+    return types
 
 
-def _sending(program: Program) -> Ints:
-    """Returns the neurons of each block that any core reads, copies left out, ``(blocks,)`` int64."""
-    routes = np.asarray(program.arrays["routes"], np.int64)
-    read = np.zeros(program.neurons, bool)
-    read[_ranges(routes[:, 0], routes[:, 1])] = True
-    read[program.table("copies")[:, 0]] = False
-    sums = np.concatenate(([0], np.cumsum(read)))
+def _union(parts: Iterable[npt.NDArray[Any]]) -> Ints:
+    """Returns the distinct numbers of several arrays."""
+    return np.unique(np.concatenate([*parts, np.zeros(0, np.int64)])).astype(np.int64)
+
+
+def _by_block(program: Program, counts: npt.NDArray[np.generic]) -> Ints:
+    """Returns the sums of counts of neurons over each block, ``(blocks,)`` int64."""
+    sums = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
     first = program.column("gid0")
     counted: Ints = sums[first + program.column("n")] - sums[first]
     return counted
@@ -157,8 +201,7 @@ def _stored(program: Program, facts: BlockFacts, blocks: Ints) -> int:
 def _thetas(program: Program, blocks: Ints) -> Ints:
     """Returns the distinct thresholds of a layer; a read-out has none."""
     first, count, levels = (program.column(k) for k in ("param0", "param_n", "levels"))
-    held = [program.arrays["theta"][first[b] : first[b] + count[b]] for b in blocks if levels[b] > 0]
-    return np.unique(np.concatenate([*held, np.zeros(0, np.int64)])).astype(np.int64)
+    return _union(program.arrays["theta"][first[b] : first[b] + count[b]] for b in blocks if levels[b] > 0)
 
 
 def _ranges(first: Ints, count: Ints) -> Ints:

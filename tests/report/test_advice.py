@@ -24,7 +24,7 @@ def needs(name, *amounts):
     return Needs(layers, {name: sum(amounts)})
 
 
-def helped(name, rows, *, used=9, bound=7, bits=8, amounts=(300, 100), sides=4, **limits):
+def helped(name, rows, *, used=9, bound=4, bits=8, amounts=(300, 100), sides=4, **limits):
     target = tiny_target(weight_bits=bits, **{"neurons": 100, **limits})
     return help_sentences(
         target, used, bound, rows, [cut("a", sides), cut("b", sides)], needs(name, *amounts)
@@ -38,7 +38,7 @@ def test_a_network_on_one_core_needs_no_help():
 
 def test_the_distance_from_the_fewest_cores_is_said():
     rows = [row("neurons", 400, 4, 9)]
-    assert "no partition takes fewer than 7 cores, so of the 9 used another one could save 2" in (
+    assert "no partition takes fewer than 4 cores, so of the 9 used another one could save 5" in (
         helped("neurons", rows)[0].lower()
     )
     assert (
@@ -58,7 +58,10 @@ def test_what_fills_most_cores_comes_with_the_cores_that_it_demands_and_the_next
 
 def test_what_cutting_adds_is_said_where_it_is_much():
     rows = [row("input_axons", 1000, 1, 9, used=2500)]
-    assert "its pieces take 2.5 times as many" in helped("input_axons", rows)[1]
+    assert (
+        "cut up it takes 2.5 times as many, since several cores read the same sources"
+        in helped("input_axons", rows)[1]
+    )
     assert "times" not in helped("input_axons", [row("input_axons", 1000, 1, 9, used=1010)])[1]
 
 
@@ -69,6 +72,12 @@ def test_the_layer_that_takes_most_is_named_and_twice_the_limit_is_reckoned():
     assert "a smaller input, a larger stride or fewer channels" in lever
     assert "twice the neurons (200) the network takes at least 3 cores" in lever  # the axons still want 3
     assert "fewer units in it" in helped("neurons", rows, sides=1)[2]
+
+
+def test_where_the_bound_rests_on_more_than_one_resource_no_other_chip_is_reckoned():
+    rows = [row("neurons", 400, 4, 9)]
+    assert helped("neurons", rows, bound=5)[2].endswith("would help most.")
+    assert "twice" in helped("neurons", rows, bound=None)[2]
 
 
 def test_fewer_weight_bits_help_where_synapse_memory_binds():

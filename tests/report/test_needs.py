@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,19 +11,19 @@ import pytest
 from nmcompiler.program.layout import BlockKind
 from nmcompiler.program.usage import block_facts, core_usage
 from nmcompiler.report.needs import SHARED_OUT, fewest_cores, layer_blocks, needs_of
-from nmcompiler.target.model import CoreType, Limits
-from nmcompiler.testing import random_network, tiny_target
+from nmcompiler.target.model import CoreType, Crossbar, Limits
+from nmcompiler.testing import random_network, suited_network, tiny_target
 from nmcompiler.testing.chain import placed_program
 from nmcompiler.testing.programs import random_program
 
 
-def sources_read(program, block):
-    """The neurons that a block reads, axon by axon."""
+def axons_read(program, block):
+    """The neurons that a block reads, axon by axon, each with the delay of its spikes."""
     runs, first, count = program.arrays["runs"], *(program.column(k)[block] for k in ("run0", "run_n"))
     axons = {int(a0) + k for a0, n, *_ in runs[first : first + count] for k in range(n)}
     return {
-        int(gid) + k
-        for gid, n, core, axon0, _ in program.arrays["routes"]
+        (int(gid) + k, int(delay))
+        for gid, n, core, axon0, delay in program.arrays["routes"]
         for k in range(n)
         if core == program.column("core")[block] and int(axon0) + k in axons
     }
@@ -39,7 +40,7 @@ def test_needs_are_those_of_every_neuron_on_its_own(seed):
             assert number not in needs.layers
             continue
         blocks = [b for b, k in enumerate(program.column("population")) if k == number]
-        mine = set().union(*(sources_read(program, b) for b in blocks))
+        mine = set().union(*(axons_read(program, b) for b in blocks))
         read |= mine
         layer = needs.layers[number]
         assert layer["neurons"] == population.size
@@ -49,7 +50,7 @@ def test_needs_are_those_of_every_neuron_on_its_own(seed):
     assert needs.network["neurons"] == sum(p.size for p in placed)
     assert needs.network["input_axons"] == len(read)
     gid0, core = program.column("gid0"), program.column("core")
-    sending = {g for g in read if core[np.searchsorted(gid0, g, side="right") - 1] >= 0}
+    sending = {g for g, _ in read if core[np.searchsorted(gid0, g, side="right") - 1] >= 0}
     assert needs.network["output_axons"] == len(sending)
 
 
@@ -88,6 +89,35 @@ def test_needs_do_not_depend_on_the_cuts(seed):
         program, _ = placed_program(network, tiny_target(neurons=neurons, weight_sharing=False), "phase")
         found.append(needs_of(program, block_facts(program)).network)
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_a_neuron_is_copied_where_its_spikes_reach_fewer_axons_than_they_need(seed):
+    chip = tiny_target(
+        neurons=60, input_axons=160, weight_bits=4, crossbar=Crossbar(4, 9), axon_fan_out=1, max_chips=4
+    )
+    program, _ = placed_program(suited_network(seed, chip), chip, "phase", seed=seed)
+    found, usage = needs_of(program, block_facts(program)).network, core_usage(program)
+    axons = set(_typed_axons(program))
+    on_host = int(program.column("n")[program.column("core") < 0].sum())
+    copies = sum(n - 1 for n in Counter(source for source, *_ in axons if source >= on_host).values())
+    assert 0 < copies <= len(program.table("copies"))
+    assert found["neurons"] == program.boxed[program.column("core") >= 0].sum() + copies
+    assert found["input_axons"] == len(axons)
+    assert all(found[name] <= usage.used[name].sum() for name in SHARED_OUT)
+
+
+def _typed_axons(program):
+    """Every axon that is fed: neuron or the one it is a copy of, delay, and type."""
+    originals = dict(program.table("copies").tolist())
+    kinds = {
+        (core, first + k): kind
+        for core, first, count, kind in program.table("axon_types").tolist()
+        for k in range(count)
+    }
+    for gid, n, core, axon, delay in program.arrays["routes"].tolist():
+        for k in range(n):
+            yield originals.get(gid + k, gid + k), delay, kinds[core, axon + k]
 
 
 def test_several_compartments_and_axons_are_counted():

@@ -30,31 +30,32 @@ def help_sentences(
     Args:
         target: The chip, with the weight bits that the program has.
         used: Cores used.
-        bound: Cores that no partition can do without, None where nobody said.
+        bound: Cores that no partition can do without, None where the mapper did not say; what single
+            resources demand counts as well.
         network: Rows of ``needs``: what the network needs by resource.
         cuts: Rows of ``cuts``.
         needs: What its layers need, in the order of ``cuts``.
     """
     if used <= 1:
         return ["The network takes one core: nothing takes fewer."]
-    said = [_distance(used, bound)]
+    proved = max(bound or 1, _bound(_counts(network)))
+    said = [_distance(used, proved)]
     rows = [row for row in network if row["fullest_on"]]
     if not rows:
         return said
     filling = max(rows, key=lambda row: row["fullest_on"])
     said.append(_filling(target, used, filling, network))
-    said.append(_lever(target, bound, filling, network, _largest(filling["resource"], cuts, needs)))
+    said.append(_lever(target, proved, filling, network, _largest(filling["resource"], cuts, needs)))
     return said
 
 
-def _distance(used: int, bound: int | None) -> str:
-    if bound is None:
-        return f"The network takes {number(used)} cores; how few would do is not known."
+def _distance(used: int, bound: int) -> str:
     if used <= bound:
         return f"No partition of this network takes fewer than the {number(used)} cores used."
     return (
-        f"No partition takes fewer than {number(bound)} cores, so of the {number(used)} used another one "
-        f"could save {number(used - bound)} at most; for more the network, its bits or the chip must change."
+        f"No partition takes fewer than {number(bound)} cores, so a better one could save at most "
+        f"{number(used - bound)} of the {number(used)} used; for more the network, its bits or the chip must "
+        "change."
     )
 
 
@@ -83,7 +84,7 @@ def _largest(name: str, cuts: Rows, needs: Needs) -> tuple[Mapping[str, Any], fl
 
 def _lever(
     target: Target,
-    bound: int | None,
+    bound: int,
     filling: Mapping[str, Any],
     network: Rows,
     largest: tuple[Mapping[str, Any], float],
@@ -100,7 +101,7 @@ def _lever(
     if fewer is not None:
         return f"{fewer}; {most}."
     smaller = f"{most}, so that {_smaller(name, layer)} would help most"
-    if bound is not None and bound > _bound(_counts(network)):
+    if bound > _bound(_counts(network)):
         return f"{smaller}."
     limit = largest_limit(target, name) or 1
     doubled = _bound({**_counts(network), name: fewest_cores(target, name, -(-filling["need"] // 2)) or 1})

@@ -23,9 +23,9 @@ def core_map_facts(program: Program, names: Sequence[str], usage: CoreUsage) -> 
         usage: What it uses of each core.
 
     Returns:
-        ``rows`` and ``columns`` of the mesh of one chip, and ``cores``: ``core``, ``chip``, ``row``,
-        ``column``, ``layers`` (the one with most neurons there first) and ``fill`` (used over limit of the
-        fullest resource, None where nothing is limited).
+        ``rows`` and ``columns`` of the mesh of one chip, and ``cores``: their number, ``pass``, ``chip``,
+        ``row``, ``column``, ``layers`` (the one with most neurons there first) and ``fill`` (used over limit
+        of the fullest resource, None where nothing is limited).
     """
     held: list[dict[str, int]] = [{} for _ in usage.limits]
     core, n = program.column("core"), program.column("n")
@@ -41,6 +41,7 @@ def core_map_facts(program: Program, names: Sequence[str], usage: CoreUsage) -> 
         "cores": [
             {
                 "core": k,
+                "pass": int(program.turns[k]),
                 "chip": chip,
                 "row": row,
                 "column": column,

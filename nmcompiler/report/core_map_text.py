@@ -17,7 +17,7 @@ __all__ = ["CoreMap", "fits_by_default"]
 
 Facts: TypeAlias = Mapping[str, Any]
 
-_ROWS, _COLUMNS = 20, 40  # of all chips together, and of the widest: more is only drawn on request
+_ROWS, _COLUMNS = 20, 40  # of all chips and passes together, and of the widest: more is only drawn on request
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 _FURTHER = "#"  # stands for every layer after those with a letter
 _SHADES = "░▒▓█"  # a quarter each of the fullest resource
@@ -25,7 +25,7 @@ _SHADES = "░▒▓█"  # a quarter each of the fullest resource
 
 @dataclass(frozen=True)
 class _Sheet:
-    """The cores of one chip by place, and the rows and columns of it that hold any."""
+    """The cores of one chip in one pass, by place, and the rows and columns of it that hold any."""
 
     title: str
     cores: Mapping[tuple[int, int], Facts]
@@ -79,20 +79,25 @@ def fits_by_default(facts: Facts) -> bool:
 
 
 def _sheets(cores: Sequence[Facts]) -> list[_Sheet]:
-    """Returns the cores chip by chip; what else tells places apart belongs into the key."""
+    """Returns the cores chip by chip, pass after pass over the chips."""
 
-    def key(core: Facts) -> int:
-        return int(core["chip"])
+    def key(core: Facts) -> tuple[int, int]:
+        return core["pass"], core["chip"]
 
-    groups = [(chip, list(group)) for chip, group in groupby(sorted(cores, key=key), key)]
+    groups = [(place, list(group)) for place, group in groupby(sorted(cores, key=key), key)]
+    passes, chips = ({place[k] for place, _ in groups} for k in (0, 1))
     return [
         _Sheet(
-            title=f"chip {chip}" if len(groups) > 1 else "",
+            title=", ".join(
+                f"{noun} {index}"
+                for noun, index, all_of in (("pass", turn, passes), ("chip", chip, chips))
+                if len(all_of) > 1
+            ),
             cores={(core["row"], core["column"]): core for core in group},
             rows=sorted({core["row"] for core in group}),
             columns=sorted({core["column"] for core in group}),
         )
-        for chip, group in groups
+        for (turn, chip), group in groups
     ]
 
 

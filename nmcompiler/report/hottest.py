@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.program.layout import Program
+from nmcompiler.program.slices import turn_spans
 from nmcompiler.report.needs import layer_blocks
 from nmcompiler.report.workload import DIRECTIONS, Array, Workload, multicasts
 from nmcompiler.target.step_time import core_times_ns
@@ -46,9 +47,10 @@ def hottest_facts(
 def _core_ns(program: Program, work: Workload, samples: int) -> Array | None:
     """Returns how long each core works for a sample, ``(C,)`` in ns: the longest of its parts, which overlap.
 
-    Its work is spread evenly over the steps of the sample. None where nothing of it is priced.
+    Its work is spread evenly over the steps of its pass. None where nothing of it is priced.
     """
-    steps = program.total_steps
+    spans = np.array([end - start for start, end in turn_spans(program)], np.int64)
+    steps = spans[program.turns]
     per_step = samples * steps
     times = core_times_ns(
         program.target, work.synops.sum(axis=0) / per_step, work.neurons, work.spikes.sum(axis=0) / per_step
@@ -67,7 +69,7 @@ def _cores(
     return [
         {
             "core": int(k),
-            **_place(*program.arrays["cores"][k].tolist()),
+            **_place(int(program.turns[k]), *program.arrays["cores"][k].tolist()),
             "layers": [names[number] for number, blocks in layers.items() if (core[blocks] == k).any()],
             "neurons": int(work.neurons[k]),
             "synops": float(synops[k]),
@@ -81,24 +83,24 @@ def _cores(
 def _links(
     program: Program, names: Sequence[str], work: Workload, sent: Array, samples: int
 ) -> list[dict[str, Any]]:
-    loads = work.links.sum(axis=0)
-    # The first of equal links: by direction, then row by row.
+    loads = np.stack([work.links[work.turns == turn].sum(axis=0) for turn in range(program.passes)])
+    # The first of equal links: by pass, by direction, then row by row.
     order = np.argsort(-loads, axis=None, kind="stable")[:SHOWN]
     links = [tuple(map(int, np.unravel_index(k, loads.shape))) for k in order if loads.flat[k] > 0]
     total, columns = loads.sum(), program.target.mesh.columns
     by_layer = _senders(program, links, sent)
     return [
         {
-            **_place(column // columns, row, column % columns),
+            **_place(turn, column // columns, row, column % columns),
             "direction": DIRECTIONS[direction],
-            "spikes": float(loads[direction, row, column]) / samples,
-            "share": float(loads[direction, row, column] / total),
+            "spikes": float(loads[turn, direction, row, column]) / samples,
+            "share": float(loads[turn, direction, row, column] / total),
             "layers": [
                 {"name": names[number], "spikes": count / samples}
                 for number, count in sorted(mine.items(), key=lambda entry: (-entry[1], entry[0]))
             ],
         }
-        for (direction, row, column), mine in zip(links, by_layer, strict=True)
+        for (turn, direction, row, column), mine in zip(links, by_layer, strict=True)
     ]
 
 
@@ -106,27 +108,27 @@ def _senders(program: Program, links: Sequence[tuple[int, ...]], sent: Array) ->
     """Returns the events that each population sends over each of some links."""
     population = program.column("population").tolist()
     found: list[dict[int, float]] = [{} for _ in links]
-    for block, tree, count in multicasts(program, sent):
-        for mine, (direction, row, column) in zip(found, links, strict=True):
-            if tree.crosses(DIRECTIONS[direction], row, column):
+    for block, turn, tree, count in multicasts(program, sent):
+        for mine, (when, direction, row, column) in zip(found, links, strict=True):
+            if turn == when and tree.crosses(DIRECTIONS[direction], row, column):
                 mine[population[block]] = mine.get(population[block], 0.0) + count
     return found
 
 
-def _place(chip: int, row: int, column: int) -> dict[str, int]:
-    """Returns where something stands; a link to the next chip leaves from the last column."""
-    return {"chip": chip, "row": row, "column": column}
+def _place(turn: int, chip: int, row: int, column: int) -> dict[str, int]:
+    """Returns where something stands, and in which pass; a link to the next chip leaves the last column."""
+    return {"pass": turn, "chip": chip, "row": row, "column": column}
 
 
 _NUMBER = (int, float)
 _CORE: Mapping[str, Any] = {
-    **dict.fromkeys(("core", "chip", "row", "column", "neurons"), int),
+    **dict.fromkeys(("core", "pass", "chip", "row", "column", "neurons"), int),
     **dict.fromkeys(("synops", "spikes"), _NUMBER),
     "ns": (*_NUMBER, type(None)),
     "layers": list,
 }
 _LINK: Mapping[str, Any] = {
-    **dict.fromkeys(("chip", "row", "column"), int),
+    **dict.fromkeys(("pass", "chip", "row", "column"), int),
     **dict.fromkeys(("spikes", "share"), _NUMBER),
     "direction": str,
     "layers": list,

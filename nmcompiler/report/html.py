@@ -210,13 +210,13 @@ def _inside(facts: Facts) -> Iterator[str]:
 
 def _hottest(facts: Facts) -> Iterator[str]:
     """Yields the busiest cores and links."""
-    hottest, chips = facts.get("hottest"), facts["chips"]
+    hottest = facts.get("hottest")
     if not hottest:
         return
     cores = (
         (
             str(core["core"]),
-            place(core, chips),
+            place(core, facts),
             number(core["neurons"]),
             number(core["synops"]),
             number(core["spikes"]),
@@ -229,7 +229,7 @@ def _hottest(facts: Facts) -> Iterator[str]:
     yield _section("Busiest cores", _note(_HOTTEST_NOTE) + _table(columns, cores))
     links = (
         (
-            place(link, chips),
+            place(link, facts),
             link["direction"],
             number(link["spikes"]),
             percent(link["share"]),

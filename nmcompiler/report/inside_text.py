@@ -89,7 +89,7 @@ def _map(facts: Facts, whole: bool) -> Iterator[RenderableType]:
     if whole or fits_by_default(facts):
         yield CoreMap(facts)
     else:
-        yield Text(f"{counted(facts['chips'], 'chip')}, too large to be drawn here: --map", "dim")
+        yield Text(f"{counted(facts['cores']['used'], 'core')}, too many to be drawn here: --map", "dim")
 
 
 def _hottest_cores(facts: Facts) -> RenderableType:
@@ -98,7 +98,7 @@ def _hottest_cores(facts: Facts) -> RenderableType:
     for core in facts["hottest"]["cores"]:
         made.add_row(
             str(core["core"]),
-            place(core, facts["chips"]),
+            place(core, facts),
             number(core["neurons"]),
             number(core["synops"]),
             number(core["spikes"]),
@@ -112,7 +112,7 @@ def _hottest_links(facts: Facts) -> RenderableType:
     made = table("from", "to the", ">spikes", ">of all", "sent by")
     for row in facts["hottest"]["links"]:
         made.add_row(
-            place(row, facts["chips"]),
+            place(row, facts),
             row["direction"],
             number(row["spikes"]),
             percent(row["share"]),
@@ -121,9 +121,11 @@ def _hottest_links(facts: Facts) -> RenderableType:
     return made
 
 
-def place(row: Facts, chips: int) -> str:
-    """Returns the row and the column of a place, and its chip where there are several."""
-    return f"({row['row']}, {row['column']})" + (f" chip {row['chip']}" if chips > 1 else "")
+def place(row: Facts, facts: Facts) -> str:
+    """Returns the row and the column of a place, and its chip and pass where there are several."""
+    several = (("chip", facts["chips"]), ("pass", (facts.get("passes") or {}).get("count", 1)))
+    more = [f"{noun} {row[noun]}" for noun, count in several if count > 1]
+    return " ".join([f"({row['row']}, {row['column']})", *more])
 
 
 def senders(row: Facts) -> str:

@@ -48,7 +48,7 @@ def mesh_svg(program: Program, facts: Mapping[str, Any]) -> str:
                     f'{square} fill="#3b7dd8" fill-opacity="{0.25 + 0.75 * min(share, 1):.2f}">'
                     f"<title>{said}</title></rect>"
                 )
-    parts += _arrows(mesh.columns, chip_width, facts)
+    parts += _arrows(mesh.columns, chip_width, row_height, facts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="cores on the mesh" '
         f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n' + "\n".join(parts) + "\n</svg>"
@@ -62,7 +62,7 @@ def _square(x: int, y: int) -> str:
 _TOWARDS = {"east": (0, 1), "west": (0, -1), "south": (1, 0), "north": (-1, 0)}
 
 
-def _arrows(columns: int, chip_width: int, facts: Mapping[str, Any]) -> Iterator[str]:
+def _arrows(columns: int, chip_width: int, row_height: int, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yields the busiest links as lines from core to core, the two directions beside each other."""
     links = (facts.get("hottest") or {}).get("links", ())
     if not links:
@@ -77,7 +77,7 @@ def _arrows(columns: int, chip_width: int, facts: Mapping[str, Any]) -> Iterator
         column = link["chip"] * columns + link["column"]
         x1, y1 = _centre(link["row"], column, columns, chip_width)
         x2, y2 = _centre(link["row"] + down, column + right, columns, chip_width)
-        aside_x, aside_y = -3 * down, 3 * right
+        aside_x, aside_y = -3 * down, 3 * right + link["pass"] * row_height
         layers = ", ".join(layer["name"] for layer in link["layers"])
         said = escape(f"{number(link['spikes'])} spikes a sample to the {link['direction']}: {layers}")
         yield (

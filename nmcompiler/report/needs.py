@@ -178,8 +178,9 @@ def _by_block(program: Program, counts: npt.NDArray[np.generic]) -> Ints:
 def _stored(program: Program, facts: BlockFacts, blocks: Ints) -> int:
     """Returns the bits of a layer's weights; in a typed crossbar the bits that are set, and the weights.
 
-    Boxes of the same channels share their kernels where the chip does; where they store their synapses one by
-    one although it does, each box holds fewer than a kernel, and the largest is all that is certain.
+    Where the chip stores kernels once, every box holds the kernels of its channels, or its synapses one by
+    one if those are fewer: no more than any partition needs for these channels. What boxes of disjoint
+    channels hold adds up, so the boxes are chosen that hold most together.
     """
     target = program.target
     if target.crossbar is not None:
@@ -188,14 +189,16 @@ def _stored(program: Program, facts: BlockFacts, blocks: Ints) -> int:
         return int(facts.synapses[blocks].sum()) + weights * target.crossbar.weight_bits
     if not target.weight_sharing:
         return int(facts.synapse_bits[blocks].sum())
-    kind, c0, channels = (program.column(k)[blocks] for k in ("kind", "c0", "channels"))
-    most: dict[tuple[int, int], int] = {}
-    for shared in (True, False):  # where a kernel is stored, it is all that its channels need
-        for key in {*zip(c0.tolist(), channels.tolist(), strict=True)} - {*most}:
-            mine = (c0 == key[0]) & (channels == key[1]) & ((kind == BlockKind.SHARED_CONV) == shared)
-            if mine.any():
-                most[key] = int(facts.synapse_bits[blocks[mine]].max())
-    return sum(most.values())
+    first = program.column("c0")[blocks]
+    end = first + program.column("channels")[blocks]
+    best: dict[int, int] = {0: 0}  # most bits of boxes of disjoint channels below a channel
+    most = 0
+    held = zip(end.tolist(), first.tolist(), facts.synapse_bits[blocks].tolist(), strict=True)
+    for to, start, bits in sorted(held):
+        before = max(total for channel, total in best.items() if channel <= start)
+        most = max(most, before + bits)
+        best[to] = most
+    return most
 
 
 def _thetas(program: Program, blocks: Ints) -> Ints:

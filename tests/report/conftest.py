@@ -38,7 +38,7 @@ def _whys() -> dict[str, Any]:
         "at_least": {"neurons": 1},
     }
     whole = {"layer": "dense", "boxes": 1, "shape": dict(zip(sides, (10, 1, 1), strict=True))}
-    place = {"chip": 0, "row": 0, "column": 0}
+    place = {"pass": 0, "chip": 0, "row": 0, "column": 0}
     held = {"core": 0, **place, "layers": ["conv[1]"], "fill": 0.5}
     hot = {"core": 0, **place, "layers": ["conv[1]"], "neurons": 512, "synops": 99.5, "spikes": 8.25}
     senders = [{"name": "conv[1]", "spikes": 60.0}, {"name": "image", "spikes": 20.0}]

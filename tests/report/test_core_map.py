@@ -25,6 +25,7 @@ def test_every_core_has_its_place_its_layers_and_its_fill(seed):
     places = [[c["chip"], c["row"], c["column"]] for c in found["cores"]]
     assert places == program.arrays["cores"].tolist()
     core, population, n = (program.column(k) for k in ("core", "population", "n"))
+    assert [c["pass"] for c in found["cores"]] == program.turns.tolist()
     for entry in found["cores"]:
         held = {names[p]: n[(core == entry["core"]) & (population == p)].sum() for p in set(population)}
         assert set(entry["layers"]) == {name for name, count in held.items() if count}

@@ -13,7 +13,10 @@ from nmcompiler.report.core_map_text import CoreMap, fits_by_default
 def facts_of(cores, rows=8, columns=16, layers=("a", "b")):
     """A map with cores ``(chip, row, column, layers, fill)``."""
     listed = [
-        {"core": k, "chip": chip, "row": row, "column": column, "layers": list(held), "fill": fill}
+        {
+            **{"core": k, "pass": 0, "chip": chip, "row": row, "column": column},
+            **{"layers": list(held), "fill": fill},
+        }
         for k, (chip, row, column, held, fill) in enumerate(cores)
     ]
     return {
@@ -70,6 +73,16 @@ def test_chips_are_drawn_one_after_the_other():
     assert [lines.index("chip 0"), lines.index("chip 1")] == [0, 4]
     assert lines[2] == "0  A5"
     assert lines[6] == "0  B5"
+
+
+def test_passes_are_drawn_one_after_the_other():
+    facts = facts_of([(0, 0, 0, ["a"], 0.5), (0, 0, 0, ["b"], 0.5), (1, 0, 0, ["b"], 0.2)])
+    facts["core_map"]["cores"][1]["pass"] = 1
+    lines = drawn(facts)
+    titles = ("pass 0, chip 0", "pass 0, chip 1", "pass 1, chip 0")
+    assert [lines[lines.index(title) + 2] for title in titles] == ["0  A5", "0  B2", "0  B5"]
+    del facts["core_map"]["cores"][2]
+    assert drawn(facts)[0] == "pass 0"
 
 
 def test_wide_chips_are_drawn_in_bands():

@@ -10,10 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmcompiler.program.slices import turn_spans
 from nmcompiler.report.facts import population_names
 from nmcompiler.report.hottest import SHOWN, hottest_facts, stored_hottest
 from nmcompiler.report.workload import workload
 from nmcompiler.target.figures import Figure
+from nmcompiler.testing import random_network, tiny_target
+from nmcompiler.testing.chain import placed_program
 from nmcompiler.testing.programs import random_program
 
 STEPS = {"east": (0, 1), "west": (0, -1), "south": (1, 0), "north": (-1, 0)}
@@ -34,18 +37,25 @@ def route(start, end):
 
 
 def walked(program, sent):
-    """Events on every link by population."""
+    """Events on every link of every pass by population; spikes for a later pass go by way of the host."""
     columns, links = program.target.mesh.columns, {}
     at = [(int(r), int(chip) * columns + int(c)) for chip, r, c in program.arrays["cores"]]
-    blocks = zip(*(program.column(k) for k in ("gid0", "n", "core", "population")), strict=True)
+    turns, host = program.turns.tolist(), (0, 0)
+    blocks = zip(*(program.column(k).tolist() for k in ("gid0", "n", "core", "population")), strict=True)
     for gid0, n, core, population in blocks:
+        own, start = (turns[core], at[core]) if core >= 0 else (-1, host)
         for gid in range(gid0, gid0 + n):
+            reached = {
+                int(to) for first, count, to, *_ in program.arrays["routes"] if first <= gid < first + count
+            }
             crossed = set()
-            for first, count, to, _, _ in program.arrays["routes"]:
-                if first <= gid < first + count:
-                    crossed.update(route(at[core] if core >= 0 else (0, 0), at[to]))
+            for to in reached:
+                begin = start if turns[to] == own else host
+                crossed.update((turns[to], *link) for link in route(begin, at[to]))
+                if core >= 0 and turns[to] > own:
+                    crossed.update((own, *link) for link in route(start, host))
             for link in crossed:
-                links.setdefault(link, Counter())[int(population)] += int(sent[gid])
+                links.setdefault(link, Counter())[population] += int(sent[gid])
     return {link: +counts for link, counts in links.items() if counts.total()}
 
 
@@ -60,9 +70,17 @@ def priced(program, **figures):
     return replace(program, target=replace(program.target, figures=made))
 
 
-@pytest.mark.parametrize("seed", range(8))
+def programs():
+    few = tiny_target(neurons=24, rows=2, columns=2)
+    for seed in (1, 3):
+        yield placed_program(random_network(seed), few, "phase", passes=None)[0]
+    yield from map(random_program, range(7))
+
+
+@pytest.mark.parametrize("seed", range(9))
 def test_links_carry_what_a_walk_over_every_spike_finds(seed):
-    program = random_program(seed)
+    program = list(programs())[seed]
+    assert (program.passes > 1) == (seed < 2)
     found, sent = hottest_of(program, seed)
     links, names = walked(program, sent), population_names(program)
     total = sum(counts.total() for counts in links.values())
@@ -70,7 +88,7 @@ def test_links_carry_what_a_walk_over_every_spike_finds(seed):
     assert [link["spikes"] * SAMPLES for link in found["links"]] == loads[:SHOWN]
     for link in found["links"]:
         column = link["chip"] * program.target.mesh.columns + link["column"]
-        counts = links[link["row"], column, link["direction"]]
+        counts = links[link["pass"], link["row"], column, link["direction"]]
         assert link["share"] == counts.total() / total
         senders = {layer["name"]: layer["spikes"] * SAMPLES for layer in link["layers"]}
         assert senders == {names[number]: count for number, count in counts.items()}
@@ -88,6 +106,7 @@ def test_without_prices_the_busiest_core_is_that_with_most_operations(seed):
     for core in found["cores"]:
         k = core["core"]
         assert core["ns"] is None
+        assert core["pass"] == 0
         assert [core[side] for side in ("chip", "row", "column")] == program.arrays["cores"][k].tolist()
         names = {
             population_names(program)[p] for p in program.column("population")[program.column("core") == k]
@@ -107,6 +126,16 @@ def test_where_the_chip_prices_work_the_longest_part_decides():
     work = workload(program, sent)
     every = np.maximum(2 * work.synops.sum(axis=0), 1000 * work.spikes.sum(axis=0)) / SAMPLES
     assert times[0] == pytest.approx(every.max())
+
+
+def test_updates_take_the_steps_of_the_pass_of_their_core():
+    program = priced(next(programs()), time_per_neuron_update_inactive_ns=3.0)
+    found, _ = hottest_of(program, 1)
+    spans = turn_spans(program)
+    for core in found["cores"]:
+        first, end = spans[core["pass"]]
+        assert core["pass"] == program.turns[core["core"]]
+        assert core["ns"] == pytest.approx(3 * (core["neurons"] * (end - first) - core["spikes"]))
 
 
 def test_where_nothing_is_sent_no_link_is_busy():

@@ -57,6 +57,8 @@ def test_the_busiest_cores_and_links_are_listed(program_facts: Facts) -> None:
     assert "1.50 µs" not in words(program_facts)
     program_facts["chips"] = 2
     assert "(0, 0) chip 0" in words(program_facts)
+    program_facts["passes"] = {"count": 2}
+    assert "(0, 0) chip 0 pass 0" in words(program_facts)
     program_facts["hottest"] = None
     assert "Busiest" not in words(program_facts)
 
@@ -75,7 +77,7 @@ def test_a_large_map_waits_for_the_option(program_facts: Facts) -> None:
         for core in program_facts["core_map"]["cores"][:1]
     ]
     assert "A5" not in plain(program_facts)
-    assert "too large to be drawn here: --map" in words(program_facts)
+    assert "too many to be drawn here: --map" in words(program_facts)
     assert plain(program_facts, whole_map=True).count("A5") == 21
 
 

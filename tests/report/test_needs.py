@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nmcompiler.program.layout import BlockKind
+from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind
 from nmcompiler.program.usage import block_facts, core_usage
 from nmcompiler.report.needs import SHARED_OUT, fewest_cores, layer_blocks, needs_of
 from nmcompiler.target.model import CoreType, Crossbar, Limits
@@ -64,21 +64,45 @@ def test_cores_use_at_least_what_is_needed(seed):
         assert needs.network[name] == usage.used[name].sum()
 
 
-def test_a_kernel_is_needed_once_however_often_it_is_stored():
-    seeds = [
-        s for s in range(1, 20, 2) if (random_program(s).column("kind") == BlockKind.SHARED_CONV).sum() > 3
-    ]
-    program = random_program(seeds[0])
-    facts, needs = block_facts(program), needs_of(program, block_facts(program))
-    stored = {number: facts.synapse_bits[blocks].sum() for number, blocks in layer_blocks(program).items()}
-    kinds = program.column("kind")
-    repeated = False
+@pytest.mark.parametrize("seed", range(1, 16, 2))
+def test_a_kernel_is_needed_once_however_often_it_is_stored(seed):
+    program = random_program(seed)
+    facts, kinds = block_facts(program), program.column("kind")
+    needs = needs_of(program, facts)
+    first, channels = program.column("c0"), program.column("channels")
     for number, blocks in layer_blocks(program).items():
-        if (kinds[blocks] == BlockKind.SHARED_CONV).all():
-            channels = {(int(program.column("c0")[b]), int(program.column("channels")[b])) for b in blocks}
-            repeated |= len(channels) < len(blocks)
-            assert (needs.layers[number]["synapse_bits"] < stored[number]) == (len(channels) < len(blocks))
-    assert repeated
+        ranges = {}
+        for block in blocks:
+            key = int(first[block]), int(first[block] + channels[block])
+            ranges[key] = max(int(facts.synapse_bits[block]), ranges.get(key, 0))
+        assert needs.layers[number]["synapse_bits"] == most_apart(ranges)
+        stored = facts.synapse_bits[blocks].sum()
+        assert needs.layers[number]["synapse_bits"] <= stored
+        if len(ranges) < len(blocks) and (kinds[blocks] == BlockKind.SHARED_CONV).all():
+            assert needs.layers[number]["synapse_bits"] < stored
+
+
+def most_apart(ranges, below=0):
+    """The most that disjoint ranges from a channel on hold together."""
+    return max(
+        (bits + most_apart(ranges, end) for (start, end), bits in ranges.items() if start >= below), default=0
+    )
+
+
+def test_of_boxes_whose_channels_overlap_those_count_that_hold_most_together():
+    program = random_program(1)
+    facts = block_facts(program)
+    number, blocks = next((k, b) for k, b in layer_blocks(program).items() if len(b) >= 4)
+    boxes = [(0, 2, 50), (0, 1, 10), (1, 2, 30), (2, 1, 7)]  # first channel, channels, bits: 50 + 7 > 10 + 30
+    arrays, bits = program.arrays["blocks"].copy(), facts.synapse_bits.copy()
+    bits[blocks] = 0
+    for block, (first, channels, held) in zip(blocks, boxes, strict=False):
+        arrays[block, BLOCK_COLUMNS.index("c0")] = first
+        arrays[block, BLOCK_COLUMNS.index("channels")] = channels
+        bits[block] = held
+    changed = program.with_arrays(blocks=arrays)
+    needs = needs_of(changed, replace(facts, synapse_bits=bits))
+    assert needs.layers[number]["synapse_bits"] == 57
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -44,20 +44,25 @@ def _cuts(facts: Facts) -> Iterator[RenderableType]:
         one = facts["cores"]["used"] == 1
         yield Text("the whole network fits one core" if one else "no layer: each fits one core")
         return
-    made = table("layer", ">boxes", "largest box", "fullest core", ">at least")
+    made = table("layer", ">boxes", "largest", "fullest core", ">at least")
     for layer in cut:
         made.add_row(
             layer["layer"],
             number(layer["boxes"]),
-            box(layer["largest_box"]),
-            binding(layer, facts["compartments_per_neuron"]),
-            at_least(layer, facts["compartments_per_neuron"]),
+            box(layer["largest_box"]).replace(" ", ""),
+            _short(binding(layer, facts["compartments_per_neuron"])),
+            _short(at_least(layer, facts["compartments_per_neuron"])),
         )
     yield made
     if any(layer["binds"] and layer["binds"]["shared"] for layer in cut):
         yield Text("* shared with other layers", "dim")
     if whole:
         yield Text(f"whole on one core: {', '.join(whole)}")
+
+
+def _short(text: str) -> str:
+    """Returns a text that leaves room for the other columns."""
+    return text.replace("synapse memory", "syn. memory")
 
 
 def box(sides: Facts) -> str:

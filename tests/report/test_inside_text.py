@@ -23,7 +23,7 @@ def words(facts: Facts, **options: Any) -> str:
 
 def test_a_cut_comes_with_its_box_what_is_full_and_the_fewest_cores(program_facts: Facts) -> None:
     said = words(program_facts)
-    assert "conv[1] 2 8 × 4 × 8 neurons 512 of 1,024 1 by neurons" in said
+    assert "conv[1] 2 8×4×8 neurons 512 of 1,024 1 by neurons" in said
     assert "whole on one core: dense" in said
     assert "shared with" not in said
 
@@ -32,13 +32,13 @@ def test_memory_has_its_unit_once_and_shared_cores_a_star(program_facts: Facts) 
     binds = program_facts["cuts"][0]["binds"]
     binds.update(resource="synapse_bits", used=81920, limit=163840, shared=True)
     said = words(program_facts)
-    assert "synapse memory 10.0 of 20.0 KiB *" in said
+    assert "syn. memory 10.0 of 20.0 KiB *" in said
     assert "* shared with other layers" in said
 
 
 def test_where_nothing_is_limited_nothing_is_full(program_facts: Facts) -> None:
     program_facts["cuts"][0].update(binds=None, at_least={})
-    assert "conv[1] 2 8 × 4 × 8 – –" in words(program_facts)
+    assert "conv[1] 2 8×4×8 – –" in words(program_facts)
 
 
 def test_a_network_on_one_core_says_so(program_facts: Facts) -> None:

@@ -113,8 +113,8 @@ def test_inspect_says_why_there_are_so_many_cores_and_where_the_work_is(
     assert synops[0] > 0
     drawn = said.partition("Map of cores")[2].partition("Busiest")[0]
     assert drawn == nmc("inspect", program, "--map").out.partition("Map of cores")[2].partition("Busiest")[0]
-    for letter, layer in zip("AB", facts["layers"], strict=False):
-        assert f"{letter} {layer['name']}" in drawn
+    assert all(layer["name"] in drawn for layer in facts["layers"])
+    assert f"A {facts['layers'][0]['name']}" in drawn
     assert max(map(len, said.splitlines())) <= 80
 
 

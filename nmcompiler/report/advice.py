@@ -66,9 +66,11 @@ def _filling(target: Target, used: int, filling: Mapping[str, Any], network: Row
     name = labels[filling["resource"]]
     times = filling["used"] / max(filling["need"], 1)
     why = _WHY_MORE.get(filling["resource"]) if times >= _OVERLAP else None
+    count = filling["fullest_on"]
+    which = f"All {number(used)}" if count == used else f"{number(count)} of {number(used)}"
     return (
-        f"{number(filling['fullest_on'])} of {number(used)} cores are fullest of "
-        f"{name}: by {name} alone the network takes at least {number(filling['cores'])}"
+        f"{which} cores are fullest of {name}: by {name} alone the network takes at least "
+        f"{number(filling['cores'])}"
         + ("" if second is None else f", by {labels[second['resource']]} {number(second['cores'])}")
         + (f"; cut up it takes {number(times, 1)} times as many, since {why}" if why else "")
         + "."

@@ -12,11 +12,11 @@ from nmcompiler.report.core_map_text import CoreMap, fits_by_default
 from nmcompiler.report.format import DASH, counted, duration, number, percent, resource, resource_labels
 from nmcompiler.report.text import heading, pairs, table
 
-__all__ = ["at_least", "binding", "box", "inside_text", "place", "senders"]
+__all__ = ["at_least", "binding", "box", "first_of", "inside_text", "place", "senders"]
 
 Facts: TypeAlias = Mapping[str, Any]
 
-_SENDERS = 2  # layers named of a link
+_NAMED = 2  # layers of a core or a link
 
 
 def inside_text(facts: Facts, *, whole_map: bool = False) -> Iterator[RenderableType]:
@@ -56,6 +56,9 @@ def _cuts(facts: Facts) -> Iterator[RenderableType]:
     yield made
     if any(layer["binds"] and layer["binds"]["shared"] for layer in cut):
         yield Text("* shared with other layers", "dim")
+    used = facts["cores"]["used"]
+    if used > 1 and all(layer["cores"] == used for layer in facts["layers"]):
+        yield Text("every layer is spread over all cores, so that none waits for another")
     if whole:
         yield Text(f"whole on one core: {', '.join(whole)}")
 
@@ -108,7 +111,7 @@ def _hottest_cores(facts: Facts) -> RenderableType:
             number(core["synops"]),
             number(core["spikes"]),
             *([duration(core["ns"])] if timed else []),
-            ", ".join(core["layers"]),
+            first_of(core["layers"]),
         )
     return made
 
@@ -135,10 +138,15 @@ def place(row: Facts, facts: Facts) -> str:
 
 def senders(row: Facts) -> str:
     """Returns the layers that send most over a link, with their shares of it."""
-    layers: Sequence[Facts] = row["layers"]
-    named = [
-        f"{layer['name']} {percent(layer['spikes'] / row['spikes'] if row['spikes'] else None, 0)}"
-        for layer in layers[:_SENDERS]
-    ]
-    more = len(layers) - len(named)
-    return ", ".join(named) + (f" and {counted(more, 'more layer')}" if more > 0 else "")
+    return first_of(
+        [
+            f"{layer['name']} {percent(layer['spikes'] / row['spikes'] if row['spikes'] else None, 0)}"
+            for layer in row["layers"]
+        ]
+    )
+
+
+def first_of(layers: Sequence[str]) -> str:
+    """Returns the first of some layers, and how many more there are."""
+    more = len(layers) - _NAMED
+    return ", ".join(layers[:_NAMED]) + (f" and {number(more)} more" if more > 0 else "")

@@ -57,6 +57,10 @@ def test_what_fills_most_cores_comes_with_the_cores_that_it_demands_and_the_next
     )
 
 
+def test_what_fills_all_cores_is_said_so():
+    assert helped("neurons", [row("neurons", 400, 4, 9)])[1].startswith("All 9 cores are fullest of neurons")
+
+
 def test_what_cutting_adds_is_said_where_it_is_much():
     rows = [row("input_axons", 1000, 1, 9, used=2500)]
     assert (

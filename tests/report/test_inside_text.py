@@ -28,6 +28,18 @@ def test_a_cut_comes_with_its_box_what_is_full_and_the_fewest_cores(program_fact
     assert "shared with" not in said
 
 
+def test_layers_that_lie_on_all_cores_are_spread(program_facts: Facts) -> None:
+    assert "spread over all cores" not in words(program_facts)
+    for layer in program_facts["layers"]:
+        layer["cores"] = 2
+    assert "every layer is spread over all cores" in words(program_facts)
+
+
+def test_of_a_core_that_holds_many_layers_the_first_are_named(program_facts: Facts) -> None:
+    program_facts["hottest"]["cores"][0]["layers"] = ["a", "b", "c", "d"]
+    assert "a, b and 2 more" in words(program_facts)
+
+
 def test_memory_has_its_unit_once_and_shared_cores_a_star(program_facts: Facts) -> None:
     binds = program_facts["cuts"][0]["binds"]
     binds.update(resource="synapse_bits", used=81920, limit=163840, shared=True)
@@ -66,7 +78,7 @@ def test_the_busiest_cores_and_links_are_listed(program_facts: Facts) -> None:
 def test_only_the_layers_that_send_most_over_a_link_are_named(program_facts: Facts) -> None:
     senders = program_facts["hottest"]["links"][0]["layers"]
     senders += [{"name": "c", "spikes": 5.0}, {"name": "d", "spikes": 5.0}]
-    assert "image 25 % and 2 more layers" in words(program_facts)
+    assert "image 25 % and 2 more" in words(program_facts)
 
 
 def test_a_large_map_waits_for_the_option(program_facts: Facts) -> None:

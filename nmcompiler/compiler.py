@@ -49,6 +49,7 @@ from nmcompiler.registry import backend as backend_of
 from nmcompiler.registry import find_target
 from nmcompiler.report.ann import ann_layers
 from nmcompiler.report.facts import program_facts
+from nmcompiler.report.hottest import hottest_facts
 from nmcompiler.report.run import RunOutcome, run_facts
 from nmcompiler.report.timing import time_facts
 from nmcompiler.report.workload import by_neuron, workload
@@ -179,7 +180,7 @@ def compile_inputs(
         program,
         report={
             **_report(inputs.layers, chip, placed, options),
-            "time": _expected_time(program, placed, inputs),
+            **_expected_work(program, placed, inputs),
         },
         source=inputs.source if options.include_source else None,
     )
@@ -402,8 +403,8 @@ def _traffic(spiking: Spiking, code: Coding, samples: Mapping[str, Array]) -> Tr
     return Traffic({**{name: n.mean(axis=0) for name, n in sent.items()}, **zeros})
 
 
-def _expected_time(program: Program, placed: Placed, inputs: Inputs) -> dict[str, Any]:
-    """Returns the time of a sample and its bottleneck, for the spikes that calibration lets expect.
+def _expected_work(program: Program, placed: Placed, inputs: Inputs) -> dict[str, Any]:
+    """Returns the time of a sample and what is busiest, for the spikes that calibration lets expect.
 
     Spikes are counted over the calibration samples together: whole numbers add up alike in any order.
     """
@@ -411,7 +412,11 @@ def _expected_time(program: Program, placed: Placed, inputs: Inputs) -> dict[str
     names = placed.spiking.network.graph.names()
     sent = by_neuron(program, [np.rint(placed.traffic.spikes[name] * count) for name in names])
     with one_blas_thread():
-        return time_facts(replace(program, golden=placed.spiking), workload(program, sent), count)
+        work = workload(program, sent)
+        return {
+            "time": time_facts(replace(program, golden=placed.spiking), work, count),
+            "hottest": hottest_facts(program, names, work, sent, count),
+        }
 
 
 def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions) -> dict[str, Any]:

@@ -56,6 +56,7 @@ _REPORT: Mapping[str, type | tuple[type, ...]] = {
     "versions": dict,
     "time": dict,
     "passes": dict,
+    "hottest": dict,
     "ann": list,
     "warnings": list,
     "notes": list,

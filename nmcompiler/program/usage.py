@@ -23,6 +23,7 @@ __all__ = [
     "core_usage",
     "fan_out",
     "own_weights",
+    "pixels",
     "synapse_memory",
 ]
 
@@ -290,7 +291,7 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     row, step = _expanded(routes[:, 1])
     gid, core = routes[row, 0] + step, routes[row, 2]
     gid0, core_of = program.column("gid0"), program.column("core")
-    source = _pixels(program, gid) if program.target.axon_unit == "pixel" else gid[None]
+    source = pixels(program, gid) if program.target.axon_unit == "pixel" else gid[None]
     if program.target.crossbar is not None:  # a source takes an axon of every type that it needs
         source = (routes[row, 3] + step)[None]
     axons = np.unique(np.stack([core, *source, routes[row, 4]]), axis=1)
@@ -306,7 +307,7 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     np.maximum.at(used["destinations"], senders[senders >= 0], destinations[senders >= 0])
 
 
-def _pixels(program: Program, gid: Ints) -> Ints:
+def pixels(program: Program, gid: Ints) -> Ints:
     """Returns population, row and column of neurons, ``(3, n)``.
 
     A pixel is one axon even where its channels lie on several cores: every spike carries its channel.

@@ -6,8 +6,8 @@ neuron is enough to know, for each of these *slots*, the average work of its ste
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import arriving
 from nmcompiler.sim.routes import Journeys, Tree, destinations, places
 
-__all__ = ["DIRECTIONS", "Workload", "by_neuron", "workload"]
+__all__ = ["DIRECTIONS", "Workload", "by_neuron", "multicasts", "workload"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -94,28 +94,40 @@ def workload(program: Program, sent: Array) -> Workload:
     )
 
 
+def multicasts(program: Program, sent: Array) -> Iterator[tuple[int, int, Tree, float]]:
+    """Yields events that take the same links: their block, the pass, their route tree, and their number.
+
+    Trees lie on the common mesh, on which chips stand side by side; the host feeds the chips at the corner.
+
+    Args:
+        program: The program.
+        sent: ``(neurons,)`` events of each neuron.
+    """
+    gid0, core = program.column("gid0"), program.column("core").tolist()
+    total = np.concatenate(([0.0], np.cumsum(np.asarray(sent, np.float64)))).tolist()
+    block_of = np.repeat(np.arange(len(gid0)), program.column("n")).tolist()
+    events: defaultdict[tuple[int, frozenset[int]], float] = defaultdict(float)
+    for first, end, reached in destinations(program.arrays["routes"], gid0):
+        count = total[end] - total[first]
+        if count:
+            events[block_of[first], reached] += count
+    journeys = Journeys(program)
+    for (block, reached), count in events.items():
+        for turn, tree in journeys.trees(core[block], reached):
+            yield block, turn, tree, count
+
+
 def _links(program: Program, sent: Floats, slot: Ints, slots: int) -> tuple[Floats, Floats]:
     """Returns the events on every link by slot, pass after pass, and the links crossed by those of blocks."""
-    where, gid0, core = places(program), program.column("gid0"), program.column("core")
-    total = np.concatenate(([0.0], np.cumsum(sent)))
+    where, slot_of = places(program), slot.tolist()
     rows, columns = (1 + max((place[k] for place in where), default=0) for k in (0, 1))
-    links, block_links = np.zeros((program.passes * slots, 4, rows, columns)), np.zeros((len(gid0), 2))
-    journeys = Journeys(program)
-    events: Counter[tuple[int, int, frozenset[int]]] = Counter()
-    block_of = np.repeat(np.arange(len(gid0)), program.column("n")).tolist()
-    sources, slot_of, before = core.tolist(), slot.tolist(), total.tolist()
-    by_block: Counter[tuple[int, frozenset[int]]] = Counter()
-    for first, end, reached in destinations(program.arrays["routes"], gid0):
-        count = before[end] - before[first]
-        if count:
-            by_block[block_of[first], reached] += count
-    for (block, reached), count in by_block.items():
-        for _, tree in journeys.trees(sources[block], reached):
-            block_links[block] += count * np.array(tree.links)
-        events[slot_of[block], sources[block], reached] += count
-    for (index, source, reached), count in events.items():
-        for turn, tree in journeys.trees(source, reached):
-            _load(links[turn * slots + index], tree, count)
+    links, block_links = np.zeros((program.passes * slots, 4, rows, columns)), np.zeros((len(slot), 2))
+    events: defaultdict[tuple[int, Tree], float] = defaultdict(float)
+    for block, turn, tree, count in multicasts(program, sent):
+        block_links[block] += count * np.array(tree.links)
+        events[turn * slots + slot_of[block], tree] += count
+    for (index, tree), count in events.items():
+        _load(links[index], tree, count)
     return links, block_links
 
 

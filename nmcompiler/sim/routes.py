@@ -65,6 +65,17 @@ class Tree:
         """Links along the row and links along columns."""
         return self.east - self.west, sum(last - first for _, first, last in self.branches)
 
+    def crosses(self, direction: str, row: int, column: int) -> bool:
+        """Whether the link from a place to the ``east``, ``west``, ``south`` or ``north`` is one of them."""
+        if direction in ("east", "west"):
+            first, end = (self.column, self.east) if direction == "east" else (self.west + 1, self.column + 1)
+            return row == self.row and first <= column < end
+        for branch, top, bottom in self.branches:
+            if branch == column:
+                first, end = (self.row, bottom) if direction == "south" else (top + 1, self.row + 1)
+                return first <= row < end
+        return False
+
 
 def route_tree(source: tuple[int, int], ends: Iterable[tuple[int, int]]) -> Tree:
     """Returns the union of the routes from one core to several, each ``(row, column)``."""

@@ -85,8 +85,37 @@ def test_inspect_prints_text_json_and_html(nmc: Any, program: Path) -> None:
 
 def test_inspect_shows_every_core_on_request(nmc: Any, program: Path) -> None:
     used = json.loads(nmc("inspect", program, "--json").out)["cores"]["used"]
-    listing = nmc("inspect", program, "--all").out.partition("Cores, fullest first")[2]
+    listing = nmc("inspect", program, "--all").out.partition("Cores, fullest first")[2].partition("How")[0]
     assert sum(line[:1].isdigit() for line in listing.splitlines()) == used
+
+
+def test_inspect_says_why_there_are_so_many_cores_and_where_the_work_is(
+    nmc: Any, model: Path, calibration: Path
+) -> None:
+    chip = nmc("targets", CHIP, "--toml").out.replace("neurons = 1024", "neurons = 40")
+    Path("chip.toml").write_text(chip, encoding="utf-8")
+    program = "cut.nmc"
+    asked = ("compile", model, "--target", "chip.toml", "--calibration", calibration, "-o", program)
+    jsonschema.validate(json.loads(nmc(*asked, "--json").out), load_schema("compile"))
+    facts = json.loads(nmc("inspect", program, "--json").out)
+    jsonschema.validate(facts, load_schema("inspect"))
+    said = nmc("inspect", program).out
+    assert facts["cores"]["used"] > 3
+    assert sum(cut["boxes"] for cut in facts["cuts"]) >= facts["cores"]["used"]
+    assert 1 <= len(facts["help"]) <= 3
+    assert " ".join(facts["help"][0].split()) in " ".join(said.replace("•", "").split())
+    busiest = facts["hottest"]["links"][0]["spikes"]
+    assert busiest == pytest.approx(facts["placement"]["max_link_load"])
+    assert {core["core"] for core in facts["hottest"]["cores"]} <= set(range(facts["cores"]["used"]))
+    synops = [core["synops"] for core in facts["hottest"]["cores"]]
+    assert facts["hottest"]["by"] == "synops"  # this chip prices nothing
+    assert synops == sorted(synops, reverse=True)
+    assert synops[0] > 0
+    drawn = said.partition("Map of cores")[2].partition("Busiest")[0]
+    assert drawn == nmc("inspect", program, "--map").out.partition("Map of cores")[2].partition("Busiest")[0]
+    assert all(layer["name"] in drawn for layer in facts["layers"])
+    assert f"A {facts['layers'][0]['name']}" in drawn
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_run_prints_one_object_and_writes_outputs(nmc: Any, program: Path, labelled: Path) -> None:

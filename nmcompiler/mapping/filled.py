@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from nmcompiler.mapping.fill import Filling, plans
 from nmcompiler.mapping.needs import NetworkNeeds, PopulationNeeds
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition
-from nmcompiler.mapping.pieces import BoxCosts
+from nmcompiler.mapping.pieces import BoxCosts, Candidate
 from nmcompiler.mapping.search import Outputs
 from nmcompiler.mapping.shapes import Pressure, shapes
 from nmcompiler.target.model import Limits, Target
@@ -112,15 +112,14 @@ class Filled(Partition):
             self.readers.destinations(needs.name, needs.shape), self.readers.built(needs.name, needs.shape)
         )
         costs, pressure = BoxCosts(needs, outputs), self._pressure()
-        limits = tuple(
-            self._balanced(needs, self._capped(needs, outputs, limit)) for limit in usable(self.target)
-        )
+        limits = tuple(self._capped(needs, outputs, limit) for limit in usable(self.target))
+        share = self._share(needs)
         fewest = stored(needs)
         best: tuple[float, Filling] | None = None
         for parts in self._shapes(needs, outputs, limits, pressure):
             self.grids.setdefault(needs.name, parts)
             for plan in plans(parts, self.style.depth):
-                filling = Filling(costs, plan, limits, fewest)
+                filling = Filling(costs, plan, limits, fewest, share)
                 if self._run(filling, needs.population.size // max(int(np.prod(parts)), 1)):
                     score = self._score(filling, pressure)
                     if best is None or score < best[0] - 1e-9:
@@ -161,17 +160,29 @@ class Filled(Partition):
             return limits
         return replace(limits, **{mine: int(limit * self.style.cap)})
 
-    def _balanced(self, needs: PopulationNeeds, limits: Limits) -> Limits:
-        """Returns what a population may fill of a core so that none has much more to do than others."""
-        if self.style.balance is None or limits.neurons is None or self.most is None:
-            return limits
-        own = self._operations[needs.name]
-        at_once = own if self.needs.spiking.schedule.windows > 1 else sum(self._operations.values())
-        if not own:
-            return limits
-        share = self.style.balance * at_once / self.most / own
-        neurons = math.ceil(share * needs.population.size) * self.target.compartments_per_neuron
-        return replace(limits, neurons=max(min(limits.neurons, neurons), self.target.compartments_per_neuron))
+    def _share(self, needs: PopulationNeeds) -> Callable[[OpenCore], int] | None:
+        """Returns how many compartments of a population a core may take, so that none has much more to do.
+
+        In a code without windows all populations work at once, and what a core holds already counts; but each
+        may take its own even share.
+        """
+        own, balance = self._operations[needs.name], self.style.balance
+        most = self.most
+        if balance is None or most is None or not own:
+            return None
+        alone = self.needs.spiking.schedule.windows > 1
+        even = balance * sum(self._operations.values()) / most
+
+        def share(core: OpenCore) -> int:
+            left = 0.0 if alone else even - sum(self._of(piece) for piece in core.pieces)
+            neurons = math.ceil(max(left / own, balance / most) * needs.population.size)
+            return neurons * self.target.compartments_per_neuron
+
+        return share
+
+    def _of(self, piece: Candidate) -> float:
+        """Returns about the operations of a piece."""
+        return self._operations[piece.needs.name] * piece.box.size / piece.needs.population.size
 
     @cached_property
     def _operations(self) -> Mapping[str, float]:

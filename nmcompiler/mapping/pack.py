@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from nmcompiler.ir.kernels import Shape
@@ -47,6 +47,7 @@ class OpenCore:
     _stores: dict[StoreKey, tuple[int, int | None]] = field(default_factory=dict)
     _thetas: frozenset[int] = frozenset()
     _areas: dict[AxonKey, tuple[Area, ...]] = field(default_factory=dict)
+    _shapes: dict[AxonKey, Shape] = field(default_factory=dict)
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
@@ -54,6 +55,7 @@ class OpenCore:
         if used is None:
             return False
         self._areas |= self._joined(piece)
+        self._shapes |= piece.needs.source_shapes
         self._stores |= self._store(piece)
         self._thetas |= piece.thetas
         self.pieces.append(piece)
@@ -62,7 +64,7 @@ class OpenCore:
 
     def settle(self) -> None:
         """Counts the input axons, of which ``used`` says until then how many there are at most."""
-        self.used["input_axons"] = self._axons(self.pieces)
+        self.used["input_axons"] = self._axons(self._areas)
 
     def copy(self) -> OpenCore:
         """Returns a core that can be filled on its own."""
@@ -71,6 +73,7 @@ class OpenCore:
             pieces=list(self.pieces),
             _stores=dict(self._stores),
             _areas=dict(self._areas),
+            _shapes=dict(self._shapes),
         )
 
     def with_piece(self, piece: Candidate, limits: Limits) -> dict[str, int] | None:
@@ -91,7 +94,7 @@ class OpenCore:
             return None
         used["input_axons"] += self._more_axons(piece)
         if limits.input_axons is not None and used["input_axons"] > limits.input_axons:
-            used["input_axons"] = self._axons((*self.pieces, piece))
+            used["input_axons"] = self._axons(self._areas | self._joined(piece), piece.needs.source_shapes)
             if used["input_axons"] > limits.input_axons:
                 return None
         return used
@@ -102,8 +105,7 @@ class OpenCore:
 
     def read(self) -> Iterator[tuple[AxonKey, tuple[Area, ...], Shape]]:
         """Yields what it reads, with the shape of the source."""
-        shapes = {key: shape for piece in self.pieces for key, shape in piece.needs.source_shapes.items()}
-        yield from ((key, areas, shapes[key]) for key, areas in self._areas.items() if areas)
+        yield from ((key, areas, self._shapes[key]) for key, areas in self._areas.items() if areas)
 
     def _takes(self, piece: Candidate) -> bool:
         most = self.target.populations_per_core
@@ -143,15 +145,12 @@ class OpenCore:
                 new += sum(size(one, pixels=pixels) for one in areas)
         return new * self.target.axons_per_source
 
-    def _axons(self, pieces: Iterable[Candidate]) -> int:
-        """Returns the input axons of some pieces together."""
+    def _axons(
+        self, areas: Mapping[AxonKey, tuple[Area, ...]], more: Mapping[AxonKey, Shape] | None = None
+    ) -> int:
+        """Returns the input axons for areas of the sources that are read already, and of more."""
+        shapes = {**self._shapes, **(more or {})}
         pixels = self.target.axon_unit == "pixel"
-        areas: dict[AxonKey, tuple[Area, ...]] = {}
-        shapes: dict[AxonKey, Shape] = {}
-        for piece in pieces:
-            shapes |= piece.needs.source_shapes
-            for key, read in piece.areas.items():
-                areas[key] = joined(areas.get(key, ()), read)
         sources = sum(union_size(read, shapes[key], pixels=pixels) for key, read in areas.items() if read)
         return sources * self.target.axons_per_source
 

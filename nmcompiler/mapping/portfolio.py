@@ -18,6 +18,7 @@ from nmcompiler.mapping.nets import nets
 from nmcompiler.mapping.partition import OutOfCores, Partition, TooSpread, partition
 from nmcompiler.mapping.spread import Spread
 from nmcompiler.mapping.work import core_work, duration
+from nmcompiler.target.model import Target
 
 __all__ = ["Quality", "best_partition", "complete", "quality"]
 
@@ -74,6 +75,8 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
         DoesNotFit: A single neuron of a layer breaks a limit.
         OutOfCores: The chips have fewer cores than are needed.
     """
+    if _special(needs.target):
+        return partition(needs, chips, progress)
     search = _Search(needs, chips)
     refusal: DoesNotFit | OutOfCores | None = None
     try:
@@ -88,6 +91,22 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
         assert refusal is not None
         raise refusal
     return best
+
+
+def _special(target: Target) -> bool:
+    """Returns whether what a core holds follows rules for which regular boxes alone are made.
+
+    The other kinds take long there: a crossbar whose neurons are built several times, memory in powers of
+    two, cores of several types.
+    """
+    return (
+        len(target.core_types) > 1
+        or target.axon_fan_out is not None
+        or target.crossbar is not None
+        or target.conductance_tiles is not None
+        or target.neuron_array is not None
+        or target.kernel_memory != "weights"
+    )
 
 
 @dataclass(eq=False)

@@ -174,6 +174,7 @@ def work(graph: NeuronGraph, owner: Array, spikes: Array, at: Positions, nets: N
         block_synops=none,
         block_spikes=none,
         block_links=none.reshape(0, 2),
+        turns=np.zeros(slots, np.int64),
     )
 
 

@@ -37,7 +37,7 @@ from nmcompiler.ir.network import Network
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping import EFFORTS
-from nmcompiler.passes import FanInMethod, LegaliseFanIn, Note, QuantiseOptions, to_network
+from nmcompiler.passes import FanInMethod, JoinPools, LegaliseFanIn, Note, QuantiseOptions, to_network
 from nmcompiler.passes.base import Context
 from nmcompiler.passes.rate_response import RateOptions
 from nmcompiler.passes.split_exact import SplitExact
@@ -49,6 +49,7 @@ from nmcompiler.registry import backend as backend_of
 from nmcompiler.registry import find_target
 from nmcompiler.report.ann import ann_layers
 from nmcompiler.report.facts import program_facts
+from nmcompiler.report.hottest import hottest_facts
 from nmcompiler.report.run import RunOutcome, run_facts
 from nmcompiler.report.timing import time_facts
 from nmcompiler.report.workload import by_neuron, workload
@@ -179,7 +180,7 @@ def compile_inputs(
         program,
         report={
             **_report(inputs.layers, chip, placed, options),
-            "time": _expected_time(program, placed, inputs),
+            **_expected_work(program, placed, inputs),
         },
         source=inputs.source if options.include_source else None,
     )
@@ -211,7 +212,12 @@ def place(
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
     traffic = _traffic(spiking, plan.coding, samples)
     mapping = MapOptions(
-        chips=options.chips, seed=options.seed, progress=progress, moves=moves, most_moves=most
+        chips=options.chips,
+        passes=options.passes,
+        seed=options.seed,
+        progress=progress,
+        moves=moves,
+        visits=most,
     )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)
@@ -361,13 +367,14 @@ def _made(
     with blame(backend, "legalise"):
         legalise = backend.legalise(plan.coding, chip)
     if plan.fan_in == "exact":
-        legalise = (*legalise, SplitExact(plan.coding, options.chips))
+        legalise = (*legalise, SplitExact(plan.coding, options.chips, options.passes))
     network, notes = to_network(
         layers,
         context,
         quantise,
         legalise=legalise,
-        fan_in=LegaliseFanIn(plan.fan_in, options.chips),
+        fan_in=LegaliseFanIn(plan.fan_in, options.chips, options.passes),
+        pools=JoinPools() if plan.coding.windowed else None,  # in ``rate`` a further layer costs accuracy
         verify=options.verify,
     )
     with blame(backend, "obstacles"):
@@ -396,8 +403,8 @@ def _traffic(spiking: Spiking, code: Coding, samples: Mapping[str, Array]) -> Tr
     return Traffic({**{name: n.mean(axis=0) for name, n in sent.items()}, **zeros})
 
 
-def _expected_time(program: Program, placed: Placed, inputs: Inputs) -> dict[str, Any]:
-    """Returns the time of a sample and its bottleneck, for the spikes that calibration lets expect.
+def _expected_work(program: Program, placed: Placed, inputs: Inputs) -> dict[str, Any]:
+    """Returns the time of a sample and what is busiest, for the spikes that calibration lets expect.
 
     Spikes are counted over the calibration samples together: whole numbers add up alike in any order.
     """
@@ -405,7 +412,11 @@ def _expected_time(program: Program, placed: Placed, inputs: Inputs) -> dict[str
     names = placed.spiking.network.graph.names()
     sent = by_neuron(program, [np.rint(placed.traffic.spikes[name] * count) for name in names])
     with one_blas_thread():
-        return time_facts(replace(program, golden=placed.spiking), workload(program, sent), count)
+        work = workload(program, sent)
+        return {
+            "time": time_facts(replace(program, golden=placed.spiking), work, count),
+            "hottest": hottest_facts(program, names, work, sent, count),
+        }
 
 
 def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions) -> dict[str, Any]:
@@ -417,12 +428,16 @@ def _report(layers: Model, chip: Target, placed: Placed, options: CompileOptions
         "levels": plan.levels,
         "weight_bits": plan.weight_bits,
         "cores_lower_bound": cores.lower_bound,
-        "cores_available": chip.cores_per_chip * chips,
+        "cores_available": chip.cores_per_chip * chips * cores.turns,
+        "passes": {"spilled_spikes": cores.placement.spilled_spikes},
         "placement": {
-            "cost": cores.cost,
-            "unicast_cost": cores.unicast_cost,
-            "lower_bound": cores.placement_bound,
-            "max_link_load": cores.max_link_load,
+            "cost": cores.placement.cost,
+            "cost_lower_bound": cores.placement.cost_bound,
+            "unicast_cost": cores.placement.unicast_cost,
+            "lower_bound": cores.placement.unicast_bound,
+            "max_link_load": cores.placement.max_link_load,
+            "max_link_load_lower_bound": cores.placement.max_link_bound,
+            "off_chip_spikes": cores.placement.off_chip_spikes,
         },
         "ann": [asdict(layer) for layer in ann_layers(layers)],
         "input_levels": plan.input_levels,

@@ -45,6 +45,8 @@ class CompileOptions:
         output_levels: Largest value of the outputs, which are then read from spikes; None reads membranes
             where the chip prefers that.
         chips: Number of chips; None uses as few as needed.
+        passes: Most passes over these chips, each with other weights; None for as many as are needed. One
+            is taken where it is enough.
         seed: Seed of the placement.
         placement_effort: How long a better placement is looked for: ``low``, ``normal`` (None) or ``high``.
         fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses: ``auto``,
@@ -63,6 +65,7 @@ class CompileOptions:
     input_encoding: str | None = None
     output_levels: int | None = None
     chips: int | None = None
+    passes: int | None = 1
     seed: int = 0
     placement_effort: str | None = None
     fan_in: FanInMethod | None = None

@@ -92,7 +92,8 @@ def compile_smallest(
     Args:
         inputs: The network and its calibration samples.
         code: The code; None for the preferred one of each chip that fits.
-        options: See ``CompileOptions``; ``chips`` is the most that may be used.
+        options: See ``CompileOptions``; ``chips`` is the most that may be used, and ``passes`` is not read:
+            the chip holds the network at once, since any chip would do with passes enough.
         progress: Told how far the work is.
 
     Raises:
@@ -101,6 +102,7 @@ def compile_smallest(
         UnsupportedModel: The network can be compiled for no chip.
     """
     passed: dict[str, str] = {}
+    options = replace(options, passes=1)
     for fit in _fits(Trials(inputs.layers), code, options, passed, progress):
         chip, taken = fit.chip[1], fit.outcome.coding
         try:

@@ -18,6 +18,7 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.ir.network import Network
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.passes import (
+    JoinPools,
     LegaliseFanIn,
     Pipeline,
     Quantise,
@@ -101,6 +102,8 @@ class Trials:
             crowded = too_many_neurons(layers, held, _most_chips(held, options))
             if crowded is not None:
                 return Outcome(code, broken=(_limit(crowded),))
+            if plan.coding.windowed:
+                layers = self._with_joined_pools(layers, held)
             layers = self._fitting(layers, held, LegaliseFanIn(plan.fan_in, options.chips))
             quantised = self.quantise(layers, held, plan)
         except NmcError as error:
@@ -120,6 +123,14 @@ class Trials:
         if key not in self._placed:
             self._placed[key] = network, _mapped(spiking, backend, held, options)
         return replace(self._placed[key][1], coding=code)
+
+    def _with_joined_pools(self, model: Model, chip: Target) -> Model:
+        """Returns the model with pools as populations of their own where ``nmc compile`` makes them so."""
+        result = JoinPools().run(model, Context(calibration=None, target=chip))
+        if not result.changed:
+            return model
+        key = (id(model), JoinPools.name, tuple(note.layer for note in result.notes))
+        return self._fitted.setdefault(key, (model, result.graph))[1]
 
     def _fitting(self, model: Model, chip: Target, legalise: LegaliseFanIn) -> Model:
         """Returns the model whose layers have no more inputs than a neuron of the chip has synapses.

@@ -108,7 +108,10 @@ def _compiled(
 
 def _program(path: Path, calibration: Path | None, options: dict[str, Any]) -> tuple[Program, Recipe | None]:
     """Returns a program and, where calibration samples are given, how to compile it again."""
-    given = [name for name, value in options.items() if value not in (None, {}, ()) and value]
+    from nmcompiler.plan import DEFAULT_OPTIONS
+
+    usual = vars(DEFAULT_OPTIONS)
+    given = [name for name, value in options.items() if (value or None) != (usual.get(name) or None)]
     if given:
         raise UsageError(
             f"--{given[0].replace('_', '-')} does not apply to a program, which is compiled already",

@@ -16,9 +16,12 @@ __all__ = ["command"]
 @click.argument("program", type=FILE, metavar="PROGRAM.nmc")
 @click.option("--all", "every", is_flag=True, help="Show every core, not only the fullest.")
 @click.option("--ladder", is_flag=True, help="Also show the layers that lose most in calibration.")
+@click.option("--map", "whole_map", is_flag=True, help="Draw the map of cores however large it is.")
 @click.option("--html", type=OUTPUT, metavar="FILE.html", help="Also write a report for the browser.")
 @json_option
-def command(program: Path, every: bool, ladder: bool, html: Path | None, as_json: bool) -> None:
+def command(
+    program: Path, every: bool, ladder: bool, whole_map: bool, html: Path | None, as_json: bool
+) -> None:
     """Show how PROGRAM.nmc fills the chip: layers, cores, placement, schedule and what is proved."""
     check_output(html, (program,), option="--html")
     from nmcompiler.program.container import load
@@ -35,10 +38,11 @@ def command(program: Path, every: bool, ladder: bool, html: Path | None, as_json
         say_json(facts)
         return
     from nmcompiler.report.energy_text import expected_parts
+    from nmcompiler.report.inside_text import inside_text
     from nmcompiler.report.ladder_text import ladder_text
     from nmcompiler.report.text import inspect_text, written_text
 
     say(inspect_text(facts, every=every), *(["", *ladder_text(facts["ladder"])] if ladder else []))
-    say(*expected_parts(facts))
+    say(*inside_text(facts, whole_map=whole_map), *expected_parts(facts))
     if html is not None:
         say(written_text([html]))

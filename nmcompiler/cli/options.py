@@ -151,7 +151,7 @@ def threads_option(command: _Command) -> _Command:
     return click.option("--threads", type=COUNT, metavar="N", help="Threads.  [the cores available]")(command)
 
 
-def _chips(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+def _number_or_auto(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
     """Reads ``N`` or ``auto``, which is None."""
     if value == "auto":
         return None
@@ -208,9 +208,17 @@ _COMPILE = (
         "--chips",
         default="auto",
         show_default=True,
-        callback=_chips,
+        callback=_number_or_auto,
         metavar="N|auto",
         help="Chips at most.",
+    ),
+    click.option(
+        "--passes",
+        default="1",
+        show_default=True,
+        callback=_number_or_auto,
+        metavar="N|auto",
+        help="Passes at most over chips that do not hold the network at once; the host keeps its spikes.",
     ),
     click.option(
         "--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of the placement."

@@ -81,6 +81,7 @@ def options_of(program: Program) -> CompileOptions:
         input_levels=report.get("input_levels"),
         input_encoding=program.inputs[0].encoding if program.inputs else None,
         output_levels=program.output_levels,
+        passes=1 if program.passes == 1 else None,
         seed=int(report.get("seed", 0)),
         fan_in=(report.get("fan_in") or {}).get("method"),
     )
@@ -230,7 +231,8 @@ def _fitted(model: Model, program: Program, spiking: Spiking, recipe: Recipe | N
             hint="give nmc debug the ONNX file, --target and --calibration",
         )
     context = Context(recipe.inputs.samples, program.target)
-    return LegaliseFanIn(fitted["method"], recipe.options.chips).run(model, context).graph
+    options = recipe.options
+    return LegaliseFanIn(fitted["method"], options.chips, options.passes).run(model, context).graph
 
 
 def _db(error: float) -> float | None:

@@ -11,6 +11,7 @@ from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 __all__ = ["apply", "windows_at"]
 
 _GATHERED = 1 << 21
+_CONVERTED = 1 << 22
 
 
 def apply(kernel: Kernel, source: Array, target_shape: Shape) -> Array:
@@ -28,8 +29,14 @@ def _apply(kernel: Kernel, source: Array, target_shape: Shape) -> Array:
 
 @_apply.register
 def _dense(kernel: Dense, source: Array, target_shape: Shape) -> Array:
-    weight = kernel.weight.astype(source.dtype, copy=False)
-    result: Array = source.reshape(len(source), weight.shape[1]) @ weight.T
+    targets, sources = kernel.weight.shape
+    flat = source.reshape(len(source), sources)
+    result = np.empty((len(source), targets), source.dtype)
+    # A layer may have 100 million weights: they are converted some at a time.
+    rows = targets if kernel.weight.dtype == source.dtype else max(1, _CONVERTED // max(1, sources))
+    for first in range(0, targets, max(1, rows)):
+        weight = kernel.weight[first : first + rows].astype(source.dtype, copy=False)
+        result[:, first : first + rows] = flat @ weight.T
     return result.reshape(len(source), *target_shape)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Array, Shape
 
-__all__ = ["Box", "Core", "CoreGraph", "CoreLink", "Piece", "Traffic", "Usage"]
+__all__ = ["HOST", "Box", "Core", "CoreGraph", "CoreLink", "Piece", "PlacementFigures", "Traffic", "Usage"]
+
+
+HOST = -1
+"""The number of the host where a core is named: it stands at row 0, column 0 of chip 0."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +73,8 @@ class Core:
         core_type: Index into the target's core types.
         pieces: What sits on it.
         usage: Used and limit of every resource of the target's vocabulary.
+        turn: The pass over the chips in which it is loaded, from 0. Cores of different passes may stand at
+            one place.
     """
 
     index: int
@@ -78,6 +84,7 @@ class Core:
     core_type: int
     pieces: tuple[Piece, ...]
     usage: tuple[Usage, ...] = ()
+    turn: int = 0
 
     @property
     def name(self) -> str:
@@ -104,24 +111,53 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class PlacementFigures:
+    """What a placement costs a sample, and what any placement of the same cores costs at least.
+
+    Attributes:
+        cost: Multicast cost: expected spikes times the links of their route trees.
+        cost_bound: Its lower bound.
+        unicast_cost: Expected spikes times Manhattan distance, each destination counted on its own.
+        unicast_bound: Its lower bound (neighbour capacity).
+        max_link_load: Expected spikes on the busiest link.
+        max_link_bound: Its lower bound.
+        off_chip_spikes: Expected spikes times the links to another chip that they cross.
+        spilled_spikes: Expected spikes that the host keeps for a later pass.
+    """
+
+    cost: float = 0.0
+    cost_bound: float = 0.0
+    unicast_cost: float = 0.0
+    unicast_bound: float = 0.0
+    max_link_load: float = 0.0
+    max_link_bound: float = 0.0
+    off_chip_spikes: float = 0.0
+    spilled_spikes: float = 0.0
+
+    @classmethod
+    def together(cls, passes: Sequence[PlacementFigures]) -> PlacementFigures:
+        """Returns the figures of several passes: the busiest link is that of any, all else adds up."""
+
+        def figure(key: str) -> float:
+            values = [getattr(each, key) for each in passes]
+            return max(values, default=0.0) if key.startswith("max_") else sum(values)
+
+        return cls(**{f.name: figure(f.name) for f in fields(cls)})
+
+
+@dataclass(frozen=True)
 class CoreGraph:
     """Placed cores, with the figures of the mapping.
 
     Attributes:
         graph: Cores, and the expected traffic between them.
         lower_bound: Cores that any partition needs.
-        cost: Multicast cost: expected spikes a sample times the links of their route trees.
-        unicast_cost: Expected spikes times Manhattan distance, each destination counted on its own.
-        placement_bound: A lower bound of ``unicast_cost`` for this partition (neighbour capacity).
-        max_link_load: Expected spikes a sample on the busiest link.
+        placement: What the placement costs.
     """
 
     graph: Graph[Core, CoreLink]
-    lower_bound: int
-    cost: float
-    unicast_cost: float
-    placement_bound: float
-    max_link_load: float
+    lower_bound: int = 1
+    placement: PlacementFigures = PlacementFigures()
 
     @property
     def cores(self) -> tuple[Core, ...]:
@@ -132,3 +168,8 @@ class CoreGraph:
     def chips(self) -> int:
         """Number of chips used."""
         return max((c.chip for c in self.cores), default=-1) + 1
+
+    @property
+    def turns(self) -> int:
+        """Number of passes over the chips."""
+        return max((c.turn for c in self.cores), default=0) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
 from nmcompiler.mapping.reach import axons
 from nmcompiler.target.model import Target
 
-__all__ = ["lower_bound", "unavoidable"]
+__all__ = ["lower_bound", "stored", "unavoidable"]
 
 
 def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
@@ -35,7 +36,7 @@ def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
     return {
         "neurons": compartments,
         "state_bits": compartments * needs.target.membrane_bits,
-        "synapse_bits": sum(_stored(p) for p in needs.populations.values()),
+        "synapse_bits": sum(stored(p) for p in needs.populations.values()),
         "input_axons": needs.target.axons_per_source
         * sum(axons(m, pixels=needs.target.axon_unit == "pixel") for m in read.values()),
         "output_axons": _sending(needs, read),
@@ -65,11 +66,15 @@ def _sending(needs: NetworkNeeds, read: Mapping[AxonKey, Array]) -> int:
     return sum(int(np.count_nonzero(m)) for m in any_delay.values())
 
 
-def _stored(population: PopulationNeeds) -> int:
+def stored(population: PopulationNeeds) -> int:
     """Returns the fewest bits for the synapses of a population, channel by channel.
 
-    Either some core stores the kernel of a channel, or every core stores its synapses one by one.
+    Either some core stores the kernel of a channel, or every core stores its synapses one by one. Where
+    memory is taken in powers of two, which a larger box may fill better, only the weights are counted.
     """
+    if population.target.kernel_memory != "weights":
+        target = replace(population.target, kernel_memory="weights", weight_sharing=True)
+        population = replace(population, target=target)
     h, w, c = population.shape
     cuts = np.array([0, h]), np.array([0, w]), np.arange(c + 1)
     return int(population.synapse_bits(cuts).sum())

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nmcompiler.errors import UsageError
-from nmcompiler.ir.cores import Core, CoreGraph, CoreLink, Piece, Traffic, Usage
+import numpy as np
+
+from nmcompiler.errors import DoesNotFit, UsageError
+from nmcompiler.ir.cores import HOST, Core, CoreGraph, CoreLink, Piece, PlacementFigures, Traffic, Usage
 from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping.bounds import lower_bound
+from nmcompiler.mapping.link_times import link_times
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
-from nmcompiler.mapping.nets import HOST, Nets, nets
+from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.pack import OpenCore
-from nmcompiler.mapping.partition import OutOfCores, Partition, partition
+from nmcompiler.mapping.partition import OutOfCores, Partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
+from nmcompiler.mapping.placement_bounds import placement_bounds
+from nmcompiler.mapping.portfolio import best_partition
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
-from nmcompiler.mapping.route import capacity_bound, max_link_load, tree_sizes, unicast_cost
+from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
+from nmcompiler.mapping.turns import Load, in_order, loads
+from nmcompiler.mapping.work import core_ns, core_work
 from nmcompiler.target.model import RESOURCES, Target
 
 __all__ = ["EFFORTS", "MapOptions", "map_network"]
 
-EFFORTS = {"low": (500, 50_000), "normal": (20_000, 2_000_000), "high": (400_000, 40_000_000)}
-"""``MapOptions.moves`` and ``most_moves`` for each name that a user may give."""
+EFFORTS = {
+    "low": (500, 10_000_000),
+    "normal": (50_000, 300_000_000),
+    "high": (1_000_000, 10_000_000_000),
+}
+"""``MapOptions.moves`` and ``visits`` for each name that a user may give."""
 
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
@@ -36,19 +47,22 @@ class MapOptions:
     Attributes:
         chips: Most chips that may be used; None for as many as the target can join. Never more are used
             than are needed.
+        passes: Most passes over these chips, each with other weights; None for as many as are needed. One
+            is taken where it is enough.
         seed: Of the random numbers of the placement.
         progress: Told how far the work is.
-        moves: Moves that the placement tries for every core, up to ``most_moves`` in all.
-        most_moves: Moves that it tries at most.
+        moves: Moves that the placement tries for every core, as long as ``visits`` last.
+        visits: Most destinations that it looks at: a move looks at all destinations of the nets of a core.
         place: Whether cores are placed where traffic is least. Without, they lie in order, no links connect
             them and the figures of placement are 0: enough to know how many there are.
     """
 
     chips: int | None = None
+    passes: int | None = 1
     seed: int = 0
     progress: Progress = silent
     moves: int = EFFORTS["normal"][0]
-    most_moves: int = EFFORTS["normal"][1]
+    visits: int = EFFORTS["normal"][1]
     place: bool = True
 
 
@@ -70,25 +84,35 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         raise UsageError(
             f"{most} chips", asked="--chips", allowed=f"1 to {target.max_chips} for {target.name}, or auto"
         )
-    needs = network_needs(spiking, target)
-    parted, chips = _on_fewest_chips(needs, most, options.progress)
-    order = _order(parted)
-    cores = [parted.cores[i] for i in order]
-    kinds, bound = [core.kind for core in cores], lower_bound(needs, target, most)
-    board = Board(target, chips)
-    if not options.place:
-        placed = board.spots(next(board.starts(kinds)))
-        return CoreGraph(_graph(cores, placed, parted.rank), bound, 0.0, 0.0, 0.0, 0.0)
-    connections = nets(parted, order, traffic)
-    placed = place(
-        board,
-        kinds,
-        connections,
-        moves=min(options.moves * len(cores), options.most_moves) if len(cores) > 1 else 0,
-        seed=options.seed,
-        progress=options.progress,
-    )
-    return _with_figures(_graph(cores, placed, parted.rank), placed, connections, target, bound)
+    if options.passes is not None and options.passes < 1:
+        raise UsageError(f"{options.passes} passes", asked="--passes", allowed="1 or more, or auto")
+    needs = network_needs(spiking, target, traffic)
+    loaded = _loads(needs, most, traffic, options)
+    rank = {name: i for i, name in enumerate(needs.populations)}
+    graph: Graph[Core, CoreLink] = Graph()
+    figures = []
+    for turn, load in enumerate(loaded):
+        first, board = len(graph), Board(target, load.chips)
+        connections = nets(load.parted, load.order, traffic) if options.place else None
+        placed = _placed(load, board, connections, traffic, options)
+        for core, spot in zip(load.cores, placed, strict=True):
+            graph.add(_core(len(graph), core, spot, rank, turn))
+        if connections is not None:
+            _connect(graph, first, connections)
+            figures.append(_figures(board, positions(placed, target), len(placed), connections))
+    bound = lower_bound(needs, target, most * len(loaded))
+    return CoreGraph(graph, bound, PlacementFigures.together(figures))
+
+
+def _loads(needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions) -> list[Load]:
+    """Returns what is loaded in each pass: everything in one where that can be done."""
+    try:
+        parted, chips = _on_fewest_chips(needs, most, options.progress)
+    except DoesNotFit:
+        if options.passes == 1:
+            raise
+        return loads(needs, most, options.passes, traffic, options.progress)
+    return [Load(parted, tuple(in_order(parted)), chips)]
 
 
 def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tuple[Partition, int]:
@@ -99,7 +123,7 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
     target = needs.target
     if len(target.core_types) == 1:
         try:
-            parted = partition(needs, _COUNTED * target.max_chips, progress)
+            parted = best_partition(needs, _COUNTED * target.max_chips, progress)
         except OutOfCores as error:
             cut = {error.layer: error.pieces}
             raise out_of_cores(cut, error.limit + 1, most, target, counted=False) from error
@@ -110,57 +134,70 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
         return parted, chips
     for chips in range(1, most):
         try:
-            return partition(needs, chips, progress), chips
+            return best_partition(needs, chips, progress), chips
         except OutOfCores:
             continue
     try:
-        return partition(needs, most, progress), most
+        return best_partition(needs, most, progress), most
     except OutOfCores as error:
         raise out_of_large_cores(error.layer, error.limit, most, target) from error
 
 
-def _order(parted: Partition) -> list[int]:
-    """Returns the cores in topological order of their first population, then of its boxes."""
-    rank = parted.rank
-    return sorted(
-        range(len(parted.cores)),
-        key=lambda i: min((rank[p.needs.name], p.box) for p in parted.cores[i].pieces),
+def _placed(
+    load: Load, board: Board, connections: Nets | None, traffic: Traffic, options: MapOptions
+) -> list[Spot]:
+    """Returns the positions of the cores of a load, in order where nothing says what travels."""
+    kinds = [core.kind for core in load.cores]
+    if connections is None:
+        return board.spots(next(board.starts(kinds)))
+    busy = core_ns(load.parted, core_work(load.parted, load.order, traffic))
+    return place(
+        board,
+        kinds,
+        connections,
+        moves=_moves(len(kinds), connections, options),
+        seed=options.seed,
+        times=link_times(board.target, busy, connections),
+        progress=options.progress,
     )
 
 
-def _graph(
-    cores: Sequence[OpenCore], placed: Sequence[Spot], rank: Mapping[str, int]
-) -> Graph[Core, CoreLink]:
-    """Returns the cores at their places, not yet connected."""
-    graph: Graph[Core, CoreLink] = Graph()
-    for index, (core, spot) in enumerate(zip(cores, placed, strict=True)):
-        graph.add(_core(index, core, spot, rank))
-    return graph
+def _moves(cores: int, connections: Nets, options: MapOptions) -> int:
+    if cores < 2:
+        return 0
+    ends = connections.degrees + 1.0
+    visits = max(float(ends @ ends) / cores, 1.0)  # of a move: each end of a net meets all of them
+    return min(options.moves * cores, int(options.visits / visits))
 
 
-def _with_figures(
-    graph: Graph[Core, CoreLink], placed: Sequence[Spot], connections: Nets, target: Target, bound: int
-) -> CoreGraph:
-    """Connects the cores and adds the figures of partition and placement."""
+def _connect(graph: Graph[Core, CoreLink], first: int, connections: Nets) -> None:
+    """Connects the cores of a load, the first of which has the number ``first``."""
     source, reached, spikes = connections.pairs()
     between: dict[tuple[int, int], float] = {}
     for a, b, amount in zip(source.tolist(), reached.tolist(), spikes.tolist(), strict=True):
-        if a != HOST:
+        if HOST not in (a, b):
             between[a, b] = between.get((a, b), 0.0) + amount
     for (a, b), amount in sorted(between.items()):
-        graph.connect(f"core{a}", f"core{b}", CoreLink(amount))
-    at = positions(placed, target)
-    return CoreGraph(
-        graph,
-        lower_bound=bound,
+        graph.connect(f"core{first + a}", f"core{first + b}", CoreLink(amount))
+
+
+def _figures(board: Board, at: Positions, cores: int, connections: Nets) -> PlacementFigures:
+    """Returns what the placement of one load costs."""
+    bounds = placement_bounds(connections, cores, *board.at.shape)
+    kept = np.repeat(connections.spikes, connections.degrees)[connections.cores == HOST]
+    return PlacementFigures(
         cost=float(connections.spikes @ tree_sizes(at, connections)),
+        cost_bound=bounds.cost,
         unicast_cost=unicast_cost(at, connections),
-        placement_bound=capacity_bound(connections, len(placed)),
+        unicast_bound=bounds.unicast_cost,
         max_link_load=max_link_load(at, connections),
+        max_link_bound=bounds.max_link_load,
+        off_chip_spikes=off_chip_spikes(at, connections, board.target.mesh.columns),
+        spilled_spikes=float(kept.sum()),
     )
 
 
-def _core(index: int, core: OpenCore, spot: Spot, rank: Mapping[str, int]) -> Core:
+def _core(index: int, core: OpenCore, spot: Spot, rank: Mapping[str, int], turn: int) -> Core:
     pieces = sorted(core.pieces, key=lambda p: (rank[p.needs.name], p.box))
     usage = tuple(Usage(r, core.used[r], getattr(core.limits, r)) for r in RESOURCES)
     return Core(
@@ -171,4 +208,5 @@ def _core(index: int, core: OpenCore, spot: Spot, rank: Mapping[str, int]) -> Co
         spot.kind,
         tuple(Piece(p.needs.name, p.box) for p in pieces),
         usage,
+        turn,
     )

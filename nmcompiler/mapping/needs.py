@@ -23,7 +23,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nmcompiler.ir.cores import Box
+from nmcompiler.ir.cores import Box, Traffic
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import Spiking
@@ -95,6 +95,11 @@ class PopulationNeeds:
         """The projections that share input axons."""
         keys = dict.fromkeys(w.key for w in self.wires)
         return {key: tuple(w for w in self.wires if w.key == key) for key in keys}
+
+    @cached_property
+    def source_shapes(self) -> Mapping[AxonKey, Shape]:
+        """The shape of the source of each key."""
+        return {w.key: w.source_shape for w in self.wires}
 
     @cached_property
     def distinct_thresholds(self) -> int:
@@ -204,11 +209,19 @@ class NetworkNeeds:
         spiking: The network.
         target: The chip.
         populations: Needs of every population but the inputs, in topological order.
+        later: Those of a later pass over the chips, which the host feeds with what it keeps of these.
+        traffic: Expected spikes of one sample; None to count each neuron once.
     """
 
     spiking: Spiking
     target: Target
     populations: Mapping[str, PopulationNeeds]
+    traffic: Traffic | None = None
+    later: tuple[PopulationNeeds, ...] = ()
+
+    def rate(self, source: str) -> float:
+        """Returns the expected spikes of one sample of a population, the mean of its neurons."""
+        return 1.0 if self.traffic is None else float(np.mean(self.traffic.spikes[source]))
 
     @property
     def sources(self) -> tuple[Population, ...]:
@@ -237,8 +250,8 @@ def _biased(spiking: Spiking, population: Population) -> Array:
     return biased
 
 
-def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
-    """Returns the needs of every population of a network on a chip."""
+def network_needs(spiking: Spiking, target: Target, traffic: Traffic | None = None) -> NetworkNeeds:
+    """Returns the needs of every population of a network on a chip, with expected spikes where known."""
     graph = spiking.network.graph
     needs = {}
     for population in graph:
@@ -251,4 +264,4 @@ def network_needs(spiking: Spiking, target: Target) -> NetworkNeeds:
         needs[population.name] = PopulationNeeds(
             population, wires, theta, _biased(spiking, population), target
         )
-    return NetworkNeeds(spiking, target, needs)
+    return NetworkNeeds(spiking, target, needs, traffic)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from nmcompiler.ir.cores import Traffic
+from nmcompiler.ir.cores import HOST, Box, Traffic
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.pack import Candidate
+from nmcompiler.mapping.classes import Classes, classes
 from nmcompiler.mapping.partition import Partition
+from nmcompiler.mapping.product import Product
+from nmcompiler.mapping.work import windows
 
 __all__ = ["HOST", "Nets", "nets"]
 
-HOST = -1
-"""Source of the spikes of inputs, which enter at row 0, column 0 of chip 0."""
+_NUMBER = np.dtype(">i8")
+_ITEM = _NUMBER.itemsize
+_HEAD = 2  # numbers of a key before the destinations
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +27,19 @@ class Nets:
     """Multicast groups; each is one source core and the other cores that its spikes reach.
 
     Attributes:
-        source: ``(n,)`` int64 source core, or ``HOST``.
+        source: ``(n,)`` int64 source core, or ``HOST`` for inputs and for spikes of an earlier pass.
         spikes: ``(n,)`` float64 expected spikes of one sample.
         start: ``(n + 1,)``: net i reaches ``cores[start[i] : start[i + 1]]``.
-        cores: Destination cores, int64, ascending within a net; never the source itself.
+        cores: Destination cores, int64, ascending within a net; never the source itself. ``HOST`` is one
+            where spikes are kept for a later pass.
+        window: ``(n,)`` int64 window in which they are sent.
     """
 
     source: Array
     spikes: Array
     start: Array
     cores: Array
+    window: Array
 
     @property
     def degrees(self) -> Array:
@@ -45,69 +52,74 @@ class Nets:
 
 
 def nets(partition: Partition, order: Sequence[int], traffic: Traffic) -> Nets:
-    """Returns the nets of a partition.
+    """Returns the nets of a partition, ordered by window, then by source, then by destinations.
 
     Args:
         partition: Cores with their pieces.
-        order: ``order[k]`` is the core of the partition that becomes core k.
+        order: ``order[k]`` is the core of the partition that becomes core k; cores that are not listed are
+            left out.
         traffic: Expected spikes of every population.
     """
-    number = {core: k for k, core in enumerate(order)}
-    groups: dict[tuple[int, tuple[int, ...]], float] = {}
+    number = {core: k for k, core in enumerate(order)} | {HOST: HOST}
+    holders: dict[str, list[tuple[int, Box]]] = {}
+    for core in order:
+        for piece in partition.cores[core].pieces:
+            holders.setdefault(piece.needs.name, []).append((number[core], piece.box))
+    groups: dict[bytes, float] = {}
+    window = windows(partition.needs.spiking.schedule)
     for population in partition.needs.sources:
-        readers = {number[i]: m for i, m in partition.readers(population.name, population.shape).items()}
-        if not readers:
+        name, shape = population.name, population.shape
+        reads = [
+            (len(order) + number[core] - HOST, read)
+            for core, _, read in partition.readers.reads(name)
+            if core in number
+        ]
+        if not reads:
             continue
-        owner = np.full(population.shape, HOST, np.int64)
-        if population.role != "input":
-            for core in partition.holders(population.name):
-                for piece in partition.cores[core].pieces:
-                    if piece.needs.name == population.name:
-                        _fill(owner, piece, number[core])
-        spikes = np.broadcast_to(traffic.spikes[population.name], population.shape)
-        for source, cores, amount in _groups(owner, readers, spikes):
-            others = tuple(c for c in cores if c != source)
-            if others:
-                groups[source, others] = groups.get((source, others), 0.0) + amount
+        # The core that holds a neuron counts as its first reader.
+        held = [(core, Product.of(box, shape)) for core, box in holders.get(name, ())]
+        found = classes(shape, (*held, *reads)).merged()
+        spikes = np.broadcast_to(traffic.spikes[name], shape).reshape(-1)
+        totals = np.bincount(found.label.reshape(-1), weights=spikes)
+        for key, amount in zip(_keys(found, window[name], len(order)), totals.tolist(), strict=True):
+            if len(key) > _HEAD * _ITEM:
+                groups[key] = groups.get(key, 0.0) + amount
     return _nets(groups)
 
 
-def _fill(owner: Array, piece: Candidate, core: int) -> None:
-    box = piece.box
-    owner[box.y0 : box.y1, box.x0 : box.x1, box.c0 : box.c1] = core
+def _keys(found: Classes, window: int, cores: int) -> list[bytes]:
+    """Returns the key of each class: window, source and destinations, these counted from the host.
 
-
-def _groups(owner: Array, readers: dict[int, Array], spikes: Array) -> Iterator[tuple[int, list[int], float]]:
-    """Yields (source core, destination cores, spikes) of the neurons of one population with equal both.
-
-    Neurons are told apart by their owner and by one bit for each reading core, 62 bits at a time.
+    Keys of bytes, the largest of a number first, are ordered as the numbers are.
     """
-    cores = sorted(readers)
-    _, label = np.unique(owner, return_inverse=True)
-    label = label.reshape(-1)
-    for first in range(0, len(cores), 62):
-        word = np.zeros(owner.shape, np.int64)
-        for bit, core in enumerate(cores[first : first + 62]):
-            word |= readers[core].astype(np.int64) << bit
-        _, word = np.unique(word.reshape(-1), return_inverse=True)
-        _, label = np.unique(label * (word.max() + 1) + word, return_inverse=True)
-    _, sample = np.unique(label, return_index=True)
-    totals = np.bincount(label, weights=spikes.reshape(-1))
-    reached = np.stack([readers[core].reshape(-1)[sample] for core in cores], axis=1)
-    group, column = np.nonzero(reached)
-    members = np.array(cores, np.int64)[column].tolist()
-    ends = np.searchsorted(group, np.arange(len(sample) + 1)).tolist()
-    owners = owner.reshape(-1)[sample].tolist()
-    for i, (source, total) in enumerate(zip(owners, totals.tolist(), strict=True)):
-        yield source, members[ends[i] : ends[i + 1]], total
+    count = len(found.start) - 1
+    of = np.repeat(np.arange(count), np.diff(found.start))
+    held = found.readers < cores
+    source = np.full(count, HOST, np.int64)
+    source[of[held]] = found.readers[held]
+    of, reader = of[~held], found.readers[~held] - cores + HOST
+    others = reader != source[of]
+    of, reader = of[others], reader[others]
+    start = np.searchsorted(of, np.arange(count + 1)) + _HEAD * np.arange(count + 1)
+    numbers = np.empty(start[-1], _NUMBER)
+    numbers[start[:-1]] = window
+    numbers[start[:-1] + 1] = source - HOST
+    numbers[np.arange(len(of)) + _HEAD * (of + 1)] = reader - HOST
+    data, ends = numbers.tobytes(), (start * _ITEM).tolist()
+    return [data[a:b] for a, b in pairwise(ends)]
 
 
-def _nets(groups: dict[tuple[int, tuple[int, ...]], float]) -> Nets:
+def _nets(groups: Mapping[bytes, float]) -> Nets:
     keys = sorted(groups)
-    degrees = [len(cores) for _, cores in keys]
+    start = np.cumsum([0, *(len(key) // _ITEM for key in keys)])
+    numbers = np.frombuffer(b"".join(keys), _NUMBER).astype(np.int64)
+    reached = np.ones(len(numbers), bool)
+    for k in range(_HEAD):
+        reached[start[:-1] + k] = False
     return Nets(
-        np.array([source for source, _ in keys], np.int64),
-        np.array([groups[key] for key in keys], np.float64),
-        np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64),
-        np.array([core for _, cores in keys for core in cores], np.int64),
+        source=numbers[start[:-1] + 1] + HOST,
+        spikes=np.array([groups[key] for key in keys], np.float64),
+        start=start - _HEAD * np.arange(len(start)),
+        cores=numbers[reached] + HOST,
+        window=numbers[start[:-1]],
     )

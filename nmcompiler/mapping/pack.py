@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from nmcompiler.ir.cores import Box
-from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.needs import AxonKey, PopulationNeeds
-from nmcompiler.mapping.reach import axons
+from nmcompiler.ir.kernels import Shape
+from nmcompiler.mapping.areas import Area, joined, size, union_size
+from nmcompiler.mapping.needs import AxonKey
+from nmcompiler.mapping.pieces import Candidate
 from nmcompiler.target.model import RESOURCES, Limits, Target
 
-__all__ = ["Candidate", "OpenCore", "StoreKey", "exceeds"]
+__all__ = ["OpenCore", "StoreKey", "exceeds"]
 
 StoreKey = tuple[str, int, int]
 """Population and channel range: boxes that can share stored kernels."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A piece with what it costs.
-
-    Attributes:
-        needs: Its population.
-        box: Its box.
-        used: Its cost alone on a core, by resource.
-        kernels: Bits of the kernels of all projections, stored once for all boxes of the same channels on
-            a core; None where a projection cannot be shared.
-    """
-
-    needs: PopulationNeeds
-    box: Box
-    used: Mapping[str, int]
-    kernels: int | None
-
-    @cached_property
-    def thetas(self) -> frozenset[int]:
-        """The distinct θ of the box."""
-        return self.needs.thetas(self.box)
-
-    @cached_property
-    def masks(self) -> Mapping[AxonKey, Array]:
-        """What the box reads, bool masks of the sources; not to be changed."""
-        return {key: self.needs.read(key, self.box) for key in self.needs.by_key}
 
 
 def exceeds(used: Mapping[str, int], limits: Limits) -> str | None:
@@ -65,7 +36,7 @@ class OpenCore:
         limits: What it holds.
         target: The chip.
         pieces: What sits on it.
-        used: Used so far, by resource.
+        used: Used so far, by resource; see ``settle`` for input axons.
     """
 
     kind: int
@@ -75,73 +46,114 @@ class OpenCore:
     used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESOURCES, 0))
     _stores: dict[StoreKey, tuple[int, int | None]] = field(default_factory=dict)
     _thetas: frozenset[int] = frozenset()
-    _masks: dict[AxonKey, Array] = field(default_factory=dict)
+    _areas: dict[AxonKey, tuple[Area, ...]] = field(default_factory=dict)
+    _shapes: dict[AxonKey, Shape] = field(default_factory=dict)
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
-        if not self._takes(piece):
+        used = self.with_piece(piece, self.limits)
+        if used is None:
             return False
-        stores = self._with_stores(piece)
-        thetas = self._thetas | piece.thetas
-        used = self._additive(piece)
-        used["synapse_bits"] = sum(
-            apart if kernels is None else min(apart, kernels) for apart, kernels in stores.values()
-        )
-        used["thresholds"] = len(thetas)
-        used["input_axons"] = 0
-        if exceeds(used, self.limits):
-            return False
-        masks: dict[AxonKey, Array] = {}
-        if self.pieces:
-            masks = self._with_masks(piece)
-            pixels = self.target.axon_unit == "pixel"
-            sources = sum(axons(m, pixels=pixels) for m in masks.values())
-            used["input_axons"] = sources * self.target.axons_per_source
-        else:  # most cores hold one piece, whose axons are known without a mask
-            used["input_axons"] = piece.used["input_axons"]
-        if exceeds(used, self.limits):
-            return False
+        self._areas |= self._joined(piece)
+        self._shapes |= piece.needs.source_shapes
+        self._stores |= self._store(piece)
+        self._thetas |= piece.thetas
         self.pieces.append(piece)
-        self._stores, self._thetas, self._masks = stores, thetas, masks
         self.used = used
         return True
 
+    def settle(self) -> None:
+        """Counts the input axons, of which ``used`` says until then how many there are at most."""
+        self.used["input_axons"] = self._axons(self._areas)
+
+    def copy(self) -> OpenCore:
+        """Returns a core that can be filled on its own."""
+        return replace(
+            self,
+            pieces=list(self.pieces),
+            _stores=dict(self._stores),
+            _areas=dict(self._areas),
+            _shapes=dict(self._shapes),
+        )
+
+    def with_piece(self, piece: Candidate, limits: Limits) -> dict[str, int] | None:
+        """Returns what is used with one more piece, input axons at most; None where that is beyond limits."""
+        if not self._takes(piece):
+            return None
+        used = dict(self.used)
+        for resource, amount in piece.sums.items():
+            used[resource] += amount
+        used["synapse_bits"] += self.more_synapse_bits(piece)
+        if exceeds(used, limits):
+            return None
+        thetas = piece.thetas if not self._thetas else self._thetas | piece.thetas
+        used["thresholds"] = len(thetas)
+        for resource, amount in piece.most.items():
+            used[resource] = max(used[resource], amount)
+        if exceeds(used, limits):
+            return None
+        used["input_axons"] += self._more_axons(piece)
+        if limits.input_axons is not None and used["input_axons"] > limits.input_axons:
+            used["input_axons"] = self._axons(self._areas | self._joined(piece), piece.needs.source_shapes)
+            if used["input_axons"] > limits.input_axons:
+                return None
+        return used
+
+    def areas(self, key: AxonKey) -> tuple[Area, ...]:
+        """Returns what it reads by key."""
+        return self._areas.get(key, ())
+
+    def read(self) -> Iterator[tuple[AxonKey, tuple[Area, ...], Shape]]:
+        """Yields what it reads, with the shape of the source."""
+        yield from ((key, areas, self._shapes[key]) for key, areas in self._areas.items() if areas)
+
     def _takes(self, piece: Candidate) -> bool:
         most = self.target.populations_per_core
+        if most is None:
+            return True
         names = {placed.needs.name for placed in self.pieces} | {piece.needs.name}
-        return most is None or len(names) <= most
+        return len(names) <= most
 
     def room(self, resource: str) -> int:
         """Returns how much of a resource is left."""
         limit: int | None = getattr(self.limits, resource)
         return sys.maxsize if limit is None else limit - self.used[resource]
 
-    def _additive(self, piece: Candidate) -> dict[str, int]:
-        used = dict(self.used)
-        for resource in ("neurons", "state_bits", "output_axons"):
-            used[resource] += piece.used[resource]
-        for resource in ("fan_in", "destinations"):
-            used[resource] = max(used[resource], piece.used[resource])
-        return used
-
-    def _with_stores(self, piece: Candidate) -> dict[StoreKey, tuple[int, int | None]]:
-        stores = dict(self._stores)
+    def _store(self, piece: Candidate) -> dict[StoreKey, tuple[int, int | None]]:
+        """Returns the store of the piece's channels with the piece: bits a weight a synapse, and once."""
         key = (piece.needs.name, piece.box.c0, piece.box.c1)
-        apart = stores.get(key, (0, None))[0] + piece.used["synapse_bits"]
-        stores[key] = (apart, piece.kernels)
-        return stores
+        return {key: (self._stores.get(key, (0, None))[0] + piece.synapse_bits, piece.kernels)}
 
-    def _with_masks(self, piece: Candidate) -> dict[AxonKey, Array]:
-        """Returns what the core reads with one more piece; its own masks are not changed."""
-        if not self._masks:
-            for placed in self.pieces:
-                _read(self._masks, placed)
-        masks = dict(self._masks)
-        _read(masks, piece)
-        return masks
+    def more_synapse_bits(self, piece: Candidate) -> int:
+        """Returns the bits of synapses that a piece adds."""
+        ((key, (apart, kernels)),) = self._store(piece).items()
+        before, known = self._stores.get(key, (0, None))
+        return _least(apart, kernels) - _least(before, known)
+
+    def _joined(self, piece: Candidate) -> dict[AxonKey, tuple[Area, ...]]:
+        return {key: joined(self._areas.get(key, ()), areas) for key, areas in piece.areas.items()}
+
+    def _more_axons(self, piece: Candidate) -> int:
+        """Returns the axons that a piece adds at most."""
+        if not self.pieces:
+            return piece.input_axons
+        pixels = self.target.axon_unit == "pixel"
+        new = 0
+        for key, areas in piece.areas.items():
+            known = self._areas.get(key, ())
+            if joined(known, areas) is not known:
+                new += sum(size(one, pixels=pixels) for one in areas)
+        return new * self.target.axons_per_source
+
+    def _axons(
+        self, areas: Mapping[AxonKey, tuple[Area, ...]], more: Mapping[AxonKey, Shape] | None = None
+    ) -> int:
+        """Returns the input axons for areas of the sources that are read already, and of more."""
+        shapes = {**self._shapes, **(more or {})}
+        pixels = self.target.axon_unit == "pixel"
+        sources = sum(union_size(read, shapes[key], pixels=pixels) for key, read in areas.items() if read)
+        return sources * self.target.axons_per_source
 
 
-def _read(masks: dict[AxonKey, Array], piece: Candidate) -> None:
-    """Adds what a piece reads to masks by source and delay."""
-    for key, mask in piece.masks.items():
-        masks[key] = masks[key] | mask if key in masks else mask
+def _least(apart: int, kernels: int | None) -> int:
+    return apart if kernels is None else min(apart, kernels)

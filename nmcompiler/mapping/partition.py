@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from nmcompiler.errors import DoesNotFit
-from nmcompiler.ir.cores import Box
-from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.cores import HOST, Box
+from nmcompiler.ir.kernels import Shape
 from nmcompiler.ir.progress import Progress, silent
-from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
-from nmcompiler.mapping.pack import Candidate, OpenCore, exceeds
-from nmcompiler.mapping.reach import Cuts
+from nmcompiler.mapping.needs import NetworkNeeds, PopulationNeeds
+from nmcompiler.mapping.pack import OpenCore, exceeds
+from nmcompiler.mapping.pieces import BoxCosts, Candidate
+from nmcompiler.mapping.reach import Cuts, grid_box
+from nmcompiler.mapping.readers import Readers
 from nmcompiler.mapping.refusal import does_not_fit
-from nmcompiler.mapping.search import Outputs, candidates, grid_needs, search
+from nmcompiler.mapping.search import Outputs, grid_needs, search
 from nmcompiler.target.model import Limits, Target
 
 __all__ = ["OutOfCores", "Partition", "TooSpread", "partition"]
@@ -83,6 +86,7 @@ class Partition:
         channel_parts: Bounds on the parts into which the channels of a population are cut; a bound that
             no grid keeps is ignored.
         grids: Parts along y, x and c of each population.
+        readers: What the pieces read.
     """
 
     needs: NetworkNeeds
@@ -90,15 +94,17 @@ class Partition:
     channel_parts: Mapping[str, int] = field(default_factory=dict)
     cores: list[OpenCore] = field(default_factory=list)
     grids: dict[str, Shape] = field(default_factory=dict)
-    _readers: dict[str, dict[int, list[tuple[PopulationNeeds, AxonKey, Box]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.readers = Readers(self.target.axon_fan_out)
         stored = () if self.target.weight_sharing else ("synapse_bits",)
         self.remaining = [
             None if self.chips is None else t.count * self.chips for t in self.target.core_types
         ]
         self._sums = ("neurons", "state_bits", "output_axons", *stored)
         self._rooms = np.zeros((len(self._sums), 64), np.int64)
+        for needs in self.needs.later:
+            self.readers.add(needs, HOST, Box.whole(needs.shape))
 
     @property
     def target(self) -> Target:
@@ -118,18 +124,15 @@ class Partition:
             TooSpread: The consumers of a neuron lie on too many cores.
             OutOfCores: No core is left.
         """
-        outputs = Outputs(self.destinations(needs.name, needs.shape), self.built(needs.name, needs.shape))
+        outputs = Outputs(
+            self.readers.destinations(needs.name, needs.shape), self.readers.built(needs.name, needs.shape)
+        )
         cuts = self._cuts(needs, outputs)
         self.grids[needs.name] = _parts(cuts)
-        for piece in candidates(needs, outputs, cuts):
-            index = self._place(piece)
-            for key in needs.by_key:
-                self._readers.setdefault(key[0], {}).setdefault(index, []).append((needs, key, piece.box))
-
-    def leave_out(self, name: str, source: str) -> None:
-        """Lets whoever reads a population, of which nothing was placed, read another of the same shape."""
-        for index, boxes in self._readers.pop(name, {}).items():
-            self._readers.setdefault(source, {}).setdefault(index, []).extend(boxes)
+        costs = BoxCosts(needs, outputs)
+        for position in np.ndindex(*_parts(cuts)):
+            piece = costs.piece(grid_box(cuts, position))
+            self.readers.add(needs, self._place(piece), piece.box)
 
     def _cuts(self, needs: PopulationNeeds, outputs: Outputs) -> Cuts:
         """Returns the grid with the fewest boxes for which enough cores are left."""
@@ -147,8 +150,14 @@ class Partition:
         refusal = does_not_fit(needs, outputs, self.target)
         if refusal.resource in ("destinations", "output_axons"):
             consumers = self.needs.spiking.network.graph.successors(needs.name)
-            raise TooSpread(refusal, {name: self.grids[name][2] for name in consumers})
+            raise TooSpread(refusal, {n: self.grids[n][2] for n in consumers if n in self.grids})
         raise refusal
+
+    @cached_property
+    def _by_size(self) -> tuple[int, ...]:
+        """Core types, the smallest first."""
+        types = self.target.core_types
+        return tuple(sorted(range(len(types)), key=lambda k: _capacity(types[k].limits)))
 
     def _room(self, needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> float:
         """Returns the number of unused cores that could each hold any box of a grid."""
@@ -195,50 +204,6 @@ class Partition:
         self.cores.append(core)
         self._update(len(self.cores) - 1)
         return len(self.cores) - 1
-
-    def holders(self, population: str) -> tuple[int, ...]:
-        """Returns the cores that hold a part of a population."""
-        return tuple(
-            i for i, core in enumerate(self.cores) if any(p.needs.name == population for p in core.pieces)
-        )
-
-    def destinations(self, source: str, shape: Shape) -> Array:
-        """Returns the number of cores on which each neuron of a population is read, ``(h, w, c)`` int64."""
-        total = np.zeros(shape, np.int64)
-        for mask in self.readers(source, shape).values():
-            total += mask
-        return total
-
-    def built(self, source: str, shape: Shape) -> Array | None:
-        """Returns how many times each neuron of a population is built, ``(h, w, c)`` int64.
-
-        None where a neuron reaches any number of axons.
-        """
-        fan_out = self.target.axon_fan_out
-        if fan_out is None:
-            return None
-        axons = np.zeros(shape, np.int64)
-        for boxes in self._readers.get(source, {}).values():
-            masks: dict[AxonKey, Array] = {}
-            for needs, key, box in boxes:
-                mask = masks.setdefault(key, np.zeros(shape, bool))
-                for wire in needs.by_key[key]:
-                    wire.reach.mark(mask, box)
-            for mask in masks.values():
-                axons += mask
-        built: Array = np.maximum(-(-axons // fan_out), 1)
-        return built
-
-    def readers(self, source: str, shape: Shape) -> dict[int, Array]:
-        """Returns, for every core that reads a population, which neurons it reads as a bool mask."""
-        found = {}
-        for index, boxes in self._readers.get(source, {}).items():
-            mask = np.zeros(shape, bool)
-            for needs, key, box in boxes:
-                for wire in needs.by_key[key]:
-                    wire.reach.mark(mask, box)
-            found[index] = mask
-        return found
 
 
 def _parts(cuts: Cuts) -> Shape:
@@ -287,5 +252,7 @@ def _attempt(
     for done, population in enumerate(reversed(list(needs.populations.values()))):
         progress("partition", done, len(needs.populations))
         result.add(population)
+    for core in result.cores:
+        core.settle()
     progress("partition", len(needs.populations), len(needs.populations))
     return result

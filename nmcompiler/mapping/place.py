@@ -1,7 +1,7 @@
 """Placement: the best of several regular starts, improved by simulated annealing.
 
-The cost is the multicast cost. A move takes a core to another position of its core type on its chip, or
-swaps two.
+A move takes a core to another position of its core type, or swaps two. First the multicast cost is made
+small, then, where that makes a sample shorter, the load of the busiest links.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ import numpy as np
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress, silent
 from nmcompiler.mapping.curve import hilbert, snake
-from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.link_times import LinkTimes
+from nmcompiler.mapping.nets import Nets
+from nmcompiler.mapping.pairs import Pairs, are_pairs
 from nmcompiler.mapping.route import Positions
+from nmcompiler.mapping.trees import Limits, Run, Trees
 from nmcompiler.target.model import Target
 
 __all__ = ["Board", "Spot", "place", "positions"]
 
-# Temperatures in mean changes of a move. A regular start is worth keeping, so the first refuses most moves
-# that make it worse. At the end none that does is kept.
-_HOT, _COLD, _FROZEN = 0.5, 0.03, 1e-6
-# Share of moves towards a core of the same net, and how far from it (or from its own place) a core may land.
-_TOWARDS, _REACH = 0.7, 2
 # Starts that are annealed, the best ones, and how often each: runs of the same length end differently.
 _STARTS, _RUNS = 2, 4
+# Where links decide, they may carry these shares of what the busiest carries, a run for each.
+_SHARES = (0.8, 0.7, 0.6, 0.5)
+_OF_LINKS = 4  # a fourth as many moves, which take longer
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
-_SHORTEST, _OF_EACH = 5_000, 300
-# Moves whose changes are measured before any is made.
-_PROBED = 256
+_SHORTEST, _OF_EACH = 5_000, 1_000
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,20 @@ class Board:
 
     Attributes:
         target: The chip.
+        chips: Number of chips.
         row: ``(S,)`` int64.
         column: ``(S,)`` int64 on the common mesh, ``chip · columns + column``.
         chip: ``(S,)`` int64.
         kind: ``(S,)`` int64: type of the core there.
+        at: ``(rows, columns)`` int64: number of each position, −1 where there is none.
+        along: ``(columns,)`` float64: where each column lies, in links of a chip, where a link to the next
+            chip is as long as ``target.mesh.off_chip_hops`` of these.
     """
 
     def __init__(self, target: Target, chips: int) -> None:
         """Lays out so many chips."""
         self.target = target
+        self.chips = chips
         rows, columns = target.mesh.rows, target.mesh.columns
         here = np.array(hilbert(rows, columns), np.int64).reshape(-1, 2)
         here = here[here[:, 0] * columns + here[:, 1] < target.cores_per_chip]
@@ -69,6 +73,8 @@ class Board:
         self.kind = kinds[self.row * columns + local]
         self.at = np.full((rows, chips * columns), -1, np.int64)
         self.at[self.row, self.column] = np.arange(len(self.row))
+        column = np.arange(chips * columns, dtype=np.float64)
+        self.along = column + (target.mesh.off_chip_hops - 1) * (column // columns)
 
     def spots(self, placed: Array) -> list[Spot]:
         """Returns the position of each core, given their numbers."""
@@ -110,10 +116,10 @@ def _heights(rows: int) -> list[int]:
 
 
 def positions(placed: Sequence[Spot], target: Target) -> Positions:
-    """Returns where cores stand on the common mesh."""
+    """Returns where cores, and last the host, stand on the common mesh."""
     return Positions(
-        np.array([s.row for s in placed], np.int64),
-        np.array([s.chip * target.mesh.columns + s.column for s in placed], np.int64),
+        np.array([*(s.row for s in placed), 0], np.int64),
+        np.array([*(s.chip * target.mesh.columns + s.column for s in placed), 0], np.int64),
     )
 
 
@@ -124,11 +130,14 @@ def place(
     *,
     moves: int,
     seed: int,
+    times: LinkTimes | None = None,
     progress: Progress = silent,
 ) -> list[Spot]:
-    """Returns the positions of cores: the multicast cost is at most that of the best regular placement.
+    """Returns the positions of cores: the cost is at most that of the best regular placement.
 
-    The best few of these are annealed, each with its share of the moves.
+    The cost is that of multicast, a link to another chip being as long as the target says. The best few of
+    these are annealed, each with its share of the moves. Where links then decide how long a sample takes,
+    further moves are spent on the busiest of them, as far as ``times`` allows these to cost more.
 
     Args:
         board: All positions.
@@ -136,74 +145,56 @@ def place(
         nets: What travels.
         moves: Number of moves that are tried; without any, cores lie along the Hilbert curve.
         seed: Of the random numbers; equal seeds give equal placements.
+        times: How long links take; None where only the multicast cost counts.
         progress: Told between parts of the work.
     """
     if not len(nets.source) or moves == 0:
         return board.spots(next(board.starts(kinds)))
     placements = list(board.starts(kinds))
-    tasks = _Tasks(board, nets, len(kinds))
-    costs = [tasks.cost(placed) for placed in placements]
-    order = np.argsort(costs, kind="stable").tolist()
-    best, cost = placements[order[0]], costs[order[0]]
+    plain = are_pairs(nets) and board.chips == 1
+    kernel = Pairs(board, nets, len(kinds)) if plain else Trees(board, nets, len(kinds))
+    order = np.argsort(kernel.costs(placements), kind="stable").tolist()
+    best, cost = placements[order[0]], kernel.cost(placements[order[0]])
     count = min(_STARTS * _RUNS, max(1, moves // max(_SHORTEST, _OF_EACH * len(kinds))))
     ends = np.linspace(0, moves, count + 1).astype(int).tolist()
     work = [
-        (placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
+        Run(placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
         for k in range(count)
     ]
-    # Runs know nothing of one another, so that as many threads as there are processors change nothing.
-    with ThreadPoolExecutor(max(1, min(count, os.cpu_count() or 1))) as pool:
-        for k, (placed, after) in enumerate(pool.map(lambda task: tasks.anneal(*task), work)):
-            progress("placement", ends[k + 1], moves)
-            if after < cost:
-                best, cost = placed, after
+    for k, (placed, after) in enumerate(_annealed(kernel, work)):
+        progress("placement", ends[k + 1], moves)
+        if after < cost:
+            best, cost = placed, after
+    if times is not None:
+        best = _relieved(Trees(board, nets, len(kinds)), best, cost, times, moves, seed)
     return board.spots(best)
 
 
-class _Tasks:
-    """The compiled kernel with a board and nets as it takes them; the host is one core more, which rests."""
+def _annealed(kernel: Pairs | Trees, work: Sequence[Run]) -> Iterator[tuple[Array, float]]:
+    """Yields the placement that each run ends with, and its cost.
 
-    def __init__(self, board: Board, nets: Nets, cores: int) -> None:
-        # numba is imported by the first placement, not by commands that place nothing.
-        from nmcompiler.mapping import anneal
-        from nmcompiler.sim.jit import jit
+    Runs know nothing of one another, so that as many threads as there are processors change nothing.
+    """
+    with ThreadPoolExecutor(max(1, min(len(work), os.cpu_count() or 1))) as pool:
+        yield from pool.map(kernel.anneal, work)
 
-        self._run = jit(anneal.anneal)
-        self._board = board
-        self._group = board.chip * (int(board.kind.max(initial=0)) + 1) + board.kind
-        source = np.where(nets.source == HOST, cores, nets.source)
-        self._nets = source, nets.start, nets.cores, nets.spikes, *_nets_of(source, nets, cores)
 
-    def cost(self, placed: Array) -> float:
-        """Returns Σ spikes · links in the union of the routes of each net."""
-        return self._call(placed.copy(), 0, 0.0, 0.0, 0)[0]
-
-    def anneal(self, placed: Array, moves: int, seed: int) -> tuple[Array, float]:
-        """Returns a placement that moves have made of another, and its cost."""
-        placed = placed.copy()
-        _, change = self._call(placed, _PROBED, 0.0, 0.0, seed * 3)
-        if change > 0.0:
-            self._call(placed, moves - moves // 8, change * _HOT, change * _COLD, seed * 3 + 1)
-            self._call(placed, moves // 8, change * _FROZEN, change * _FROZEN, seed * 3 + 2)
-        # Summed anew: what changes add up to drifts.
-        return placed, self.cost(placed)
-
-    def _call(self, placed: Array, moves: int, hot: float, cold: float, seed: int) -> tuple[float, float]:
-        """Moves the cores of ``placed``; returns their cost and the mean change of the moves tried."""
-        board, seed = self._board, seed % 2**63  # the kernel is compiled for one type of it
-        at = np.append(board.row[placed], 0), np.append(board.column[placed], 0)
-        mesh = board.at, board.row, board.column, self._group
-        cost, change = self._run(
-            *self._nets, *at, *mesh, placed, 0, 1, moves, hot, cold, _REACH, _TOWARDS, seed
+def _relieved(kernel: Trees, best: Array, cost: float, times: LinkTimes, moves: int, seed: int) -> Array:
+    """Returns a placement whose busiest links let a sample be shorter, or the same one."""
+    slots = len(times.core_ns)
+    loads = kernel.loads(best, times.slot, slots)
+    total, most = times.total(loads), cost * (1 + times.worth)
+    if total <= times.core_ns.sum():
+        return best
+    busiest = times.busiest(loads)
+    work = []
+    for k, share in enumerate(_SHARES):
+        limits = Limits(
+            times.slot, times.limit(np.maximum(times.core_ns, share * busiest)), times.price(busiest)
         )
-        return float(cost), float(change)
-
-
-def _nets_of(source: Array, nets: Nets, cores: int) -> tuple[Array, Array]:
-    """Returns the nets of each core, as source or as destination, and where those of each begin."""
-    net = np.arange(len(source))
-    pairs = np.unique(
-        np.concatenate([source * len(net) + net, nets.cores * len(net) + np.repeat(net, nets.degrees)])
-    )
-    core, net = np.divmod(pairs, len(net))
-    return np.searchsorted(core, np.arange(cores + 1)), net
+        work.append(Run(best, moves // _OF_LINKS // len(_SHARES), seed * len(_SHARES) + k, limits))
+    for placed, after in _annealed(kernel, work):
+        found = times.total(kernel.loads(placed, times.slot, slots))
+        if after <= most and (found, after) < (total, cost):
+            best, total, cost = placed, found, after
+    return best

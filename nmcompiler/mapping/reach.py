@@ -16,6 +16,7 @@ import numpy as np
 
 from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
+from nmcompiler.mapping.product import Product, ranges
 
 __all__ = [
     "Cuts",
@@ -80,6 +81,10 @@ class Reach(Protocol):
         """Returns the number of source channels that each part of the channels reads through kernels."""
         ...
 
+    def read(self, box: Box) -> Product | Array:
+        """Returns the source neurons that a box reads: a product, or flat positions, some more than once."""
+        ...
+
     def mark(self, mask: Array, box: Box) -> None:
         """Sets the source neurons that a box reads in a bool ``mask`` of the source's shape."""
         ...
@@ -110,17 +115,17 @@ class ProductReach:
     @property
     def fan_in(self) -> Array:
         """Synapses of each target neuron."""
-        return _outer(*self._axes)
+        return _outer(*self.along)
 
     @cached_property
-    def _axes(self) -> tuple[Array, Array, Array]:
+    def along(self) -> tuple[Array, Array, Array]:
         """Rows, columns and channels read by each target row, column and channel."""
         rows, columns = (m.sum(axis=1, dtype=np.int64) for m in (self.rows, self.columns))
         return rows, columns, np.maximum(self.last - self.first, 0)
 
     def synapses(self, cuts: Cuts) -> Array:
         """Returns the number of synapses of each box."""
-        y, x, c = (np.add.reduceat(a, b[:-1]) for a, b in zip(self._axes, cuts, strict=True))
+        y, x, c = (np.add.reduceat(a, b[:-1]) for a, b in zip(self.along, cuts, strict=True))
         return _outer(y, x, c)
 
     def channels(self, cuts: Cuts) -> Array:
@@ -129,13 +134,17 @@ class ProductReach:
         read: Array = np.maximum(last - first, 0)
         return read
 
+    def read(self, box: Box) -> Product:
+        """Returns the source neurons that a box reads."""
+        rows = np.logical_or.reduce(self.rows[box.y0 : box.y1], axis=0)
+        columns = np.logical_or.reduce(self.columns[box.x0 : box.x1], axis=0)
+        first, last = int(self.first[box.c0 : box.c1].min()), int(self.last[box.c0 : box.c1].max())
+        return Product(rows, columns, min(first, last), last)
+
     def mark(self, mask: Array, box: Box) -> None:
         """Sets the source neurons that a box reads."""
-        rows = np.flatnonzero(self.rows[box.y0 : box.y1].any(axis=0))
-        columns = np.flatnonzero(self.columns[box.x0 : box.x1].any(axis=0))
-        first, last = self.first[box.c0 : box.c1].min(), self.last[box.c0 : box.c1].max()
-        if first < last and len(rows) and len(columns):
-            mask[rows[:, None], columns, first:last] = True
+        read = self.read(box)
+        mask[np.flatnonzero(read.rows)[:, None], np.flatnonzero(read.columns), read.first : read.last] = True
 
     def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
         """Returns the number of source neurons or pixels of each box."""
@@ -240,13 +249,16 @@ class ListReach:
         """A list has nothing that repeats."""
         return None
 
+    def read(self, box: Box) -> Array:
+        """Returns the flat positions that a box reads, one for each synapse."""
+        _, w, c = self.target
+        line = ((np.arange(box.y0, box.y1)[:, None] * w + np.arange(box.x0, box.x1)) * c).reshape(-1)
+        positions: Array = self.columns[ranges(self.start[line + box.c0], self.start[line + box.c1])]
+        return positions
+
     def mark(self, mask: Array, box: Box) -> None:
         """Sets the source neurons that a box reads."""
-        _, w, c = self.target
-        lines = [(y * w + x) * c for y in range(box.y0, box.y1) for x in range(box.x0, box.x1)]
-        flat = mask.reshape(-1)
-        for line in lines:
-            flat[self.columns[self.start[line + box.c0] : self.start[line + box.c1]]] = True
+        mask.reshape(-1)[self.read(box)] = True
 
     def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
         """Returns the number of source neurons or pixels of each box."""

@@ -10,7 +10,7 @@ from nmcompiler.mapping.reach import cut
 from nmcompiler.mapping.search import Outputs, grid_needs
 from nmcompiler.target.model import Target
 
-__all__ = ["does_not_fit", "out_of_cores", "out_of_large_cores"]
+__all__ = ["does_not_fit", "out_of_cores", "out_of_large_cores", "too_many_passes"]
 
 _HELP: Mapping[str, str] = {
     "neurons": (
@@ -41,6 +41,8 @@ _HELP: Mapping[str, str] = {
         "pieces; else choose a target with more destinations a neuron"
     ),
 }
+
+_OR_PASSES = ", or several passes over the same cores with --passes auto"
 
 
 def does_not_fit(needs: PopulationNeeds, outputs: Outputs, target: Target) -> DoesNotFit:
@@ -101,6 +103,7 @@ def out_of_cores(
             else ("try fewer weight bits, or a target that shares the weights of convolutions")
         )
         hints.append(f"{helps}, or a target with larger or more cores")
+    hints[-1] += _OR_PASSES
     return DoesNotFit(
         layer=layer,
         resource="cores",
@@ -128,8 +131,28 @@ def out_of_large_cores(layer: str, limit: int, chips: int, target: Target) -> Do
         limit=limit,
         target=_with_chips(target, chips),
         hint=f"other layers take the cores large enough for its pieces; {more}, or a target with larger or "
-        "more cores",
+        f"more cores{_OR_PASSES}",
         words="cores of the kinds that can hold it",
+    )
+
+
+def too_many_passes(layer: str, needed: int, most: int, chips: int, target: Target) -> DoesNotFit:
+    """Returns the error for a network that needs more passes over the chips than it may take.
+
+    Args:
+        layer: The first layer that has no pass left.
+        needed: Passes of the whole network.
+        most: Passes that it may take.
+        chips: Chips that may be used.
+        target: The chip.
+    """
+    return DoesNotFit(
+        layer=layer,
+        resource="passes",
+        used=needed,
+        limit=most,
+        target=_with_chips(target, chips),
+        hint=f"the passes are those of the whole network; try --passes {needed}, or auto",
     )
 
 

@@ -10,19 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.ir.cores import HOST
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping.nets import HOST, Nets
+from nmcompiler.mapping.nets import Nets
 
-__all__ = ["Positions", "capacity_bound", "max_link_load", "tree_sizes", "unicast_cost"]
+__all__ = [
+    "Positions",
+    "max_link_load",
+    "off_chip_spikes",
+    "tree_sizes",
+    "unicast_cost",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Where cores stand on the common mesh.
+    """Where cores stand on the common mesh, and last the host, so that its number finds it as well.
 
     Attributes:
-        row: ``(cores,)`` int64.
-        column: ``(cores,)`` int64, ``chip · columns + column``.
+        row: ``(cores + 1,)`` int64.
+        column: ``(cores + 1,)`` int64, ``chip · columns + column``.
     """
 
     row: Array
@@ -34,30 +41,57 @@ class Positions:
         return np.where(host, 0, self.row[nets.source]), np.where(host, 0, self.column[nets.source])
 
 
-def tree_sizes(at: Positions, nets: Nets) -> Array:
-    """Returns the number of links in the union of the routes of each net, ``(n,)`` int64."""
-    east, west, south, north = _extents(at, nets)
-    sizes: Array = east - west + (south - north).sum(axis=1)
-    return sizes
+@dataclass(frozen=True, eq=False)
+class _Trees:
+    """The unions of the routes of all nets; the source's own row and column count as reached.
 
-
-def _extents(at: Positions, nets: Nets) -> tuple[Array, Array, Array, Array]:
-    """Returns the outermost columns ``(n,)``, and the outermost rows in each column ``(n, columns)``.
-
-    The source's own row and column count as reached.
+    Attributes:
+        east: ``(n,)`` int64 outermost column of each net.
+        west: Likewise.
+        net: ``(B,)`` int64: the net of each branch, a column in which it has destinations.
+        column: ``(B,)`` int64.
+        south: ``(B,)`` int64 outermost row of the branch.
+        north: Likewise.
     """
+
+    east: Array
+    west: Array
+    net: Array
+    column: Array
+    south: Array
+    north: Array
+
+
+def _trees(at: Positions, nets: Nets) -> _Trees:
     row, column = at.sources(nets)
     net = np.repeat(np.arange(len(nets.source)), nets.degrees)
     width = int(at.column.max(initial=0)) + 1
     east, west = column.copy(), column.copy()
     np.maximum.at(east, net, at.column[nets.cores])
     np.minimum.at(west, net, at.column[nets.cores])
-    south = np.repeat(row[:, None], width, axis=1)
-    north = south.copy()
-    where = net * width + at.column[nets.cores]
-    np.maximum.at(south.reshape(-1), where, at.row[nets.cores])
-    np.minimum.at(north.reshape(-1), where, at.row[nets.cores])
-    return east, west, south, north
+    branches, branch = np.unique(net * width + at.column[nets.cores], return_inverse=True)
+    of, columns = np.divmod(branches, width)
+    south, north = row[of], row[of]
+    np.maximum.at(south, branch.reshape(-1), at.row[nets.cores])
+    np.minimum.at(north, branch.reshape(-1), at.row[nets.cores])
+    return _Trees(east, west, of, columns, south, north)
+
+
+def tree_sizes(at: Positions, nets: Nets) -> Array:
+    """Returns the number of links in the union of the routes of each net, ``(n,)`` int64."""
+    trees = _trees(at, nets)
+    sizes: Array = trees.east - trees.west
+    np.add.at(sizes, trees.net, trees.south - trees.north)
+    return sizes
+
+
+def off_chip_spikes(at: Positions, nets: Nets, columns: int) -> float:
+    """Returns Σ spikes · links to another chip in the union of the routes of each net.
+
+    Chips of ``columns`` columns stand side by side, so that only routes along a row leave one.
+    """
+    trees = _trees(at, nets)
+    return float(nets.spikes @ (trees.east // columns - trees.west // columns))
 
 
 def unicast_cost(at: Positions, nets: Nets) -> float:
@@ -71,16 +105,14 @@ def unicast_cost(at: Positions, nets: Nets) -> float:
 def max_link_load(at: Positions, nets: Nets) -> float:
     """Returns the expected spikes on the busiest directed link."""
     row, column = at.sources(nets)
-    east, west, south, north = _extents(at, nets)
-    height, width = int(at.row.max(initial=0)) + 1, south.shape[1]
-    columns = np.broadcast_to(np.arange(width), south.shape)
-    rows = np.broadcast_to(row[:, None], south.shape)
-    spikes = np.broadcast_to(nets.spikes[:, None], south.shape)
+    trees = _trees(at, nets)
+    height, width = int(at.row.max(initial=0)) + 1, int(at.column.max(initial=0)) + 1
+    rows, spikes = row[trees.net], nets.spikes[trees.net]
     loads = (
-        _cover(row, column, east, nets.spikes, (height, width)),
-        _cover(row, west, column, nets.spikes, (height, width)),
-        _cover(columns, rows, south, spikes, (width, height)),
-        _cover(columns, north, rows, spikes, (width, height)),
+        _cover(row, column, trees.east, nets.spikes, (height, width)),
+        _cover(row, trees.west, column, nets.spikes, (height, width)),
+        _cover(trees.column, rows, trees.south, spikes, (width, height)),
+        _cover(trees.column, trees.north, rows, spikes, (width, height)),
     )
     return max(float(load.max(initial=0.0)) for load in loads)
 
@@ -92,21 +124,3 @@ def _cover(line: Array, start: Array, end: Array, spikes: Array, shape: tuple[in
     np.add.at(steps, (line[crossed], start[crossed]), spikes[crossed])
     np.add.at(steps, (line[crossed], end[crossed]), -spikes[crossed])
     return np.cumsum(steps, axis=1)
-
-
-def capacity_bound(nets: Nets, cores: int) -> float:
-    """Returns a lower bound of the unicast cost of any placement (neighbour capacity).
-
-    On a mesh a core has at most 4 cores at distance 1, 8 at 2, 12 at 3, …: its traffic, the largest first,
-    is at best spread in this way; half the sum over the cores counts each pair once. The host stands in a
-    corner, where the distances 0, 1, 2, … have 1, 2, 3, … positions.
-    """
-    between = np.zeros((cores + 1, cores + 1))
-    source, target, spikes = nets.pairs()
-    np.add.at(between, (source, target), spikes)  # HOST is the last row
-    host, between = between[-1, :-1], between[:-1, :-1]
-    ring = np.arange(1, int(np.sqrt(cores)) + 2)
-    distance = np.repeat(ring, 4 * ring)[: max(cores - 1, 0)]
-    partners = -np.sort(-(between + between.T), axis=1)[:, : len(distance)]
-    corner = np.repeat(np.arange(len(ring) * 2), np.arange(1, len(ring) * 2 + 1))[:cores]
-    return float((partners @ distance).sum() / 2 + -np.sort(-host) @ corner)

@@ -9,11 +9,10 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.needs import PopulationNeeds
-from nmcompiler.mapping.pack import Candidate
-from nmcompiler.mapping.reach import Cuts, cut, grid_box, segment_max, segment_sums
+from nmcompiler.mapping.reach import Cuts, cut, segment_max, segment_sums
 from nmcompiler.target.model import Limits
 
-__all__ = ["Outputs", "candidates", "grid_needs", "search"]
+__all__ = ["Outputs", "grid_needs", "search"]
 
 # What a single neuron needs, which no cut lowers.
 _OF_ONE_NEURON = ("fan_in", "destinations")
@@ -106,14 +105,3 @@ def _grids(shape: Shape, fewest: int, channel_parts: int | None) -> Iterator[Sha
 def _part_counts(length: int) -> Array:
     """Returns the numbers of parts worth trying: the fewest for each size of the largest part."""
     return np.unique(-(-length // np.arange(1, length + 1)))
-
-
-def candidates(needs: PopulationNeeds, outputs: Outputs, cuts: Cuts) -> Iterator[Candidate]:
-    """Yields the boxes of a grid with their costs, in row-major order of the grid."""
-    used = {resource: cost(cuts) for resource, cost in grid_needs(needs, outputs).items()}
-    stored = [needs.stored(wire, cuts) for wire in needs.wires]
-    for index in np.ndindex(used["neurons"].shape):
-        box = grid_box(cuts, index)
-        once = [None if kernel is None else int(kernel[0, 0, index[2]]) for _, kernel in stored]
-        kernels = None if None in once else sum(bits for bits in once if bits is not None)
-        yield Candidate(needs, box, {r: int(cost[index]) for r, cost in used.items()}, kernels)

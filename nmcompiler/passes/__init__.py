@@ -8,6 +8,7 @@ from nmcompiler.ir.network import Network
 from nmcompiler.passes.base import EXACT, LOSSY, Context, Keeps, Note, Pass, PassResult, close
 from nmcompiler.passes.fold_linear import FoldLinear
 from nmcompiler.passes.fuse_activation import FuseActivation
+from nmcompiler.passes.join_pools import JoinPools
 from nmcompiler.passes.layer_rules import refused_layers
 from nmcompiler.passes.legalise_fan_in import FAN_IN_METHODS, FanInMethod, LegaliseFanIn
 from nmcompiler.passes.linearise import Linearise
@@ -25,6 +26,7 @@ __all__ = [
     "FanInMethod",
     "FoldLinear",
     "FuseActivation",
+    "JoinPools",
     "Keeps",
     "LegaliseFanIn",
     "Linearise",
@@ -61,6 +63,7 @@ def to_network(
     *,
     legalise: tuple[Pass[Network], ...] = (),
     fan_in: LegaliseFanIn | None = None,
+    pools: JoinPools | None = None,
     verify: bool = False,
 ) -> tuple[Network, tuple[Note, ...]]:
     """Returns the golden integer network of a model, and what the passes have to say.
@@ -71,6 +74,7 @@ def to_network(
         options: Options of quantisation.
         legalise: The backend's passes from network to network, in order.
         fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses.
+        pools: What becomes of pools whose readers would store too many weights; None: they stay as they are.
         verify: Whether to execute each pass against the one before.
 
     Raises:
@@ -85,7 +89,8 @@ def to_network(
     )
     if refused:
         raise UnsupportedModel(refused, asked=f"'{model.name}' on '{context.target.name}'")
-    fitting = Pipeline(() if fan_in is None else (fan_in,), verify).run(simple.graph, context)
+    fit: tuple[Pass[Model] | None, ...] = (pools, fan_in)
+    fitting = Pipeline(tuple(step for step in fit if step is not None), verify).run(simple.graph, context)
     quantised = Quantise(options).run(fitting.graph, context)
     legal = Pipeline(legalise, verify).run(quantised.graph, context)
     return legal.graph, (*simple.notes, *fitting.notes, *quantised.notes, *legal.notes)

@@ -123,10 +123,17 @@ def with_joined_pools(model: Model, fan_in: FanIn) -> Model:
     return draft.model() if pools else model
 
 
-def available_neurons(target: Target, chips: int | None) -> int | None:
-    """Returns the neurons of all chips that may be used; None where the chip states no number."""
+def available_neurons(target: Target, chips: int | None, passes: int | None = 1) -> int | None:
+    """Returns the neurons of all chips that may be used, in all passes; None where nothing limits them.
+
+    Args:
+        target: The chip.
+        chips: Chips that may be used; None for all that can be joined.
+        passes: Passes over them; None for any number.
+    """
     count = min(chips or target.max_chips, target.max_chips)
-    stated = [None if target.neurons is None else target.neurons * count]
+    bounded = target.neurons is not None and passes is not None
+    stated = [(target.neurons or 0) * count * (passes or 0) if bounded else None]
     if target.network_limits is not None:
         stated.append(target.network_limits.hidden)
     return min((n for n in stated if n is not None), default=None)

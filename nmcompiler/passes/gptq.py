@@ -54,8 +54,9 @@ def round_in_turn(kernel: Kernel, source: Array, at: Positions, shape: Shape, li
         rounded = spread_errors(weight, gram, limit)
     else:
         few = inputs[:, :: -(-inputs.shape[1] // _FEW)]
-        rounded = np.stack([carry_errors(w, x, limit) for w, x in zip(weight, few, strict=True)])
-    return with_weight(kernel, from_groups(kernel, rounded).astype(np.int64))
+        groups = [carry_errors(w, x, limit) for w, x in zip(weight, few, strict=True)]
+        rounded = groups[0][None] if len(groups) == 1 else np.stack(groups)
+    return with_weight(kernel, from_groups(kernel, rounded).astype(np.int64, copy=False))
 
 
 def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
@@ -91,7 +92,7 @@ def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
 
 
 def carry_errors(weight: Array, inputs: Array, limit: int) -> Array:
-    """Returns whole weights ``(unknowns, outputs)`` float64 by greedy path following.
+    """Returns whole weights ``(unknowns, outputs)`` int64 by greedy path following.
 
     Args:
         weight: ``(unknowns, outputs)``.
@@ -100,11 +101,19 @@ def carry_errors(weight: Array, inputs: Array, limit: int) -> Array:
     """
     loudness = np.square(inputs, dtype=np.float64).sum(axis=0)
     damping = loudness.mean() + np.finfo(np.float32).tiny
-    result = np.empty(weight.shape)
+    # A dense layer keeps its weights by outputs, and rows that lie across its memory are slow one by one.
+    result = np.empty(weight.shape[::-1], np.int64).T
     error = np.zeros((len(inputs), weight.shape[1]))
     turned = np.ascontiguousarray(inputs.T, np.float64)
-    for j, x in enumerate(turned):
-        wanted = weight[j] + x @ error / (loudness[j] + damping)
-        result[j] = np.clip(np.round(wanted), -limit, limit)
-        error += x[:, None] * (weight[j] - result[j])
+    for first in range(0, len(turned), _BLOCK):  # errors reach the weights of a block through their products
+        block = turned[first : first + _BLOCK]
+        before, products = block @ error, block @ block.T
+        wanted = np.ascontiguousarray(weight[first : first + _BLOCK], np.float64)
+        rounded, left = np.empty_like(wanted), np.empty_like(wanted)
+        for i, loud in enumerate(loudness[first : first + _BLOCK]):
+            carried = before[i] + products[i, :i] @ left[:i]
+            rounded[i] = np.clip(np.round(wanted[i] + carried / (loud + damping)), -limit, limit)
+            left[i] = wanted[i] - rounded[i]
+        result[first : first + _BLOCK] = rounded
+        error += block.T @ left
     return result

@@ -42,10 +42,12 @@ class LegaliseFanIn:
         method: ``split`` into partial sums (``split_fan_in``), ``prune`` (``prune_fan_in``), or ``auto``:
             split where the chips have neurons for it, else prune.
         chips: Chips that may be used.
+        passes: Passes over them; None for any number.
     """
 
     method: FanInMethod = "auto"
     chips: int | None = None
+    passes: int | None = 1
     name: ClassVar[str] = "legalise-fan-in"
     keeps: ClassVar[Keeps] = LOSSY
 
@@ -81,7 +83,8 @@ class LegaliseFanIn:
             if self.method == "split":
                 raise
             return PruneFanIn()
-        neurons, available = neurons_of(model), available_neurons(context.target, self.chips)
+        neurons = neurons_of(model)
+        available = available_neurons(context.target, self.chips, self.passes)
         if available is None or neurons + extra <= available:
             return SplitFanIn()
         if self.method == "auto" and neurons <= available:

@@ -144,14 +144,14 @@ class _Search:
             if source is not None:
                 self._check_room(parted, population, source)
                 if len(plan[source]) == 1 and not _pays(parted, population, needs.populations[source]):
-                    parted.leave_out(population.name, source)
+                    parted.readers.leave_out(population.name, source)
                     continue
                 chosen[source] = None
             parted.add(population)
         return _Walk({source: plan[source] for source in chosen}, len(parted.cores))
 
     def _check_room(self, parted: Partition, relay: PopulationNeeds, source: str) -> None:
-        built = parted.built(relay.name, relay.shape)
+        built = parted.readers.built(relay.name, relay.shape)
         most = max(np.inf if (n := t.limits.neurons) is None else n for t in self.target.core_types)
         if built is not None and built.max() > most:
             readers = self.network.graph.successors(source)
@@ -198,10 +198,10 @@ def _spiking(network: Network, coding: Coding, target: Target) -> Spiking:
 
 def _pays(parted: Partition, relay: PopulationNeeds, source: PopulationNeeds) -> bool:
     """Returns whether a relay, whose readers have been placed, saves more neurons than it costs."""
-    built = parted.built(relay.name, relay.shape)
+    built = parted.readers.built(relay.name, relay.shape)
     if built is None or built.max() <= 1:
         return False
-    reached = parted.destinations(relay.name, relay.shape)
+    reached = parted.readers.destinations(relay.name, relay.shape)
     if _cuts(relay, Outputs(reached, built), parted.target) is None:
         return False
     once = np.ones(source.shape, np.int64)

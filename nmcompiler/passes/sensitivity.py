@@ -21,7 +21,8 @@ rounding away, but not them. To first order, the errors ``e_p`` of one channel m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 
@@ -83,41 +84,82 @@ def _gathered(
     if not count or not sums:
         return {}
     found = {layer.name: np.zeros((sums, count, *layer.shape), np.float32) for layer in read}
-    for turn, first in product(range(sums), range(0, count, _CHUNK)):
-        part = slice(first, first + _CHUNK)
-        for name, value in _propagated(model, {key: x[part] for key, x in samples.items()}, signs).items():
+    chunks = [slice(first, first + _CHUNK) for first in range(0, count, _CHUNK)]
+    turns = list(product(range(sums), chunks))
+    drawn = {
+        (turn, part.start): _signs(model, min(_CHUNK, count - part.start), signs) for turn, part in turns
+    }
+    for part in chunks:
+        forward = _forward(model, {key: x[part] for key, x in samples.items()})
+        some = [drawn[turn, part.start] for turn in range(sums)]
+        for name, values in _propagated(model, forward, some):
             if name in found:
-                found[name][turn, part] = value
+                found[name][:, part] = values
     return found
 
 
-def _propagated(
-    model: Model, samples: Mapping[str, Array], signs: np.random.Generator | None
-) -> dict[str, Array]:
-    """Returns S of each layer that the outputs depend on; with ``signs``, gradients of a random sum."""
-    values = dict(samples)
-    sums = {}
+def _signs(model: Model, count: int, rng: np.random.Generator | None) -> dict[str, Array] | None:
+    """Returns random signs ``(count, h, w, c)`` for the outputs by layer; None where none are drawn."""
+    if rng is None:
+        return None
+    ports = (port.node for port in model.outputs)
+    return {name: rng.choice([-1, 1], (count, *model.graph.node(name).shape)) for name in ports}
+
+
+@dataclass(frozen=True, eq=False)
+class _Forward:
+    """Values and sums ``(N, h, w, c)`` of all layers on some samples, by name."""
+
+    values: dict[str, Array]
+    sums: dict[str, Array]
+
+
+def _forward(model: Model, samples: Mapping[str, Array]) -> _Forward:
+    values, sums = dict(samples), {}
     for layer in model.graph:
         if not layer.is_input:
             sums[layer.name] = preactivation(model.graph, layer.name, values)
             values[layer.name] = activate(layer, sums[layer.name])
-    found: dict[str, Array] = {}
-    for port in model.outputs:
-        # Outputs of different units count alike.
-        size = float(np.square(values[port.node], dtype=np.float64).mean()) or 1.0
-        shape = values[port.node].shape
-        found[port.node] = np.full(shape, 1 / size, np.float32)
-        if signs is not None:
-            found[port.node] = (signs.choice([-1, 1], shape) / np.sqrt(size)).astype(np.float32)
+    return _Forward(values, sums)
+
+
+def _propagated(
+    model: Model, forward: _Forward, signs: Sequence[Mapping[str, Array] | None]
+) -> Iterator[tuple[str, list[Array]]]:
+    """Yields each layer that the outputs depend on, the last first, and its S for each of the signs.
+
+    With signs, S are gradients of the sum that has them. All go back together, as the weights of a layer, of
+    which there may be 100 million, are made ready once.
+    """
+    found = [_at_outputs(model, forward.values, some) for some in signs]
     for layer in reversed(list(model.graph)):
-        if layer.is_input or layer.name not in found:
+        name = layer.name
+        if layer.is_input or name not in found[0]:
             continue
-        before = _through_activation(layer, sums[layer.name], values[layer.name], found[layer.name])
-        for edge in model.graph.in_edges(layer.name):
+        here = [each.pop(name) for each in found]
+        yield name, here
+        before = [_through_activation(layer, forward.sums[name], forward.values[name], s) for s in here]
+        for edge in model.graph.in_edges(name):
             source = model.graph.node(edge.source)
-            if not source.is_input:
-                back = spread_back(edge.payload.kernel, before, source.shape, squared=signs is None)
-                found[edge.source] = found[edge.source] + back if edge.source in found else back
+            if source.is_input:
+                continue
+            kernel = edge.payload.kernel
+            weight = _weights_back(kernel, squared=signs[0] is None)
+            for each, some in zip(found, before, strict=True):
+                back = _spread(kernel, weight, some, source.shape)
+                each[edge.source] = each[edge.source] + back if edge.source in each else back
+
+
+def _at_outputs(
+    model: Model, values: Mapping[str, Array], signs: Mapping[str, Array] | None
+) -> dict[str, Array]:
+    """Returns S of the outputs by layer: outputs of different units count alike."""
+    found = {}
+    for port in model.outputs:
+        size = float(np.square(values[port.node], dtype=np.float64).mean()) or 1.0
+        found[port.node] = np.full(values[port.node].shape, 1 / size, np.float32)
+        if signs is not None:
+            found[port.node] = (signs[port.node] / np.sqrt(size)).astype(np.float32)
     return found
 
 
@@ -154,7 +196,15 @@ def spread_back(kernel: Kernel, found: Array, source: Shape, *, squared: bool = 
 
     Gradients go back by the weights themselves, not ``squared``.
     """
-    weight = (np.square(kernel.weight) if squared else kernel.weight).astype(np.float32)
+    return _spread(kernel, _weights_back(kernel, squared=squared), found, source)
+
+
+def _weights_back(kernel: Kernel, *, squared: bool) -> Array:
+    weight = np.square(kernel.weight) if squared else kernel.weight
+    return weight.astype(np.float32, copy=False)
+
+
+def _spread(kernel: Kernel, weight: Array, found: Array, source: Shape) -> Array:
     if isinstance(kernel, Sparse):
         return apply(Sparse(kernel.columns, kernel.rows, weight), found, source)
     if isinstance(kernel, Dense):

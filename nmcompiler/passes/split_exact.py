@@ -47,10 +47,12 @@ class SplitExact:
     Attributes:
         coding: The code.
         chips: Chips that may be used.
+        passes: Passes over them; None for any number.
     """
 
     coding: Coding
     chips: int | None = None
+    passes: int | None = 1
     name: ClassVar[str] = "split-exact"
     keeps: ClassVar[Keeps] = EXACT
 
@@ -80,7 +82,7 @@ class SplitExact:
         return PassResult(network, True, tuple(notes))
 
     def _check_room(self, network: Network, before: Network, target: Target) -> None:
-        available = available_neurons(target, self.chips)
+        available = available_neurons(target, self.chips, self.passes)
         if available is None or network.neurons <= available:
             return
         largest = max((p for p in before.graph if p.role != "input"), key=lambda p: p.size)

@@ -21,6 +21,7 @@ from nmcompiler.program.crossbar import typed_crossbars
 from nmcompiler.program.layout import (
     ARRAYS,
     BLOCK_COLUMNS,
+    PASS_ARRAYS,
     BlockKind,
     Names,
     Program,
@@ -94,7 +95,7 @@ def boundless_cores(spiking: Spiking) -> CoreGraph:
     pieces = tuple(Piece(p.name, Box.whole(p.shape)) for p in spiking.network.graph if p.role != "input")
     graph: Graph[Core, Any] = Graph()
     graph.add(Core(index=0, chip=0, row=0, column=0, core_type=0, pieces=pieces))
-    return CoreGraph(graph, 1, 0.0, 0.0, 0.0, 0.0)
+    return CoreGraph(graph)
 
 
 def _check_weights(spiking: Spiking) -> None:
@@ -206,7 +207,10 @@ class _Assembler:
             "current": current,
             "routes": self._routes(tables),
         }
-        return {name: np.ascontiguousarray(found[name], ARRAYS[name][0]) for name in ARRAYS}
+        if self.cores.turns > 1:
+            found["passes"] = np.array([c.turn for c in self.cores.cores])
+        dtypes = {name: dtype for name, (dtype, _) in (*ARRAYS.items(), *PASS_ARRAYS.items())}
+        return {name: np.ascontiguousarray(array, dtypes[name]) for name, array in found.items()}
 
     def _place(self) -> list[_Placed]:
         """Returns all boxes by (window, population, box); an input is one box on the host."""

@@ -14,7 +14,15 @@ from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.layers import HOST_CASTS, HostOp
 from nmcompiler.program.dynamics import dynamics_document, dynamics_from
 from nmcompiler.program.golden import golden_from, golden_members
-from nmcompiler.program.layout import ARRAYS, CROSSBAR_ARRAYS, Names, Program, ProgramInput, ProgramOutput
+from nmcompiler.program.layout import (
+    ARRAYS,
+    CROSSBAR_ARRAYS,
+    PASS_ARRAYS,
+    Names,
+    Program,
+    ProgramInput,
+    ProgramOutput,
+)
 from nmcompiler.program.members import (
     array_bytes,
     array_from,
@@ -31,10 +39,11 @@ from nmcompiler.target import target_from_document, target_to_document
 __all__ = ["FORMAT", "VERSION", "load", "save"]
 
 FORMAT = "nmcompiler.program"
-VERSION = 3
+VERSION = 4
 _MANIFEST = "manifest.json"
 _NAMES = "names/names.json"
 _SOURCE = "source/model.onnx"
+_TABLES = {**ARRAYS, **CROSSBAR_ARRAYS, **PASS_ARRAYS}
 _HOST_OPS = {  # whether it has axes
     **dict.fromkeys(("Softmax", "LogSoftmax", "ArgMax", "ArgMaxLast"), True),
     **dict.fromkeys(("Sigmoid", "Tanh", *HOST_CASTS), False),
@@ -46,6 +55,8 @@ _REPORT: Mapping[str, type | tuple[type, ...]] = {
     "host_ops": list,
     "versions": dict,
     "time": dict,
+    "passes": dict,
+    "hottest": dict,
     "ann": list,
     "warnings": list,
     "notes": list,
@@ -100,7 +111,7 @@ def load(path: Path | str) -> Program:
 
 
 def _members(program: Program, include_source: bool) -> Iterator[tuple[str, bytes]]:
-    for name, (dtype, _) in {**ARRAYS, **CROSSBAR_ARRAYS}.items():
+    for name, (dtype, _) in _TABLES.items():
         if name in program.arrays:
             yield f"arrays/{name}.npy", array_bytes(program.arrays[name].astype(dtype, copy=False))
     for k, port in enumerate(program.inputs):
@@ -157,7 +168,9 @@ def _manifest(program: Program) -> dict[str, Any]:
 
 
 def _version(program: Program) -> int:
-    """Returns the oldest version whose readers know how the program's neurons compute."""
+    """Returns the oldest version whose readers know how the program's neurons compute, and where."""
+    if PASS_ARRAYS.keys() & program.arrays.keys():
+        return 4
     if program.dynamics.ties is not None:
         return 3
     return 2 if dynamics_document(program.dynamics) else 1
@@ -190,13 +203,16 @@ def _check_members(manifest: Mapping[str, Any], members: Mapping[str, bytes], pa
 def _program(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Program:
     if manifest["fires_when"] not in ("ge", "gt"):
         raise ValueError(f"fires_when {manifest['fires_when']!r}")
+    arrays = _arrays(members)
+    if PASS_ARRAYS.keys() & arrays.keys() and manifest["version"] < 4:
+        raise ValueError(f"several passes in version {manifest['version']}")
     return Program(
         coding=str(manifest["coding"]),
         fires_when=manifest["fires_when"],
         membrane_bits=_whole(manifest["membrane_bits"]),
         window_starts=tuple(_whole(s) for s in manifest["window_starts"]),
         total_steps=_whole(manifest["total_steps"]),
-        arrays=_arrays(members),
+        arrays=arrays,
         inputs=tuple(_input(k, entry, members) for k, entry in enumerate(manifest["inputs"])),
         outputs=tuple(_output(k, entry, members) for k, entry in enumerate(manifest["outputs"])),
         target=target_from_document(manifest["target"], _MANIFEST),
@@ -219,12 +235,14 @@ def _report(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arrays(members: Mapping[str, bytes]) -> dict[str, Array]:
     typed = any(f"arrays/{name}.npy" in members for name in CROSSBAR_ARRAYS)
-    return {name: _array(members, name) for name in (*ARRAYS, *(CROSSBAR_ARRAYS if typed else ()))}
+    passes = [name for name in PASS_ARRAYS if f"arrays/{name}.npy" in members]
+    names = (*ARRAYS, *(CROSSBAR_ARRAYS if typed else ()), *passes)
+    return {name: _array(members, name) for name in names}
 
 
 def _array(members: Mapping[str, bytes], name: str) -> Array:
     member = f"arrays/{name}.npy"
-    dtype, columns = {**ARRAYS, **CROSSBAR_ARRAYS}[name]
+    dtype, columns = _TABLES[name]
     array = array_from(_need(members, member), member)
     if array.dtype != np.dtype(dtype) or array.ndim != (2 if columns else 1):
         raise InputFileError(f"{member} is of another type or dimension than {dtype}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.typed import TypeCode, bits_of
-from nmcompiler.program.layout import ARRAYS, BLOCK_COLUMNS, CROSSBAR_ARRAYS, BlockKind
+from nmcompiler.program.layout import ARRAYS, BLOCK_COLUMNS, CROSSBAR_ARRAYS, PASS_ARRAYS, BlockKind
 
 __all__ = ["typed_crossbars"]
 
@@ -184,12 +184,22 @@ class _Builder:
             mine = entries[low:high]
             served = np.zeros(len(mine), np.int64)
             if fan_out is not None and not block.is_input:
-                rank = np.arange(len(mine)) - np.searchsorted(mine[:, 0], mine[:, 0])
-                served = rank // fan_out
+                served = self._before(block, mine) // fan_out
             originals, new[low:high] = _number_copies(mine, served, first, block.row["n"], self.gid)
             self._add(index, block, originals)
         routes = _routes(np.column_stack([new, entries[:, 1:]]))
         return self._arrays(routes)
+
+    def _before(self, block: _Block, mine: Array) -> Array:
+        """Returns how many axons a neuron reaches before each of its entries.
+
+        Axons of later passes come last, on the cores with the largest numbers, and are one: the host's.
+        """
+        turns = self.arrays.get("passes", np.zeros(len(self.cores), np.int64))
+        now = turns[mine[:, 1]] == turns[block.row["core"]]
+        before = np.cumsum(now) - now
+        reached: Array = before - before[np.searchsorted(mine[:, 0], mine[:, 0])]
+        return reached
 
     def _add(self, index: int, block: _Block, originals: Array) -> None:
         """Adds a block whose neurons are followed by copies of ``originals``, positions in its box."""
@@ -258,10 +268,9 @@ class _Builder:
             "type_weights": np.concatenate([np.zeros(0, np.int64), *self.type_weights]),
             "copies": np.array(self.copies, np.int64).reshape(-1, 2),
         }
-        return {
-            name: np.ascontiguousarray(found[name], dtype)
-            for name, (dtype, _) in {**ARRAYS, **CROSSBAR_ARRAYS}.items()
-        }
+        found |= {name: self.arrays[name] for name in PASS_ARRAYS if name in self.arrays}
+        tables = {**ARRAYS, **CROSSBAR_ARRAYS, **PASS_ARRAYS}
+        return {name: np.ascontiguousarray(array, tables[name][0]) for name, array in found.items()}
 
 
 def _number_copies(entries: Array, served: Array, first: int, n: int, gid0: int) -> tuple[Array, Array]:

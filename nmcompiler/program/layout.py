@@ -23,6 +23,7 @@ __all__ = [
     "ARRAYS",
     "BLOCK_COLUMNS",
     "CROSSBAR_ARRAYS",
+    "PASS_ARRAYS",
     "ROUTE_COLUMNS",
     "RUN_COLUMNS",
     "SEGMENT_COLUMNS",
@@ -102,6 +103,11 @@ ARRAYS: Mapping[str, tuple[str, int]] = {
     "v0": ("<i8", 0),
     "current": ("<i8", 0),
     "routes": ("<i4", len(ROUTE_COLUMNS)),
+}
+
+# Only in programs of several passes over the chips.
+PASS_ARRAYS: Mapping[str, tuple[str, int]] = {
+    "passes": ("<i4", 0),  # of each core: the pass in which it is loaded
 }
 
 # Only in programs with typed crossbars: all four, or none.
@@ -192,7 +198,8 @@ class Program:
         membrane_bits: Bits of the registers, the sign included.
         window_starts: First step of each window.
         total_steps: Steps of one sample.
-        arrays: The arrays of ``ARRAYS``, and where there are typed crossbars those of ``CROSSBAR_ARRAYS``.
+        arrays: The arrays of ``ARRAYS``, where there are typed crossbars those of ``CROSSBAR_ARRAYS``, and
+            where there are several passes those of ``PASS_ARRAYS``.
         inputs: Ports of the host to the chip.
         outputs: Ports of the chip to the host.
         target: The chip it was made for.
@@ -267,6 +274,17 @@ class Program:
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """Returns one column of ``blocks``."""
         return np.asarray(self.arrays["blocks"][:, BLOCK_COLUMNS.index(name)], dtype=np.int64)
+
+    @cached_property
+    def turns(self) -> npt.NDArray[np.int64]:
+        """``(cores,)``: the pass over the chips in which each core is loaded."""
+        alone = np.zeros(len(self.arrays["cores"]), np.int64)
+        return np.asarray(self.arrays.get("passes", alone), dtype=np.int64)
+
+    @property
+    def passes(self) -> int:
+        """Number of passes over the chips."""
+        return int(self.turns.max(initial=0)) + 1
 
     def with_arrays(self, **arrays: IntArray) -> Program:
         """Returns the program with some arrays exchanged."""

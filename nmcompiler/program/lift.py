@@ -18,6 +18,7 @@ from nmcompiler.ir.spiking import Spiking
 from nmcompiler.program.expand import Synapses, expand
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.program.lifted import Block, BlockSynapses, Lifted, LiftedPopulation, sum_synapses
+from nmcompiler.program.slices import block_turns
 from nmcompiler.program.structure import fault
 
 __all__ = ["LiftReport", "Lifted", "LiftedPopulation", "check_lift", "difference", "lift"]
@@ -175,14 +176,21 @@ def _crossbar_faults(program: Program) -> Iterator[str]:
         if types > crossbar.axon_types or held.min(initial=0) < low or held.max(initial=0) > high:
             yield f"block {block} has {types} type weights from {held.min()} to {held.max()}"
     if fan_out is not None:
-        routes = program.arrays["routes"].astype(np.int64)
-        reached = np.zeros(program.neurons + 1, np.int64)
-        np.add.at(reached, routes[:, 0], 1)
-        np.add.at(reached, routes[:, 0] + routes[:, 1], -1)
         on_chip = np.repeat(program.column("kind") != BlockKind.INPUT, n)
-        most = int(np.cumsum(reached)[:-1][on_chip].max(initial=0))
+        most = int(_reached_axons(program)[on_chip].max(initial=0))
         if most > fan_out:
             yield f"a neuron reaches {most} axons, and one of the chip at most {fan_out}"
+
+
+def _reached_axons(program: Program) -> Array:
+    """Returns the axons that each neuron reaches, ``(neurons,)``; the host is one for all later passes."""
+    _, n, core, _, _ = routes = program.arrays["routes"].astype(np.int64).T
+    gid = np.repeat(routes[0] - np.cumsum(n) + n, n) + np.arange(n.sum())
+    turn = np.repeat(block_turns(program), program.column("n"))
+    later = np.repeat(program.turns[core], n) > turn[gid]
+    now, kept = (np.bincount(gid[which], minlength=program.neurons) for which in (~later, later))
+    reached: Array = now + (kept > 0)
+    return reached
 
 
 def _clock(program: Program, spiking: Spiking) -> Iterator[str]:

@@ -18,6 +18,7 @@ from nmcompiler.program.layout import (
     IntArray,
     Program,
 )
+from nmcompiler.program.slices import turn_faults
 from nmcompiler.target.model import USUAL
 
 __all__ = ["fault"]
@@ -249,6 +250,7 @@ _CHECKS: tuple[Callable[[Program], Iterator[str]], ...] = (
     _blocks,
     _synapses,
     _routes,
+    turn_faults,
     _ports,
     crossbar_faults,
 )

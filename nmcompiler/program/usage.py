@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nmcompiler.ir.cores import HOST
 from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.slices import block_turns
 from nmcompiler.target.model import RESOURCES, Limits
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "core_usage",
     "fan_out",
     "own_weights",
+    "pixels",
     "synapse_memory",
 ]
 
@@ -288,12 +291,14 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     row, step = _expanded(routes[:, 1])
     gid, core = routes[row, 0] + step, routes[row, 2]
     gid0, core_of = program.column("gid0"), program.column("core")
-    source = _pixels(program, gid) if program.target.axon_unit == "pixel" else gid[None]
+    source = pixels(program, gid) if program.target.axon_unit == "pixel" else gid[None]
     if program.target.crossbar is not None:  # a source takes an axon of every type that it needs
         source = (routes[row, 3] + step)[None]
     axons = np.unique(np.stack([core, *source, routes[row, 4]]), axis=1)
     np.add.at(used["input_axons"], axons[0], program.target.axons_per_source)
-    pairs = np.unique(np.stack([gid, core]), axis=1)
+    turn = block_turns(program)[np.searchsorted(gid0, gid, side="right") - 1]
+    # The host is one destination: it keeps what later passes read.
+    pairs = np.unique(np.stack([gid, np.where(program.turns[core] > turn, HOST, core)]), axis=1)
     sender = core_of[np.searchsorted(gid0, pairs[0], side="right") - 1]
     on_chip = sender >= 0
     np.add.at(used["output_axons"], sender[on_chip], 1)
@@ -302,7 +307,7 @@ def _count_axons(program: Program, used: dict[str, Ints]) -> None:
     np.maximum.at(used["destinations"], senders[senders >= 0], destinations[senders >= 0])
 
 
-def _pixels(program: Program, gid: Ints) -> Ints:
+def pixels(program: Program, gid: Ints) -> Ints:
     """Returns population, row and column of neurons, ``(3, n)``.
 
     A pixel is one axon even where its channels lie on several cores: every spike carries its channel.

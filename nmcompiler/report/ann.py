@@ -42,6 +42,7 @@ from nmcompiler.codings import coding
 from nmcompiler.ir.kernels import Array, Conv, Kernel, Shape
 from nmcompiler.ir.layers import Model
 from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.slices import block_steps
 from nmcompiler.program.usage import fan_out, synapse_memory
 from nmcompiler.report.neurobench import carry_values
 
@@ -169,7 +170,7 @@ def ann_of_run(
         synops=float(synops[~carries].sum()) / samples,
         multiplied=float(synops[carries].sum()) / samples,
         spikes=float(spikes[np.repeat(placed, n)].sum()) / samples,
-        updates=float(n[placed].sum()) * program.target.compartments_per_neuron * program.total_steps,
+        updates=float(n @ block_steps(program)) * program.target.compartments_per_neuron,
         density=None if nonzero is None else float(nonzero @ reached) / max(1, int(reached.sum()) * samples),
     )
     bits = program.target.weight_bits

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nmcompiler.report.format import DASH, duration, energy, number
+from nmcompiler.report.format import DASH, duration, energy, kibibytes, number
 
-__all__ = ["cost_lines", "step_line"]
+__all__ = ["cost_lines", "pass_line", "step_line"]
 
 Facts = Mapping[str, Any]
+
+
+def pass_line(passes: Facts) -> str:
+    """Returns what several passes over the chips load, and what the host keeps between them."""
+    loaded, spilled = passes["reload_us"], passes["spilled_spikes"]
+    return (
+        f"{number(passes['count'])}, which load {kibibytes(8 * passes['reload_bytes'])} ("
+        + ("no time of loading is published" if loaded is None else duration(loaded * 1e3))
+        + f"); the host keeps {DASH if spilled is None else number(spilled)} spikes a sample"
+    )
 
 
 def step_line(time: Facts) -> str | None:

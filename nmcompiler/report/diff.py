@@ -27,7 +27,11 @@ _NUMBERS = (
 )
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "cores": ("used", "lower_bound", "available"),
-    "placement": ("cost", "unicast_cost", "lower_bound", "max_link_load"),
+    "passes": ("count", "reload_bytes", "reload_us", "spilled_spikes"),
+    "placement": (
+        *("cost", "cost_lower_bound", "unicast_cost", "lower_bound"),
+        *("max_link_load", "max_link_load_lower_bound", "off_chip_spikes"),
+    ),
     "schedule": ("total_steps",),
     "time": ("step_ns", "latency_us", "samples_per_second"),
     "certificate": ("proved", "blocks"),

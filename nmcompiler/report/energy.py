@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.slices import block_steps, turn_spans
 from nmcompiler.report.figures import exact, figure, within
+from nmcompiler.report.reload import LOAD_ENERGY, reload_bytes
 from nmcompiler.report.workload import Workload
 from nmcompiler.target import Figure, Target
 
@@ -123,7 +125,7 @@ def layer_events(program: Program, work: Workload, samples: int, names: Sequence
         names: Names of the populations by number.
     """
     population, n, kind = (program.column(k) for k in ("population", "n", "kind"))
-    each = program.target.compartments_per_neuron
+    each, steps = program.target.compartments_per_neuron, block_steps(program)
     found = []
     for number, name in enumerate(names):
         mine = population == number
@@ -141,7 +143,7 @@ def layer_events(program: Program, work: Workload, samples: int, names: Sequence
                 hops_east_west=along,
                 hops_north_south=across,
                 active_updates=each * spikes,
-                inactive_updates=compartments * program.total_steps - each * spikes,
+                inactive_updates=int(n[mine] @ steps[mine]) * each * samples - each * spikes,
                 membrane_starts=compartments,
             )
         )
@@ -190,9 +192,11 @@ def energy_facts(
     """
     target = program.target
     events = _events(target)
-    rows = receipt(target, layers)
+    rows = [*receipt(target, layers), *_loading(program, samples)]
     included, unpriced = _apart(target, events)
     static: list[Row] = []
+    if program.passes > 1 and figure(target, LOAD_ENERGY) is None:
+        unpriced.append(LOAD_ENERGY)
     average = _average_figure(target, events)
     if average is not None:
         included.append({"term": "static power", "within": average})
@@ -245,12 +249,11 @@ def _static(program: Program, latency_us: float | None, samples: int) -> Iterato
     target = program.target
     if latency_us is None:
         return
-    cores = program.arrays["cores"]
-    chips = int(cores[:, 0].max(initial=-1)) + 1
+    chips = int(program.arrays["cores"][:, 0].max(initial=-1)) + 1
     run_us = latency_us * samples
     for key, what, parts in (
         ("static_power_per_chip_mw", "static power, chip·µs", chips),
-        ("static_power_per_core_mw", "static power, core·µs", len(cores)),
+        ("static_power_per_core_mw", "static power, core·µs", _cores_on(program)),
     ):
         if key in target.figures:
             yield _row(None, what, run_us * parts, key, target.figures[key], _PJ_PER_US_AND_MW)
@@ -259,6 +262,22 @@ def _static(program: Program, latency_us: float | None, samples: int) -> Iterato
     if clock and power:
         cycles = run_us * chips * clock[1].value
         yield _row(None, "clock, chip·cycles", cycles, *power, _PJ_PER_US_AND_MW)
+
+
+def _cores_on(program: Program) -> int | float:
+    """Returns the cores that are in use, over several passes on average."""
+    cores, spans = np.bincount(program.turns), turn_spans(program)
+    if len(spans) == 1:
+        return len(program.turns)
+    steps = [end - start for start, end in spans]
+    return float(cores @ steps) / sum(steps)
+
+
+def _loading(program: Program, samples: int) -> Iterator[Row]:
+    """Yields what loading all passes costs in every sample by itself, where that is published."""
+    loaded, price = sum(reload_bytes(program)), figure(program.target, LOAD_ENERGY)
+    if loaded and price is not None:
+        yield _row(None, "bytes loaded", loaded * samples, *price)
 
 
 def _unpriced_static(target: Target, time: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,13 @@ import numpy as np
 
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.lift import LiftReport, check_lift
-from nmcompiler.program.usage import BlockFacts, block_facts, core_usage
+from nmcompiler.program.usage import BlockFacts, CoreUsage, block_facts, core_usage
+from nmcompiler.report.advice import help_sentences
+from nmcompiler.report.core_map import core_map_facts
+from nmcompiler.report.cuts import cut_facts, network_rows
+from nmcompiler.report.hottest import stored_hottest
+from nmcompiler.report.needs import needs_of
+from nmcompiler.report.reload import pass_facts
 from nmcompiler.report.timing import stored_time
 from nmcompiler.sim.certificate import certificate
 
@@ -64,6 +70,7 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
             "lower_bound": report.pop("cores_lower_bound", None),
             "available": report.pop("cores_available", program.target.cores_per_chip),
         },
+        "passes": pass_facts(program, usage, population_names(program), report.pop("passes", None)),
         "neurons": int(program.column("n")[placed].sum()),
         "compartments_per_neuron": program.target.compartments_per_neuron,
         "synapses": int(facts.synapses.sum()),
@@ -74,6 +81,8 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
             {"core": core, "resource": name, "used": used, "limit": limit}
             for core, name, used, limit in usage.rows()
         ],
+        **_whys(program, facts, usage),
+        "hottest": stored_hottest(report.pop("hottest", None)),
         "time": stored_time(report.pop("time", None)),
         "schedule": {"window_starts": list(program.window_starts), "total_steps": program.total_steps},
         "static_check": _static_check(program, proof),
@@ -85,6 +94,19 @@ def program_facts(program: Program, proof: LiftReport | None = None) -> dict[str
         "warnings": report.pop("warnings", []),
         "notes": report.pop("notes", []),
         "compile_seconds": None,
+    }
+
+
+def _whys(program: Program, facts: BlockFacts, usage: CoreUsage) -> dict[str, Any]:
+    """Returns why there are so many cores: the cuts, what they are needed for, what would help, and a map."""
+    names, needs = population_names(program), needs_of(program, facts)
+    cuts, rows = cut_facts(program, names, usage, needs), network_rows(program, usage, needs)
+    used, bound = len(program.arrays["cores"]), program.report.get("cores_lower_bound")
+    return {
+        "cuts": cuts,
+        "needs": rows,
+        "help": help_sentences(program.target, used, bound, rows, cuts, needs),
+        "core_map": core_map_facts(program, names, usage),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,11 +13,14 @@ from nmcompiler.report.format import (
     DASH,
     core_fill,
     decibels,
+    duration,
     kibibytes,
     number,
+    percent,
     resource,
     resource_labels,
 )
+from nmcompiler.report.inside_text import at_least, binding, box, place, senders
 from nmcompiler.report.mesh import layers_of_cores, mesh_svg
 from nmcompiler.report.text import summary
 
@@ -42,6 +45,15 @@ svg { max-width: 100%; height: auto }
 """
 
 
+_MESH_NOTE = "A square is a core, the darker the fuller; arrows are the busiest links."
+
+_CUTS_NOTE = (
+    "A box is channels × rows × columns; * marks a core that other layers share; the fewest cores are those "
+    "that one resource alone demands."
+)
+_HOTTEST_NOTE = "Expected in a sample, from the calibration samples."
+
+
 def render_html(program: Program, facts: Facts) -> str:
     """Returns the report of a program.
 
@@ -53,10 +65,12 @@ def render_html(program: Program, facts: Facts) -> str:
     sections = (
         _section("Summary", _summary(facts)),
         _section("Layers", _layers(facts)),
-        _section("Mesh", _note("A square is a core, the darker the fuller.") + mesh_svg(program, facts)),
+        *_inside(facts),
+        _section("Mesh", _note(_MESH_NOTE) + mesh_svg(program, facts)),
         _section(
             "Cores", _note("The fullest first; orange is above 90 % of the limit.") + _cores(program, facts)
         ),
+        *_hottest(facts),
         _section("Schedule", _schedule(facts)),
         _section("Versions", _terms((facts["versions"] or {}).items())),
     )
@@ -171,6 +185,62 @@ def _bar(entry: Facts | None) -> str:
     full = ' class="full"' if share > 0.9 else ""
     bar = f'<i{full} style="width:{100 * min(share, 1):.0f}%"></i>'
     return _Markup(f'{amount}<span class="bar" title="{said}">{bar}</span>')
+
+
+def _inside(facts: Facts) -> Iterator[str]:
+    """Yields why layers were cut as they were, and what would help."""
+    if facts.get("cuts"):
+        each = facts["compartments_per_neuron"]
+        columns = ("layer", ">boxes", ">shared cores", "largest box", "fullest core", ">fewest cores")
+        rows = (
+            (
+                layer["layer"],
+                number(layer["boxes"]),
+                number(layer["shared_cores"]),
+                box(layer["largest_box"]),
+                binding(layer, each),
+                at_least(layer, each),
+            )
+            for layer in facts["cuts"]
+        )
+        yield _section("Cuts", _note(_CUTS_NOTE) + _table(columns, rows))
+    if facts.get("help"):
+        yield _section("What would help", "".join(map(_note, facts["help"])))
+
+
+def _hottest(facts: Facts) -> Iterator[str]:
+    """Yields the busiest cores and links."""
+    hottest = facts.get("hottest")
+    if not hottest:
+        return
+    cores = (
+        (
+            str(core["core"]),
+            place(core, facts),
+            number(core["neurons"]),
+            number(core["synops"]),
+            number(core["spikes"]),
+            duration(core["ns"]),
+            ", ".join(core["layers"]),
+        )
+        for core in hottest["cores"]
+    )
+    columns = ("core", "place", ">neurons", ">synops", ">spikes", ">time", "layers")
+    yield _section("Busiest cores", _note(_HOTTEST_NOTE) + _table(columns, cores))
+    links = (
+        (
+            place(link, facts),
+            link["direction"],
+            number(link["spikes"]),
+            percent(link["share"]),
+            senders(link),
+        )
+        for link in hottest["links"]
+    )
+    yield _section(
+        "Busiest links",
+        _note(_HOTTEST_NOTE) + _table(("from", "to the", ">spikes", ">of all", "sent by"), links),
+    )
 
 
 def _schedule(facts: Facts) -> str:

@@ -26,6 +26,7 @@ from nmcompiler.frontend.data import Samples
 from nmcompiler.ir.kernels import Array
 from nmcompiler.ir.progress import Progress
 from nmcompiler.program.layout import BlockKind, Program
+from nmcompiler.program.slices import chip_steps
 from nmcompiler.report.ann import ann_of_run
 from nmcompiler.report.answers import classes, decoded
 from nmcompiler.report.energy import LayerEvents, energy_facts, layer_events
@@ -262,7 +263,7 @@ def _facts(
         "hops_per_sample": tally.hops / count,
         "output_levels": program.output_levels,
         "tied_answers": _ties(outputs),
-        "latency_steps": program.total_steps,
+        "latency_steps": chip_steps(program),
         "saturations": tally.saturations,
         "literal_samples": tally.literal_samples,
         "energy": energy_facts(program, layers, spent, count),

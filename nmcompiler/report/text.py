@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nmcompiler.report.cost_lines import cost_lines, step_line
+from nmcompiler.report.cost_lines import cost_lines, pass_line, step_line
 from nmcompiler.report.format import (
     DASH,
     core_fill,
@@ -64,6 +64,7 @@ def inspect_text(facts: Facts, *, every: bool = False) -> Group:
         "",
         heading("Schedule"),
         _schedule(facts),
+        *_passes(facts.get("passes")),
         "",
         heading("Resources of a core"),
         _resources(facts),
@@ -161,14 +162,18 @@ def _layers(facts: Facts) -> Table:
 
 def summary(facts: Facts) -> Iterator[tuple[str, str | Text]]:
     """Yields what is to be said of a program as a whole, as (term, sentence)."""
-    cores, chips = facts["cores"], facts["chips"]
+    cores, chips, passes = facts["cores"], facts["chips"], facts.get("passes")
     bound = cores["lower_bound"]
+    several = passes if passes and passes["count"] > 1 else None
+    over = "" if several is None else f" in {number(several['count'])} passes"
     yield (
         "cores",
-        f"{number(cores['used'])} on {counted(chips, 'chip')}"
+        f"{number(cores['used'])} on {counted(chips, 'chip')}{over}"
         + ("" if bound is None else f", no partition needs fewer than {number(bound)}")
         + f"; {number(cores['available'])} available",
     )
+    if several is not None:
+        yield "passes", pass_line(several)
     yield "neurons", f"{number(facts['neurons'])}, synapses {number(facts['synapses'])}"
     yield "fullest core", _fullest(facts)
     if facts["placement"]:
@@ -209,10 +214,18 @@ def _fullest(facts: Facts) -> str:
 
 
 def _placement(placement: Facts) -> str:
+    """Each figure with its bound; programs of older versions have fewer bounds."""
+
+    def bounded(key: str, bound: str) -> str:
+        known = placement.get(bound)
+        return number(placement[key]) + ("" if known is None else f" (at least {number(known)})")
+
+    apart = placement.get("off_chip_spikes")
     return (
-        f"{number(placement['cost'])} spikes × links a sample (multicast); unicast "
-        f"{number(placement['unicast_cost'])}, at least {number(placement['lower_bound'])}; "
-        f"busiest link {number(placement['max_link_load'])} spikes"
+        f"{bounded('cost', 'cost_lower_bound')} spikes × links a sample, multicast; unicast "
+        f"{bounded('unicast_cost', 'lower_bound')}; busiest link "
+        f"{bounded('max_link_load', 'max_link_load_lower_bound')} spikes"
+        + (f"; {number(apart)} spikes to other chips" if apart else "")
     )
 
 
@@ -246,6 +259,24 @@ def _schedule(facts: Facts) -> Group:
         )
     starts = ", ".join(map(str, schedule["window_starts"]))
     return Group(f"windows start at steps {starts}; {schedule['total_steps']} steps a sample", made)
+
+
+def _passes(passes: Facts | None) -> Iterator[RenderableType]:
+    """Yields a table of the passes over the chips, where there are several."""
+    if not passes or passes["count"] < 2:
+        return
+    made = table("pass", "layers", ">cores", ">chips", ">from step", ">to", ">loads")
+    for one in passes["each"]:
+        first, last = one["first_step"], one["first_step"] + one["steps"] - 1
+        made.add_row(
+            str(one["pass"]),
+            ", ".join(one["layers"]),
+            *(number(n) for n in (one["cores"], one["chips"], first, last)),
+            kibibytes(8 * one["reload_bytes"]),
+        )
+    yield ""
+    yield heading("Passes over the chips")
+    yield made
 
 
 def _resources(facts: Facts) -> Table:

@@ -26,9 +26,12 @@ import numpy as np
 
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.program.layout import Program
-from nmcompiler.report.figures import figure, within
+from nmcompiler.program.slices import turn_spans
+from nmcompiler.report.figures import within
+from nmcompiler.report.reload import LOAD_TIME, reload_bytes, reload_us
 from nmcompiler.report.workload import DIRECTIONS, Array, Workload
 from nmcompiler.target.model import Target
+from nmcompiler.target.step_time import core_times_ns, hop_times_ns, whole_chip_times_ns
 
 __all__ = ["Part", "period_windows", "stored_time", "time_facts"]
 
@@ -40,7 +43,6 @@ _WANTED: tuple[tuple[str, ...], ...] = (
     ("time_per_hop_ns", "time_per_hop_east_west_ns", "time_per_hop_north_south_ns"),
     ("time_per_barrier_ns",),
 )
-_ALONG = {"east": "east_west", "west": "east_west", "south": "north_south", "north": "north_south"}
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,13 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class _Stretch:
-    """Steps in which the same neurons fire, and the average work of one; arrays as in ``Workload``."""
+    """Steps in which the same neurons fire, and the average work of one; arrays as in ``Workload``.
+
+    Of several passes a stretch belongs to one: neurons of other passes are not there.
+    """
 
     steps: int
+    neurons: Array
     synops: Array
     spikes: Array
     links: Array
@@ -84,18 +90,23 @@ def time_facts(program: Program, work: Workload, samples: int) -> dict[str, Any]
     Returns:
         ``step_ns`` (mean), ``latency_us``, ``is_lower_bound``, ``unpriced``, ``fixed_step``, ``bottleneck``
         and ``second`` (names of parts, None where nothing is priced), ``parts`` (the longest first),
-        ``samples_per_second`` (drained before the next) and ``pipelined``.
+        ``samples_per_second`` (drained before the next) and ``pipelined``. Where several passes are loaded,
+        ``latency_us`` has that time, which ``samples_per_second`` leaves to as many samples as share it.
     """
-    target, total = program.target, program.total_steps
-    stretches = _stretches(work, samples, total)
-    parts, longest = _average(target, work, stretches)
+    target = program.target
+    stretches = _stretches(program, work, samples)
+    total = sum(stretch.steps for stretch in stretches)
+    parts, longest = _average(target, stretches)
     priced = [part for part in parts if part.ns]
     fixed = target.step_us
     step_ns = fixed.value * 1e3 if fixed else longest if priced else None
     unpriced = [] if fixed else _unpriced(target)
+    loading = reload_us(program, sum(reload_bytes(program)))
+    if loading is None:
+        unpriced.append(LOAD_TIME)
     return {
         "step_ns": step_ns,
-        "latency_us": None if step_ns is None else step_ns * total * 1e-3,
+        "latency_us": None if step_ns is None else step_ns * total * 1e-3 + (loading or 0.0),
         "is_lower_bound": bool(unpriced),
         "unpriced": unpriced,
         "fixed_step": fixed is not None,
@@ -117,27 +128,30 @@ def _unpriced(target: Target) -> list[str]:
     ]
 
 
-def _stretches(work: Workload, samples: int, total: int) -> list[_Stretch]:
-    """Cuts a sample where populations begin or end to fire."""
+def _stretches(program: Program, work: Workload, samples: int) -> list[_Stretch]:
+    """Cuts a sample where populations begin or end to fire, pass by pass."""
     first, end = work.slots[:, 0], work.slots.sum(axis=1)
-    marks = sorted({0, total, *first.tolist(), *end.tolist()})
     found = []
-    for start, stop in pairwise(marks):
-        share = ((first <= start) & (end >= stop)) / (work.slots[:, 1] * samples)
-        found.append(
-            _Stretch(
-                steps=stop - start,
-                synops=share @ work.synops,
-                spikes=share @ work.spikes,
-                links=np.tensordot(share, work.links, axes=1),
+    for turn, (begin, last) in enumerate(turn_spans(program)):
+        within_it = {m for m in (*first.tolist(), *end.tolist()) if begin < m < last}
+        for start, stop in pairwise(sorted({begin, last, *within_it})):
+            fires = (first <= start) & (end >= stop) & (work.turns == turn)
+            share = fires / (work.slots[:, 1] * samples)
+            found.append(
+                _Stretch(
+                    steps=stop - start,
+                    neurons=np.where(program.turns == turn, work.neurons, 0),
+                    synops=share @ work.synops,
+                    spikes=share @ work.spikes,
+                    links=np.tensordot(share, work.links, axes=1),
+                )
             )
-        )
     return found
 
 
-def _average(target: Target, work: Workload, stretches: Sequence[_Stretch]) -> tuple[list[Part], float]:
+def _average(target: Target, stretches: Sequence[_Stretch]) -> tuple[list[Part], float]:
     """Returns the parts of a step averaged over stretches, the longest first, and the mean of the longest."""
-    rows = [list(_parts(target, work, stretch)) for stretch in stretches]
+    rows = [list(_parts(target, stretch)) for stretch in stretches]
     steps = [stretch.steps for stretch in stretches]
     leading = [0] * len(rows[0])
     longest = 0.0
@@ -172,57 +186,28 @@ def _mean(same: Sequence[Part], steps: Sequence[int], leading: int) -> Part:
     )
 
 
-def _parts(target: Target, work: Workload, stretch: _Stretch) -> Iterator[Part]:
+def _parts(target: Target, stretch: _Stretch) -> Iterator[Part]:
     """Yields the parts of a step: always the same ones, in the same order."""
-    yield _busiest("synops", stretch.synops, _ns(target, "time_per_synop_ns"))
-    read = _ns(target, "time_per_weight_read_ns")
-    if read is not None:
-        yield _busiest("weight reads", stretch.synops, read)
-    yield _updates(target, work.neurons, stretch.spikes)
-    yield _busiest("spikes sent", stretch.spikes, _ns(target, "time_per_spike_ns"))
+    times = core_times_ns(target, stretch.synops, stretch.neurons, stretch.spikes)
+    for what, (counts, ns) in times.items():
+        core = int(np.argmax(counts if ns is None else ns))
+        yield Part(what, f"core {core}", float(counts[core]), None if ns is None else float(ns[core]))
     yield _link(target, stretch.links)
-    for what, key in (("barrier", "time_per_barrier_ns"), ("shortest step", "shortest_step_ns")):
-        if key in target.figures:
-            yield Part(what, None, None, _ns(target, key))
-
-
-def _ns(target: Target, *keys: str) -> float | None:
-    found = figure(target, *keys)
-    return None if found is None else found[1].value
-
-
-def _busiest(what: str, counts: Array, each: float | None) -> Part:
-    core = int(np.argmax(counts))
-    count = float(counts[core])
-    return Part(what, f"core {core}", count, None if each is None else count * each)
-
-
-def _updates(target: Target, neurons: Array, spikes: Array) -> Part:
-    """Every compartment of a core is updated in every step: actively where its neuron spikes."""
-    compartments = neurons * target.compartments_per_neuron
-    active = spikes * target.compartments_per_neuron
-    prices = [_ns(target, f"time_per_neuron_update_{kind}_ns") for kind in ("active", "inactive")]
-    if prices == [None, None]:
-        core = int(np.argmax(compartments))
-        return Part("neuron updates", f"core {core}", float(compartments[core]), None)
-    times = active * (prices[0] or 0.0) + (compartments - active) * (prices[1] or 0.0)
-    core = int(np.argmax(times))
-    return Part("neuron updates", f"core {core}", float(compartments[core]), float(times[core]))
+    for what, value in whole_chip_times_ns(target).items():
+        yield Part(what, None, None, value)
 
 
 def _link(target: Target, links: Array) -> Part:
-    each = [_ns(target, f"time_per_hop_{_ALONG[d]}_ns", "time_per_hop_ns") for d in DIRECTIONS]
-    known = any(e is not None for e in each)
-    weights = np.array([e or 0.0 for e in each] if known else [1.0] * len(DIRECTIONS))
-    times = links * weights[:, None, None]
+    each = hop_times_ns(target)
+    times = links * (np.ones(len(DIRECTIONS)) if each is None else each)[:, None, None]
     if not times.size:
-        return Part("link", None, 0.0, 0.0 if known else None)
+        return Part("link", None, 0.0, None if each is None else 0.0)
     direction, row, column = (int(k) for k in np.unravel_index(np.argmax(times), times.shape))
     return Part(
         "link",
         f"link {DIRECTIONS[direction]} of ({row}, {column})",
         float(links[direction, row, column]),
-        float(times[direction, row, column]) if known else None,
+        None if each is None else float(times[direction, row, column]),
     )
 
 
@@ -250,11 +235,11 @@ def _pipelined(program: Program, work: Workload, samples: int, priced: bool) -> 
 
     In a pipeline every window holds firing populations of all lengths, so it is as long as the longest, and
     the work of a whole sample falls on every period. The programs as written have one membrane a neuron; the
-    host or the neuron's program must set it between samples.
+    host or the neuron's program must set it between samples. Several passes over the chips are no pipeline.
     """
     period = None if program.golden is None else period_windows(program.golden)
     fixed = program.target.step_us
-    if period is None or not (priced or fixed):
+    if period is None or not (priced or fixed) or program.passes > 1:
         return None
     ends = (*program.window_starts[1:], program.total_steps)
     window = max(e - s for s, e in zip(program.window_starts, ends, strict=True))
@@ -263,9 +248,10 @@ def _pipelined(program: Program, work: Workload, samples: int, priced: bool) -> 
         steps = min(windows * window, program.total_steps)
         whole = _Stretch(
             steps,
+            work.neurons,
             *(x.sum(axis=0) / (steps * samples) for x in (work.synops, work.spikes, work.links)),
         )
-        _, longest = _average(program.target, work, [whole])
+        _, longest = _average(program.target, [whole])
         step_ns = fixed.value * 1e3 if fixed else longest
         found.append(
             {

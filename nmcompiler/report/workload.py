@@ -6,8 +6,8 @@ neuron is enough to know, for each of these *slots*, the average work of its ste
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import arriving
-from nmcompiler.sim.routes import Tree, destinations, places, route_tree
+from nmcompiler.sim.routes import Journeys, Tree, destinations, places
 
-__all__ = ["DIRECTIONS", "Workload", "by_neuron", "workload"]
+__all__ = ["DIRECTIONS", "Workload", "by_neuron", "multicasts", "workload"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -33,6 +33,8 @@ class Workload:
 
     Attributes:
         slots: ``(K, 2)`` int64: first step in which neurons of the slot fire, and number of these steps.
+        turns: ``(K,)`` int64: the pass over the chips in which the work of the slot falls: the host replays
+            spikes of an earlier pass in the steps in which they were sent.
         synops: ``(K, C)``: synaptic operations on each core that events of the slot cause.
         spikes: ``(K, C)``: events that each core sends.
         links: ``(K, 4, rows, columns)``: events that cross the link from a place of the common mesh in one of
@@ -44,6 +46,7 @@ class Workload:
     """
 
     slots: Ints
+    turns: Ints
     synops: Floats
     spikes: Floats
     links: Floats
@@ -65,18 +68,23 @@ def workload(program: Program, sent: Array) -> Workload:
         np.stack([program.column("fire_start"), program.column("steps")], axis=1), axis=0, return_inverse=True
     )
     slot = slot.reshape(-1)
+    passes = program.passes
     per_block = arriving(program, sent, np.repeat(slot, n), len(slots))
     placed, cores = kind != BlockKind.INPUT, len(program.arrays["cores"])
     block_spikes = np.add.reduceat(np.asarray(sent, np.float64), program.column("gid0"))
     links, block_links = _links(program, np.asarray(sent, np.float64), slot, len(slots))
-    synops, spikes = np.zeros((cores, len(slots))), np.zeros((len(slots), cores))
-    np.add.at(synops, core[placed], per_block.T[placed])
-    np.add.at(spikes, (slot[placed], core[placed]), block_spikes[placed])
+    of_cores, spikes = np.zeros((cores, len(slots))), np.zeros((passes * len(slots), cores))
+    np.add.at(of_cores, core[placed], per_block.T[placed])
+    now = program.turns * len(slots)  # the first slot of the pass of each core
+    synops = np.zeros_like(spikes)
+    synops[now[:, None] + np.arange(len(slots)), np.arange(cores)[:, None]] = of_cores
+    np.add.at(spikes, (now[core[placed]] + slot[placed], core[placed]), block_spikes[placed])
     neurons = np.zeros(cores, np.int64)
     np.add.at(neurons, core[placed], n[placed])
     return Workload(
-        slots=slots,
-        synops=synops.T,
+        slots=np.tile(slots, (passes, 1)),
+        turns=np.repeat(np.arange(passes), len(slots)),
+        synops=synops,
         spikes=spikes,
         links=links,
         neurons=neurons,
@@ -86,30 +94,40 @@ def workload(program: Program, sent: Array) -> Workload:
     )
 
 
-def _links(program: Program, sent: Floats, slot: Ints, slots: int) -> tuple[Floats, Floats]:
-    """Returns the events on every link by slot, and the links that the events of every block cross."""
-    where, gid0, core = places(program), program.column("gid0"), program.column("core")
-    total = np.concatenate(([0.0], np.cumsum(sent)))
-    rows, columns = (1 + max((place[k] for place in where), default=0) for k in (0, 1))
-    links, block_links = np.zeros((slots, 4, rows, columns)), np.zeros((len(gid0), 2))
-    trees: dict[tuple[int, frozenset[int]], Tree] = {}
-    events: Counter[tuple[int, int, frozenset[int]]] = Counter()
+def multicasts(program: Program, sent: Array) -> Iterator[tuple[int, int, Tree, float]]:
+    """Yields events that take the same links: their block, the pass, their route tree, and their number.
+
+    Trees lie on the common mesh, on which chips stand side by side; the host feeds the chips at the corner.
+
+    Args:
+        program: The program.
+        sent: ``(neurons,)`` events of each neuron.
+    """
+    gid0, core = program.column("gid0"), program.column("core").tolist()
+    total = np.concatenate(([0.0], np.cumsum(np.asarray(sent, np.float64)))).tolist()
     block_of = np.repeat(np.arange(len(gid0)), program.column("n")).tolist()
-    sources, slot_of, before = core.tolist(), slot.tolist(), total.tolist()
-    by_block: Counter[tuple[int, frozenset[int]]] = Counter()
+    events: defaultdict[tuple[int, frozenset[int]], float] = defaultdict(float)
     for first, end, reached in destinations(program.arrays["routes"], gid0):
-        count = before[end] - before[first]
+        count = total[end] - total[first]
         if count:
-            by_block[block_of[first], reached] += count
-    for (block, reached), count in by_block.items():
-        source = sources[block]
-        if (source, reached) not in trees:
-            start = where[source] if source >= 0 else (0, 0)  # the host feeds the chip at its corner
-            trees[source, reached] = route_tree(start, (where[c] for c in reached))
-        block_links[block] += count * np.array(trees[source, reached].links)
-        events[slot_of[block], source, reached] += count
-    for (index, source, reached), count in events.items():
-        _load(links[index], trees[source, reached], count)
+            events[block_of[first], reached] += count
+    journeys = Journeys(program)
+    for (block, reached), count in events.items():
+        for turn, tree in journeys.trees(core[block], reached):
+            yield block, turn, tree, count
+
+
+def _links(program: Program, sent: Floats, slot: Ints, slots: int) -> tuple[Floats, Floats]:
+    """Returns the events on every link by slot, pass after pass, and the links crossed by those of blocks."""
+    where, slot_of = places(program), slot.tolist()
+    rows, columns = (1 + max((place[k] for place in where), default=0) for k in (0, 1))
+    links, block_links = np.zeros((program.passes * slots, 4, rows, columns)), np.zeros((len(slot), 2))
+    events: defaultdict[tuple[int, Tree], float] = defaultdict(float)
+    for block, turn, tree, count in multicasts(program, sent):
+        block_links[block] += count * np.array(tree.links)
+        events[turn * slots + slot_of[block], tree] += count
+    for (index, tree), count in events.items():
+        _load(links[index], tree, count)
     return links, block_links
 
 

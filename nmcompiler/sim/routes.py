@@ -12,7 +12,9 @@ import numpy as np
 from nmcompiler.program.layout import IntArray, Program
 from nmcompiler.sim.result import Int64Array
 
-__all__ = ["Tree", "destinations", "overlaps", "places", "route_tree", "static_hops"]
+__all__ = ["Journeys", "Tree", "destinations", "overlaps", "places", "route_tree", "static_hops"]
+
+_HOST = (0, 0)  # where it stands on the common mesh
 
 
 def overlaps(
@@ -63,6 +65,17 @@ class Tree:
         """Links along the row and links along columns."""
         return self.east - self.west, sum(last - first for _, first, last in self.branches)
 
+    def crosses(self, direction: str, row: int, column: int) -> bool:
+        """Whether the link from a place to the ``east``, ``west``, ``south`` or ``north`` is one of them."""
+        if direction in ("east", "west"):
+            first, end = (self.column, self.east) if direction == "east" else (self.west + 1, self.column + 1)
+            return row == self.row and first <= column < end
+        for branch, top, bottom in self.branches:
+            if branch == column:
+                first, end = (self.row, bottom) if direction == "south" else (top + 1, self.row + 1)
+                return first <= row < end
+        return False
+
 
 def route_tree(source: tuple[int, int], ends: Iterable[tuple[int, int]]) -> Tree:
     """Returns the union of the routes from one core to several, each ``(row, column)``."""
@@ -80,19 +93,44 @@ def places(program: Program) -> list[tuple[int, int]]:
     return [(int(r), int(chip * program.target.mesh.columns + c)) for chip, r, c in cores]
 
 
+class Journeys:
+    """The route trees of spikes, by source core (−1 for the host) and the set of cores that they reach.
+
+    Where all are loaded together that is one tree. Spikes that a later pass reads travel with the others to
+    the host, at row 0, column 0 of chip 0, and from there in every later pass to its cores.
+    """
+
+    def __init__(self, program: Program) -> None:
+        """Finds no tree yet; each is made once."""
+        self._where, self._turn = places(program), program.turns.tolist()
+        self._known: dict[tuple[int, frozenset[int]], tuple[tuple[int, Tree], ...]] = {}
+
+    def trees(self, source: int, reached: frozenset[int]) -> tuple[tuple[int, Tree], ...]:
+        """Returns the tree of each pass in which a spike travels, with the number of the pass."""
+        key = (source, reached)
+        if key not in self._known:
+            self._known[key] = tuple(self._made(source, reached))
+        return self._known[key]
+
+    def _made(self, source: int, reached: frozenset[int]) -> Iterator[tuple[int, Tree]]:
+        ends: dict[int, list[tuple[int, int]]] = {}
+        for core in sorted(reached):
+            ends.setdefault(self._turn[core], []).append(self._where[core])
+        own = self._turn[source] if source >= 0 else -1
+        if own >= 0 and any(turn > own for turn in ends):
+            ends.setdefault(own, []).append(_HOST)
+        for turn, places_of in sorted(ends.items()):
+            yield turn, route_tree(self._where[source] if turn == own else _HOST, places_of)
+
+
 def static_hops(program: Program) -> Int64Array:
-    """Returns ``(M,)``: the mesh links that one spike of each neuron crosses."""
+    """Returns ``(M,)``: the mesh links that one spike of each neuron crosses, in all passes together."""
     hops = np.zeros(program.neurons, np.int64)
-    where = places(program)
     gid0, core = program.column("gid0"), program.column("core")
-    known: dict[tuple[int, frozenset[int]], int] = {}
+    journeys = Journeys(program)
     for first, end, reached in destinations(program.arrays["routes"], gid0):
         source = int(core[np.searchsorted(gid0, first, side="right") - 1])
-        key = (source, reached)
-        if key not in known:
-            start = where[source] if source >= 0 else (0, 0)
-            known[key] = sum(route_tree(start, (where[c] for c in reached)).links)
-        hops[first:end] = known[key]
+        hops[first:end] = sum(sum(tree.links) for _, tree in journeys.trees(source, reached))
     return hops
 
 

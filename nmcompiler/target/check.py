@@ -96,6 +96,8 @@ def _cores(target: Target) -> Iterator[Complaint]:
     for key, value in (("rows", mesh.rows), ("columns", mesh.columns)):
         if not 1 <= value <= _MOST_CORES:
             yield Complaint(f"mesh.{key}", f"is {value}", f"1 to {_MOST_CORES:,}")
+    if not 1 <= mesh.off_chip_hops <= _MOST_CORES:
+        yield Complaint("mesh.off_chip_hops", f"is {mesh.off_chip_hops:g}", f"1 to {_MOST_CORES:,}")
     if not target.core_types:
         yield Complaint("core_types", "is empty", "at least one kind of core, each with count and limits")
     for i, kind in enumerate(target.core_types):

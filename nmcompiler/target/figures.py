@@ -60,6 +60,7 @@ FIGURES: Mapping[str, str] = {
     "energy_per_hop_pj": "one spike over one link of the mesh",
     "energy_per_hop_east_west_pj": "one spike over one link along a row of the mesh",
     "energy_per_hop_north_south_pj": "one spike over one link along a column of the mesh",
+    "energy_per_loaded_byte_pj": "one byte written to a core as a pass is loaded",
     "static_power_per_chip_mw": "a chip that is on and does nothing",
     "static_power_per_core_mw": "a core in use that does nothing, beside the static power of its chip",
     "clock_power_per_chip_mhz_mw": "the clock of a chip, for every MHz",
@@ -73,6 +74,7 @@ FIGURES: Mapping[str, str] = {
     "time_per_hop_east_west_ns": "one spike over one link along a row of the mesh",
     "time_per_hop_north_south_ns": "one spike over one link along a column of the mesh",
     "time_per_barrier_ns": "what the cores wait for each other at the end of a step",
+    "time_per_loaded_byte_ns": "one byte written to a core as a pass is loaded, all cores one after another",
     "shortest_step_ns": "the shortest step that the chip can make, however little there is to do",
 }
 """All keys of the table ``figures``, each with its unit as ending, and the event or part that it prices."""

@@ -74,10 +74,18 @@ class CoreType:
 
 @dataclass(frozen=True)
 class Mesh:
-    """The grid of cores of one chip; several chips stand side by side in one row."""
+    """The grid of cores of one chip; several chips stand side by side in one row.
+
+    Attributes:
+        rows: Rows of cores.
+        columns: Columns of cores.
+        off_chip_hops: As many links of the grid a link to the next chip counts where cores are placed; what
+            it costs in energy or time is a figure of its own.
+    """
 
     rows: int
     columns: int
+    off_chip_hops: float = 4.0
 
 
 @dataclass(frozen=True)

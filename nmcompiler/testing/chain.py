@@ -25,6 +25,7 @@ def placed_program(
     backend: Backend | None = None,
     seed: int = 0,
     timesteps: int | None = None,
+    passes: int | None = 1,
 ) -> tuple[Program, Spiking]:
     """Returns an integer network as the placed program of a chip, and the golden network that it must equal.
 
@@ -35,6 +36,7 @@ def placed_program(
         backend: What compiles; the defaults of ``BackendBase`` where None.
         seed: Seed of the placement.
         timesteps: Steps T of the rate code.
+        passes: Most passes over the chips; None for as many as are needed.
     """
     made = backend or BackendBase()
     chosen = coding(code)
@@ -44,5 +46,5 @@ def placed_program(
     encoding = next(e for e in chosen.input_encodings if e in target.input_encodings)
     spiking = chosen.convert(legal, target, input_encoding=encoding, timesteps=timesteps)
     traffic = Traffic({p.name: np.ones(p.shape) for p in legal.graph})
-    cores = made.map(spiking, target, traffic, MapOptions(seed=seed, moves=10))
+    cores = made.map(spiking, target, traffic, MapOptions(seed=seed, moves=10, passes=passes))
     return made.emit(spiking, cores, target), spiking

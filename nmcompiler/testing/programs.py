@@ -39,7 +39,7 @@ def random_cores(spiking: Spiking, seed: int) -> CoreGraph:
     for index, number in enumerate(np.unique(at)):
         on_core = tuple(p for p, a in zip(pieces, at, strict=True) if a == number)
         graph.add(Core(index, 0, index // 16, index % 16, 0, on_core))
-    return CoreGraph(graph, 1, 0.0, 0.0, 0.0, 0.0)
+    return CoreGraph(graph)
 
 
 def random_program(seed: int, code: str = "phase") -> Program:

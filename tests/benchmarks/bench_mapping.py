@@ -1,6 +1,8 @@
 """Measures placement against published mappers, and prints how far it is from bounds.
 
-    python -m tests.benchmarks.bench_mapping [--section hysmap|layers] [--hysmap FOLDER] [--json FILE]
+    python -m tests.benchmarks.bench_mapping [--section hysmap|layers|optimal|cores|baselines|light|scale]…
+                                             [--hysmap FOLDER] [--largest NEURONS] [--plot FILE.svg]
+                                             [--json FILE]
 
 - ``hysmap``: the networks of the repository amineux/HySMap, which ``--hysmap`` names a folder of: files
   ``n<neurons>_s<seed>.txt`` with a line ``source rate destination,destination,…`` for each neuron. Neurons
@@ -9,6 +11,13 @@
 - ``layers``: networks of layers of clusters, one cluster to a core, as in "Mapping Very Large Scale Spiking
   Neuron Network to Neuromorphic Hardware" (ASPLOS 2023), drawn anew from ten seeds; the cost is Σ weight ·
   distance. The bound is that of the capacity of neighbours.
+- ``optimal``: the examples on few cores: the multicast cost against the least that any placement has.
+- ``cores``: cores used against the bound (``bench_partition.py``).
+- ``light``: the nine large networks of the onnx package, each in a process of its own (``bench_light.py``).
+- ``baselines``: compiled networks against METIS, KaHIP and the Hilbert curve; takes the extra ``bench`` and
+  some minutes (``mapping_baselines.py``).
+- ``scale``: 65,536 clusters in dense layers, and the seconds of mapping networks of 10⁴ neurons to
+  ``--largest``, drawn as text and into ``--plot`` (``mapping_scale.py``).
 
 Seconds are those of the placement alone, compiled code warm.
 """
@@ -19,7 +28,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -27,14 +37,27 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping import anneal
-from nmcompiler.mapping.nets import Nets
+from nmcompiler.mapping import EFFORTS, anneal
+from nmcompiler.mapping.exact_place import least_cost
+from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.place import Board, place, positions
-from nmcompiler.mapping.route import capacity_bound, unicast_cost
+from nmcompiler.mapping.placement_bounds import placement_bounds
+from nmcompiler.mapping.portfolio import best_partition
+from nmcompiler.mapping.route import tree_sizes, unicast_cost
+from nmcompiler.mapping.turns import in_order
+from nmcompiler.registry import find_target
 from nmcompiler.sim.jit import jit
 from nmcompiler.testing import tiny_target
+from tests.benchmarks import bench_light, bench_partition
+from tests.benchmarks.charts import chart, svg
+from tests.benchmarks.mapping_baselines import baselines
+from tests.benchmarks.mapping_scale import SIZES, dense_scale, growth, growth_series
 
 Row = dict[str, Any]
+
+SECTIONS = ("hysmap", "layers", "optimal", "cores", "baselines", "light", "scale")
+# Chips whose cores hold 8,192 neurons, and 512.
+GROWN = ("loihi2", "loihi1")
 
 # Neurons and side of the mesh: seeds, published mean cost.
 PUBLISHED = {
@@ -48,7 +71,7 @@ PUBLISHED = {
 # Moves, seconds and the reduction that is wanted of their mean.
 BUDGETS = ((100_000, 0.25, 11.0), (2_000_000, 5.0, 17.0))
 # Kind, side, moves and the cost to be reached.
-LAYERED = (("conv", 32, 300_000, 4_396), ("conv", 64, 200_000, 18_706), ("dense", 32, 50_000, 99_318))
+LAYERED = (("conv", 32, 500_000, 4_396), ("conv", 64, 280_000, 18_706), ("dense", 32, 110_000, 99_318))
 
 
 def read_neurons(path: Path) -> Nets:
@@ -60,6 +83,7 @@ def read_neurons(path: Path) -> Nets:
         spikes=np.array([float(line[1]) for line in lines]),
         start=np.cumsum([0, *map(len, reached)]).astype(np.int64),
         cores=np.array([d for ds in reached for d in ds], np.int64),
+        window=np.zeros(len(lines), np.int64),
     )
 
 
@@ -83,13 +107,15 @@ def divided(nets: Nets, n: int, side: int, moves: int, seed: int = 1) -> tuple[f
     row, column = np.divmod(np.arange(cores), side)
     began = time.perf_counter()
     state = (
-        *(np.append(row[spot], 0), np.append(column[spot], 0)),
-        *(np.arange(cores).reshape(side, side), row, column, np.zeros(cores, np.int64), spot),
+        (nets.source, nets.start, nets.cores, nets.spikes, *nets_of(nets, n)),
+        (np.append(row[spot], 0), np.append(column[spot], 0)),
+        (np.arange(cores).reshape(side, side), row, column, np.zeros(cores, np.int64), np.arange(side * 1.0)),
+        (nets.window, np.zeros((0, 4)), np.zeros((0, 4, 1, 1))),
+        spot,
     )
-    members = nets.source, nets.start, nets.cores, nets.spikes, *nets_of(nets, n)
     run = jit(anneal.anneal)
-    _, change = run(*members, *state, fewest, most, 256, 0.0, 0.0, 2, 0.5, seed)
-    cost, _ = run(*members, *state, fewest, most, moves, change, 0.03 * change, 2, 0.5, seed + 1)
+    _, change = run(*state, fewest, most, 256, 0.0, 0.0, 0.0, 2, 0.5, seed)
+    cost, _ = run(*state, fewest, most, moves, change, 0.03 * change, 0.0, 2, 0.5, seed + 1)
     seconds = time.perf_counter() - began
     held = np.bincount(spot, minlength=cores)
     assert fewest <= held.min() <= held.max() <= most
@@ -136,42 +162,104 @@ def layered(kind: str, side: int, seed: int) -> Nets:
     ]
     source, target = np.array(edges, np.int64).T
     weights = np.random.default_rng(seed).random(len(edges))
-    return Nets(source.copy(), weights, np.arange(len(edges) + 1), target.copy())
+    return Nets(source.copy(), weights, np.arange(len(edges) + 1), target.copy(), np.zeros_like(source))
 
 
 def layers() -> Iterator[Row]:
     """Yields mean cost and seconds of networks in layers."""
     for kind, side, moves, wanted in LAYERED:
         board = Board(tiny_target(cores=side * side, rows=side, columns=side), 1)
-        cores, costs, seconds, bounds = side * side, [], [], []
+        cores, costs, seconds, busy, bounds = side * side, [], [], [], []
         for seed in (1, *range(1, 11)):
             nets = layered(kind, side, seed)
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             placed = place(board, [0] * cores, nets, moves=moves, seed=seed)
             seconds.append(time.perf_counter() - began)
+            busy.append(time.process_time() - used)
             costs.append(unicast_cost(positions(placed, board.target), nets))
-            bounds.append(capacity_bound(nets, cores))
+            bounds.append(placement_bounds(nets, cores, side, side).unicast_cost)
         yield {
             "section": "layers", "what": f"{kind} {side} × {side}", "mean cost": fmean(costs[1:]),
-            "wanted": wanted, "bound": fmean(bounds[1:]), "s": median(seconds[1:]), "wanted s": 0.1,
+            "wanted": wanted, "bound": fmean(bounds[1:]), "s": median(seconds[1:]), "cpu s": median(busy[1:]),
+            "wanted s": 0.1,
         }  # fmt: skip
+
+
+def optimal() -> Iterator[Row]:
+    """Yields what the examples cost on few cores, beside the least that any placement of these costs."""
+    _, target = find_target("loihi2")
+    for network in bench_partition.NETWORKS:
+        needs = bench_partition.spiking_network(*bench_partition.source(network), target, "phase")
+        assert needs.traffic is not None
+        parted = best_partition(needs, None)
+        order = in_order(parted)
+        found, kinds = nets(parted, order, needs.traffic), [parted.cores[i].kind for i in order]
+        board = Board(target, 1)
+        placed = place(board, kinds, found, moves=EFFORTS["normal"][0] * len(kinds), seed=0)
+        cost = float(found.spikes @ tree_sizes(positions(placed, target), found))
+        began = time.perf_counter()
+        least, proved = least_cost(found, len(kinds), *board.at.shape, seconds=120.0)
+        yield {
+            "section": "optimal", "what": f"{network}, {len(kinds)} cores of loihi2", "cost": cost,
+            "least": least, "above %": 100 * (cost / least - 1), "proved": proved,
+            "s": time.perf_counter() - began,
+        }  # fmt: skip
+
+
+def cores() -> Iterator[Row]:
+    """Yields the cores of the networks of ``bench_partition``."""
+    networks = (*bench_partition.NETWORKS, *bench_partition.LARGE)
+    for row in bench_partition.rows(("loihi1", "loihi2"), networks, ("rate", "phase")):
+        yield {"section": "cores", **row, "what": f"{row['what']} on {row['target']}"}
+
+
+def light() -> Iterator[Row]:
+    """Yields the networks of ``bench_light``."""
+    for name in bench_light.NETWORKS:
+        facts = bench_light.in_a_process(name, "loihi2", "phase", samples=2, timeout=600)
+        yield {"section": "light", "what": name, **{k: v for k, v in facts.items() if k != "network"}}
 
 
 def text(row: Row) -> str:
     """Returns a row as one line."""
-    figures = "; ".join(
-        f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}"
-        for key, value in row.items()
-        if key not in ("section", "what")
-    )
-    return f"{row['section']:<8} {row['what']:<40} {figures}"
+    figures = "; ".join(f"{k} {_figure(v)}" for k, v in row.items() if k not in ("section", "what"))
+    return f"{row['section']:<9} {row['what']:<40} {figures}"
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+
+
+def scale(largest: int, plot: Path | None) -> Iterator[Row]:
+    """Yields how placement and mapping grow; draws the growth when all sizes are measured."""
+    yield dense_scale()
+    for chip in GROWN:
+        rows = []
+        for row in growth(largest, chip=chip):
+            rows.append(row)
+            yield row
+        series = growth_series(rows)
+        print(chart(series))
+        if plot is not None:
+            file = plot.with_name(f"{plot.stem}-{chip}{plot.suffix}")
+            file.write_text(svg(series, x_title=f"neurons on {chip}", y_title="seconds of mapping"))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints all rows."""
     parser = argparse.ArgumentParser(description="Measures placement against published mappers.")
-    parser.add_argument("--section", action="append", choices=("hysmap", "layers"), help="only this section")
+    parser.add_argument("--section", action="append", choices=SECTIONS, help="only this section")
     parser.add_argument("--hysmap", type=Path, metavar="FOLDER", help="where the networks of HySMap are")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=SIZES[-1],
+        metavar="N",
+        help="neurons of the largest network of 'scale'",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="where 'scale' draws the growth")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all rows are written")
     given = parser.parse_args(arguments)
     asked = given.section or ["layers", *(["hysmap"] if given.hysmap else [])]
@@ -179,9 +267,20 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(
             "the networks of HySMap are not part of this repository: --hysmap FOLDER says where they are"
         )
+    if "baselines" in asked and not all(find_spec(name) for name in ("kahip", "pymetis")):
+        parser.error("kahip and pymetis are not installed: pip install 'nmcompiler[bench]' brings them")
+    sections: dict[str, Callable[[], Iterator[Row]]] = {
+        "layers": layers,
+        "hysmap": lambda: hysmap(given.hysmap),
+        "optimal": optimal,
+        "cores": cores,
+        "light": light,
+        "baselines": baselines,
+        "scale": lambda: scale(given.largest, given.plot),
+    }
     rows = []
     for section in asked:
-        for row in hysmap(given.hysmap) if section == "hysmap" else layers():
+        for row in sections[section]():
             print(text(row), flush=True)
             rows.append(row)
     if given.json:

@@ -29,6 +29,7 @@ __all__ = [
     "Subject",
     "images",
     "subject",
+    "vgg",
     "vgg_images",
 ]
 
@@ -73,7 +74,7 @@ class Shelf:
         if not file.exists():
             chip = tiny_target(neurons=2048, input_axons=32_768, rows=32, columns=32)
             options = nmcompiler.CompileOptions(levels=LEVELS, include_source=False)
-            made = nmcompiler.compile(_vgg(), chip, "phase", {"x": vgg_images(16)}, options)
+            made = nmcompiler.compile(vgg(), chip, "phase", {"x": vgg_images(16)}, options)
             nmcompiler.save(made.program, file)
         return file
 
@@ -183,7 +184,7 @@ class _Chain:
         self.last = name
 
 
-def _vgg(seed: int = 0) -> bytes:
+def vgg(seed: int = 0) -> bytes:
     """A network shaped like VGG-16 for images of 32 × 32, with random weights, as an ONNX file."""
     chain, channels = _Chain(seed), 3
     for width in VGG_WIDTHS:

@@ -156,6 +156,28 @@ def test_layers_fold_for_a_chip_as_they_do_when_compiled(check, fan_in):
     )
 
 
+@pytest.mark.parametrize(("cores", "joined"), [(64, False), (8, True)])
+def test_pools_are_joined_for_a_chip_as_they_are_when_compiled(check, cores, joined):
+    nodes = [
+        node("Conv", ["x", "k"], "h", "conv", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Relu", ["h"], "r", "relu"),
+        node("MaxPool", ["r"], "p", "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Flatten", ["p"], "f", "flatten"),
+        node("Gemm", ["f", "m"], "y", "fc"),
+    ]
+    data = model(nodes, [2, 8, 8], {"k": weights(4, 2, 3, 3), "m": weights(64, 40)})
+    chip = tiny_target(neurons=256, synapse_bits=4096, cores=cores, max_chips=8)
+    row = only(check(data, chip))
+    for code in row["codings"]:
+        x = {"x": RNG.random((8, 2, 8, 8)).astype(np.float32)}
+        made = compile_model(data, chip, code["coding"], x, CompileOptions())
+        assert code["ok"]
+        assert made.facts["static_check"]["ok"]
+        assert code["cores"] == made.facts["cores"]["used"]
+        names = [layer["name"] for layer in made.facts["layers"]]
+        assert any(name.endswith(".max") for name in names) == (joined and code["coding"] != "rate")
+
+
 def test_one_simplified_network_serves_all_chips_whose_limits_do_not_matter():
     trials = Trials(read_model_bytes(pooled(), "net"))
     first, *others = (trials.simplified(tiny_target(fan_in=limit)) for limit in (144, 150, None))

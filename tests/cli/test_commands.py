@@ -85,8 +85,37 @@ def test_inspect_prints_text_json_and_html(nmc: Any, program: Path) -> None:
 
 def test_inspect_shows_every_core_on_request(nmc: Any, program: Path) -> None:
     used = json.loads(nmc("inspect", program, "--json").out)["cores"]["used"]
-    listing = nmc("inspect", program, "--all").out.partition("Cores, fullest first")[2]
+    listing = nmc("inspect", program, "--all").out.partition("Cores, fullest first")[2].partition("How")[0]
     assert sum(line[:1].isdigit() for line in listing.splitlines()) == used
+
+
+def test_inspect_says_why_there_are_so_many_cores_and_where_the_work_is(
+    nmc: Any, model: Path, calibration: Path
+) -> None:
+    chip = nmc("targets", CHIP, "--toml").out.replace("neurons = 1024", "neurons = 40")
+    Path("chip.toml").write_text(chip, encoding="utf-8")
+    program = "cut.nmc"
+    asked = ("compile", model, "--target", "chip.toml", "--calibration", calibration, "-o", program)
+    jsonschema.validate(json.loads(nmc(*asked, "--json").out), load_schema("compile"))
+    facts = json.loads(nmc("inspect", program, "--json").out)
+    jsonschema.validate(facts, load_schema("inspect"))
+    said = nmc("inspect", program).out
+    assert facts["cores"]["used"] > 3
+    assert sum(cut["boxes"] for cut in facts["cuts"]) >= facts["cores"]["used"]
+    assert 1 <= len(facts["help"]) <= 3
+    assert " ".join(facts["help"][0].split()) in " ".join(said.replace("•", "").split())
+    busiest = facts["hottest"]["links"][0]["spikes"]
+    assert busiest == pytest.approx(facts["placement"]["max_link_load"])
+    assert {core["core"] for core in facts["hottest"]["cores"]} <= set(range(facts["cores"]["used"]))
+    synops = [core["synops"] for core in facts["hottest"]["cores"]]
+    assert facts["hottest"]["by"] == "synops"  # this chip prices nothing
+    assert synops == sorted(synops, reverse=True)
+    assert synops[0] > 0
+    drawn = said.partition("Map of cores")[2].partition("Busiest")[0]
+    assert drawn == nmc("inspect", program, "--map").out.partition("Map of cores")[2].partition("Busiest")[0]
+    assert all(layer["name"] in drawn for layer in facts["layers"])
+    assert f"A {facts['layers'][0]['name']}" in drawn
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_run_prints_one_object_and_writes_outputs(nmc: Any, program: Path, labelled: Path) -> None:
@@ -243,3 +272,41 @@ def test_further_outputs_are_written_under_their_names(tmp_path: Path) -> None:
     write_outputs(tmp_path / "y.npz", ["scores", "aux/box"], outputs)
     with np.load(tmp_path / "y.npz") as arrays:
         assert {name: arrays[name].shape for name in arrays.files} == {"y": (2, 3), "y__aux/box": (2, 4)}
+
+
+def test_a_network_too_large_for_a_chip_is_computed_in_passes_where_that_is_asked(
+    nmc: Any, model: Path, calibration: Path, labelled: Path, tmp_path: Path
+) -> None:
+    chip = nmc("targets", CHIP, "--toml").out
+    for number, other in (("max_chips = 16", 1), ("rows = 8", 1), ("columns = 16", 2), ("count = 128", 2)):
+        assert number in chip
+        chip = chip.replace(number, f"{number.split()[0]} = {other}")
+    chip = chip.replace("neurons = 1024", "neurons = 64").replace(f'name = "{CHIP}"', 'name = "small"')
+    Path("small.toml").write_text(chip, encoding="utf-8")
+    asked = ("compile", model, "--target", "small.toml", "--calibration", calibration, "-o", "small.nmc")
+    refused = nmc(*asked)
+    assert refused.code == 1
+    assert refused.err.count("\n") == 1
+    assert "--passes auto" in refused.err
+    assert not Path("small.nmc").exists()
+    assert nmc(*asked, "--passes", "0").code == 2
+    answer = nmc(*asked, "--passes", "auto", "--json", "--report", "page.html")
+    assert answer.code == 0
+    facts = json.loads(answer.out)
+    jsonschema.validate(facts, load_schema("compile"))
+    passes = facts["passes"]
+    assert passes["count"] > 1
+    assert passes["reload_bytes"] == sum(one["reload_bytes"] for one in passes["each"]) > 0
+    assert passes["reload_us"] is None
+    assert passes["spilled_spikes"] > 0
+    assert facts["cores"]["used"] <= facts["cores"]["available"] == 2 * passes["count"]
+    assert facts["static_check"]["ok"]
+    assert "pass 1, chip 0" in Path("page.html").read_text(encoding="utf-8")
+    tight = nmc(*asked, "--passes", passes["count"] - 1)
+    assert (tight.code, f"--passes {passes['count']}" in tight.err) == (1, True) or passes["count"] == 2
+    said = nmc("inspect", "small.nmc")
+    assert "Passes over the chips" in said.out
+    run = json.loads(nmc("run", "small.nmc", "--input", labelled, "--json").out)
+    assert run["mismatched_outputs"] == run["mismatched_activations"] == run["mismatched_membranes"] == 0
+    assert run["latency_steps"] == sum(one["steps"] for one in passes["each"])
+    assert run["latency_steps"] > facts["schedule"]["total_steps"]

@@ -1,5 +1,6 @@
 """Starts, and the placement that is made of them."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -7,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapping_oracle import chip
-from test_route import build
+from test_route import build, walk
 
 from nmcompiler.mapping.curve import snake
+from nmcompiler.mapping.link_times import LinkTimes
 from nmcompiler.mapping.place import Board, place, positions
-from nmcompiler.mapping.route import tree_sizes
-from nmcompiler.target.model import CoreType, Limits
+from nmcompiler.mapping.route import max_link_load, off_chip_spikes, tree_sizes
+from nmcompiler.target.model import CoreType, Limits, Mesh
 
 
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), height=st.integers(1, 9))
@@ -64,17 +66,17 @@ def test_threads_change_nothing(monkeypatch):
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), chips=st.integers(1, 2))
-def test_cores_stay_on_positions_of_their_type_and_chip(seed, chips):
+def test_cores_stay_on_positions_of_their_type(seed, chips):
     rng = np.random.default_rng(seed)
     types = (CoreType(6, Limits(neurons=1)), CoreType(3, Limits(neurons=9)))
     target = chip(kinds=types, rows=3, columns=3, chips=2)
     kinds = [*rng.permutation([0] * (5 * chips) + [1] * (2 * chips)).tolist()]
+    target = replace(target, mesh=Mesh(3, 3, 1.0))
     board, nets = Board(target, chips), nets_of(rng, len(kinds))
     first = [board.spots(start) for start in board.starts(kinds)]
     placed = place(board, kinds, nets, moves=3_000, seed=seed)
     for spots in (*first, placed):
         assert [s.kind for s in spots] == kinds
-        assert [s.chip for s in spots] == [s.chip for s in first[0]]
         assert len(set(spots)) == len(kinds)
         assert all(s.kind == target.core_type(s.row * 3 + s.column) for s in spots)
     assert cost(placed, nets, target) <= min(cost(p, nets, target) for p in first)
@@ -87,3 +89,58 @@ def test_seeds_of_any_size_are_taken(seed):
     placed = place(board, [0] * 20, nets, moves=20_000, seed=seed)
     assert len(set(placed)) == 20
     assert placed == place(board, [0] * 20, nets, moves=20_000, seed=seed)
+
+
+def path_time(placed, nets, target, core_ns, hop_ns):
+    """How long a sample lasts: in each window as long as the cores, or the busiest link."""
+    loads = {}
+    trees, _ = walk(positions(placed, target), nets)
+    for window, spikes, tree in zip(nets.window.tolist(), nets.spikes.tolist(), trees, strict=True):
+        for link in tree:
+            loads[window, link] = loads.get((window, link), 0.0) + spikes
+    total = 0.0
+    for window, ns in enumerate(core_ns):
+        along = [spikes * hop_ns[y != to_y] for (w, (y, _, to_y, _)), spikes in loads.items() if w == window]
+        total += max([ns, *along])
+    return total
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_time_of_a_sample_counts_before_hops(seed):
+    rng = np.random.default_rng(seed)
+    target, nets = chip(Limits(neurons=1), cores=36, rows=6, columns=6), nets_of(rng, 30)
+    nets = replace(nets, window=rng.integers(0, 2, len(nets.source)))
+    board, hop_ns = Board(target, 1), np.array([1.0, 1.0, 1.5, 1.5])
+    fewest = place(board, [0] * 30, nets, moves=30_000, seed=seed)
+    for core_ns in (np.array([0.0, 1e9]), np.array([5.0, 2.0])):
+        times = LinkTimes(nets.window, core_ns, hop_ns, np.inf)
+        placed = place(board, [0] * 30, nets, moves=30_000, seed=seed, times=times)
+        before, after = (path_time(p, nets, target, core_ns, (1.0, 1.5)) for p in (fewest, placed))
+        assert after < before
+    # Where no link decides, time changes nothing.
+    slow = LinkTimes(nets.window, np.array([1e9, 1e9]), hop_ns, np.inf)
+    assert place(board, [0] * 30, nets, moves=30_000, seed=seed, times=slow) == fewest
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_less_busy_link_costs_no_more_than_it_is_worth(seed):
+    rng = np.random.default_rng(seed)
+    target, nets = chip(Limits(neurons=1), cores=36, rows=6, columns=6), nets_of(rng, 30)
+    board = Board(target, 1)
+    fewest = place(board, [0] * 30, nets, moves=30_000, seed=seed)
+    times = LinkTimes(np.zeros_like(nets.window), np.zeros(1), np.ones(4), 0.05)
+    placed = place(board, [0] * 30, nets, moves=30_000, seed=seed, times=times)
+    assert cost(placed, nets, target) <= 1.05 * cost(fewest, nets, target)
+    assert max_link_load(positions(placed, target), nets) <= max_link_load(positions(fewest, target), nets)
+
+
+def test_cores_change_chips_where_links_between_these_are_long():
+    """Two groups that talk among themselves: every regular start divides both over two chips."""
+    groups = [(2 * i + side, [2 * j + side]) for i in range(8) for j in range(8) for side in (0, 1) if i != j]
+    nets = build(groups, np.ones(len(groups)))
+    target = replace(chip(Limits(neurons=1), cores=9, chips=2), mesh=Mesh(3, 3, 6.0))
+    board = Board(target, 2)
+    regular = [positions(board.spots(start), target) for start in board.starts([0] * 16)]
+    assert min(off_chip_spikes(at, nets, 3) for at in regular) > 0
+    placed = place(board, [0] * 16, nets, moves=40_000, seed=1)
+    assert off_chip_spikes(positions(placed, target), nets, 3) == 0

@@ -15,7 +15,7 @@ from .wiring import Wiring, wire
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = "nmcompiler.program"
-VERSION = 3
+VERSION = 4
 # coding → how its inputs may enter.
 CODINGS = {
     "phase": ("spikes",),
@@ -45,6 +45,8 @@ CROSSBAR_TABLES: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "type_weights": ("<i2", (None,)),
     "copies": ("<i4", (None, 2)),
 }
+# Only where there are several passes over the chips.
+PASS_TABLES: dict[str, tuple[str, tuple[int | None, ...]]] = {"passes": ("<i4", (None,))}
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def read(path: str | Path) -> OracleProgram:
         tables = {name: _read_table(archive, name) for name in TABLES}
         typed = any(f"arrays/{name}.npy" in archive.namelist() for name in CROSSBAR_TABLES)
         tables |= {name: _read_table(archive, name) if typed else [] for name in CROSSBAR_TABLES}
+        tables["passes"] = _read_passes(archive, manifest["version"], tables["cores"])
         inputs = [_read_input(archive, k, port) for k, port in enumerate(manifest["inputs"])]
         outputs = [_read_output(archive, k, port) for k, port in enumerate(manifest["outputs"])]
     blocks = [Block(*row) for row in tables["blocks"]]
@@ -205,12 +208,25 @@ def _load(archive: zipfile.ZipFile, name: str) -> Array:
 
 
 def _read_table(archive: zipfile.ZipFile, name: str) -> Any:
-    dtype, shape = (TABLES | CROSSBAR_TABLES)[name]
+    dtype, shape = (TABLES | CROSSBAR_TABLES | PASS_TABLES)[name]
     array = _load(archive, f"arrays/{name}.npy")
     require(array.dtype == np.dtype(dtype), f"{name} has dtype {array.dtype}")
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
     require(fits, f"{name} has shape {array.shape}")
     return array.tolist()
+
+
+def _read_passes(archive: zipfile.ZipFile, version: int, cores: list[list[int]]) -> list[int]:
+    """The pass of every core; 0 where the file has no table of them."""
+    if "arrays/passes.npy" not in archive.namelist():
+        return [0 for _ in cores]
+    require(version >= 4, f"version {version} with passes")
+    passes: list[int] = _read_table(archive, "passes")
+    require(len(passes) == len(cores), "not every core has one pass")
+    require(set(passes) == set(range(max(passes) + 1)), "a pass loads no core")
+    places = [(turn, *core) for turn, core in zip(passes, cores, strict=True)]
+    require(len(set(places)) == len(places), "two cores of a pass stand at one place")
+    return passes
 
 
 def _read_input(archive: zipfile.ZipFile, k: int, port: dict[str, Any]) -> InputPort:

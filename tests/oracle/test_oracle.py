@@ -476,7 +476,7 @@ def test_only_what_runs_must_be_present(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     draft = dense_phase()
-    draft.version = 4
+    draft.version = 5
     with pytest.raises(ValueError, match="newer"):
         oracle.read(write(tmp_path / "program.nmc", draft))
 

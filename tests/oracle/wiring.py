@@ -30,10 +30,15 @@ def wire(tables: dict[str, Any], blocks: list[Block], mesh_columns: int | None) 
         for j in range(n):
             targets[gid0 + j].append((delay, axons[core, axon0 + j]))
             cores[gid0 + j].add(core)
+    passes = tables["passes"]
+    for block in blocks:
+        for gid in range(block.gid0, block.gid0 + block.n):
+            earlier = not block.is_input and any(passes[c] < passes[block.core] for c in cores[gid])
+            require(not earlier, "a route leads back to an earlier pass")
     return Wiring(
         targets=targets,
         synops=[sum(len(synapses) for _, synapses in routes) for routes in targets],
-        hops=_hops(tables["cores"], blocks, cores, mesh_columns),
+        hops=_hops(tables, blocks, cores, mesh_columns),
     )
 
 
@@ -96,16 +101,25 @@ def _types(tables: dict[str, Any]) -> dict[tuple[int, int], int]:
 
 
 def _hops(
-    cores: list[list[int]], blocks: list[Block], destinations: list[set[int]], mesh_columns: int | None
+    tables: dict[str, Any], blocks: list[Block], destinations: list[set[int]], mesh_columns: int | None
 ) -> list[int]:
-    """Links that one event of every neuron takes."""
+    """Links that one event of every neuron takes; a link of another pass is another link.
+
+    What a later pass reads goes to the host, at row 0 and column 0 of chip 0, and from there in that pass.
+    """
+    cores, passes, host = tables["cores"], tables["passes"], (0, 0)
     hops: list[int] = []
     for block in blocks:
-        start = (0, 0) if block.is_input else _position(cores[block.core], mesh_columns)
+        start = host if block.is_input else _position(cores[block.core], mesh_columns)
         for gid in range(block.gid0, block.gid0 + block.n):
-            links: set[tuple[int, int, int, int]] = set()
+            links: set[tuple[int, tuple[int, int, int, int]]] = set()
             for core in destinations[gid]:
-                links |= _links(start, _position(cores[core], mesh_columns))
+                end, turn = _position(cores[core], mesh_columns), passes[core]
+                if block.is_input or turn == passes[block.core]:
+                    links |= {(turn, link) for link in _links(start, end)}
+                else:
+                    links |= {(passes[block.core], link) for link in _links(start, host)}
+                    links |= {(turn, link) for link in _links(host, end)}
             hops.append(len(links))
     return hops
 

@@ -52,12 +52,13 @@ def test_errors_are_spread_as_the_paper_derives_it(seed: int, limit: int) -> Non
     np.testing.assert_array_equal(spread_errors(weight, gram, limit), _spread_slowly(weight, gram, limit))
 
 
-def test_carried_errors_follow_every_sum() -> None:
-    weight, inputs = np.random.default_rng(1).normal(0, 2, (6, 2)), _smooth(1, 30, 6)
+@pytest.mark.parametrize("unknowns", [6, 64, 150])  # a part of a block of weights, one, and more
+def test_carried_errors_follow_every_sum(unknowns: int) -> None:
+    weight, inputs = np.random.default_rng(1).normal(0, 2, (unknowns, 2)), _smooth(1, 30, unknowns)
     damping = np.square(inputs, dtype=np.float64).sum(axis=0).mean()
     wanted = np.empty(weight.shape)
     for o in range(2):
-        for j in range(6):
+        for j in range(unknowns):
             owed = inputs[:, :j] @ (weight[:j, o] - wanted[:j, o])
             x = inputs[:, j].astype(np.float64)
             wanted[j, o] = np.clip(np.round(weight[j, o] + x @ owed / (x @ x + damping)), -3, 3)

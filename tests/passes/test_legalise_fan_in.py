@@ -91,8 +91,10 @@ def test_more_chips_have_more_neurons_and_a_chip_may_limit_hidden_ones() -> None
     target = tiny_target(neurons=10, rows=1, columns=2, max_chips=3)
     assert available_neurons(target, None) == 60
     assert available_neurons(target, 2) == 40
+    assert available_neurons(target, 2, 3) == 120
+    assert available_neurons(target, 2, None) is None
     limited = replace(target, network_limits=NetworkLimits(inputs=None, hidden=30, outputs=None))
-    assert available_neurons(limited, None) == 30
+    assert available_neurons(limited, None) == available_neurons(limited, 1, None) == 30
     assert available_neurons(tiny_target(neurons=None), None) is None
 
 

@@ -144,7 +144,7 @@ def test_a_folder_that_does_not_exist_cannot_be_written(program: Program, tmp_pa
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"version": 4}, "newer version"),
+        ({"version": 5}, "newer version"),
         ({"compares": "event", "ties": -1}, "wrong entry"),
         ({"ties": 1}, "wrong entry"),
         ({"reset": "half"}, "wrong entry"),

@@ -25,6 +25,40 @@ def _layer(name: str, op: str, **changes: Any) -> dict[str, Any]:
     return {**layer, **changes}
 
 
+def _whys() -> dict[str, Any]:
+    """Why there are two cores, where they stand, and what they and their link have to do."""
+    sides = ("channels", "rows", "columns")
+    cut = {
+        "layer": "conv[1]",
+        "shape": dict(zip(sides, (8, 8, 8), strict=True)),
+        "boxes": 2,
+        "shared_cores": 0,
+        "largest_box": dict(zip(sides, (8, 4, 8), strict=True)),
+        "binds": {"core": 0, "resource": "neurons", "used": 512, "limit": 1024, "shared": False},
+        "at_least": {"neurons": 1},
+    }
+    whole = {"layer": "dense", "boxes": 1, "shape": dict(zip(sides, (10, 1, 1), strict=True))}
+    place = {"pass": 0, "chip": 0, "row": 0, "column": 0}
+    held = {"core": 0, **place, "layers": ["conv[1]"], "fill": 0.5}
+    hot = {"core": 0, **place, "layers": ["conv[1]"], "neurons": 512, "synops": 99.5, "spikes": 8.25}
+    senders = [{"name": "conv[1]", "spikes": 60.0}, {"name": "image", "spikes": 20.0}]
+    return {
+        "cuts": [cut, {**cut, **whole, "largest_box": whole["shape"]}],
+        "needs": [{"resource": "neurons", "need": 522, "used": 522, "cores": 1, "fullest_on": 2}],
+        "help": ["No partition of this network takes fewer than the 2 cores used."],
+        "core_map": {
+            "rows": 8,
+            "columns": 16,
+            "cores": [held, {**held, "core": 1, "row": 1, "column": 2, "layers": ["dense"], "fill": 0.01}],
+        },
+        "hottest": {
+            "by": "time",
+            "cores": [{**hot, "ns": 1500.0}],
+            "links": [{**place, "direction": "east", "spikes": 80.0, "share": 0.5, "layers": senders}],
+        },
+    }
+
+
 @pytest.fixture
 def program_facts() -> dict[str, Any]:
     return {
@@ -57,6 +91,7 @@ def program_facts() -> dict[str, Any]:
             {"core": 1, "resource": "synapse_bits", "used": 40960, "limit": None},
         ],
         "schedule": {"window_starts": [0, 8, 12], "total_steps": 13},
+        **_whys(),
         "static_check": {"ok": True, "message": "equal", "populations": 3, "synapses": 17_920},
         "certificate": {"proved": 2, "blocks": 2},
         "host_macs_share": 0.0,

@@ -34,7 +34,7 @@ def test_the_mesh_shows_every_core_and_names_what_is_on_it(program: Program, pro
     picture = ElementTree.fromstring(mesh_svg(program, program_facts))
     space = "{http://www.w3.org/2000/svg}"
     assert len(picture.findall(f"{space}rect")) == 6
-    titles = [t.text for t in picture.iter(f"{space}title")]
+    titles = [square[0].text for square in picture.findall(f"{space}rect") if len(square)]
     assert titles == [
         "core 0 at row 0, column 0: conv[1]; 50 % full",
         "core 1 at row 1, column 2: dense; 1 % full",
@@ -72,3 +72,35 @@ def test_a_report_without_what_is_not_known_can_be_made(program: Program, progra
         model=None, static_check=None, placement=None, certificate=None, versions=None, compile_seconds=None
     )
     assert "no golden network" in render_html(program, program_facts)
+
+
+def test_the_report_says_why_layers_were_cut_and_what_is_busiest(
+    program: Program, program_facts: Facts
+) -> None:
+    page = render_html(program, program_facts)
+    assert "8 × 4 × 8" in page
+    assert "neurons 512 of 1,024" in page
+    assert "takes fewer than the 2 cores used" in page
+    assert "conv[1] 75 %, image 25 %" in page
+    for key in ("cuts", "help", "hottest"):  # what programs of older versions do not know
+        program_facts[key] = None
+    bare = render_html(program, program_facts)
+    assert not any(title in bare for title in ("Cuts", "What would help", "Busiest"))
+
+
+def test_busy_links_are_arrows_the_busier_the_thicker(program: Program, program_facts: Facts) -> None:
+    (link,) = program_facts["hottest"]["links"]
+    program_facts["hottest"]["links"] += [{**link, "direction": "south", "spikes": 20.0}]
+    program_facts["chips"] = 2
+    program_facts["hottest"]["links"] += [{**link, "column": 2, "spikes": 40.0}]  # to the next chip
+    picture = ElementTree.fromstring(mesh_svg(program, program_facts))
+    lines = list(picture.iter("{http://www.w3.org/2000/svg}line"))
+    widths = [float(line.get("stroke-width", "")) for line in lines]
+    assert widths[0] > widths[2] > widths[1]
+    ends = [[float(line.get(end, "")) for end in ("x1", "y1", "x2", "y2")] for line in lines]
+    lengths = [(x2 - x1, y2 - y1) for x1, y1, x2, y2 in ends]
+    assert lengths[0][0] > 0 == lengths[0][1]
+    assert lengths[1][1] > 0 == lengths[1][0]
+    assert lengths[2][0] > lengths[0][0]  # over the gap between two chips
+    titles = [line[0].text for line in lines]
+    assert titles[0] == "80 spikes a sample to the east: conv[1], image"

@@ -1,6 +1,7 @@
 """Routes resolved to links, static fan-out and hops, and damaged programs refused."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -47,7 +48,11 @@ def test_tree_links_are_the_union_of_the_routes(source, destinations):
             step = 1 if row > r else -1
             links.add((r, c, r + step, c))
             r += step
-    assert sum(route_tree(source, destinations).links) == len(links)
+    tree = route_tree(source, destinations)
+    assert sum(tree.links) == len(links)
+    steps = {"east": (0, 1), "west": (0, -1), "south": (1, 0), "north": (-1, 0)}
+    for r, c, (direction, (down, right)) in product(range(6), range(6), steps.items()):
+        assert tree.crosses(direction, r, c) == ((r, c, r + down, c + right) in links)
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 6), st.integers(0, 3)), max_size=8))

@@ -1,0 +1,218 @@
+"""Partitions of several kinds; the best is kept: cores first, then the time of the busiest, then traffic."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from nmcompiler.errors import DoesNotFit
+from nmcompiler.ir.cores import Traffic
+from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.mapping.bounds import lower_bound
+from nmcompiler.mapping.filled import Filled, Style, static_shares
+from nmcompiler.mapping.needs import NetworkNeeds
+from nmcompiler.mapping.nets import nets
+from nmcompiler.mapping.partition import OutOfCores, Partition, TooSpread, partition
+from nmcompiler.mapping.spread import Spread
+from nmcompiler.mapping.work import core_work, duration
+from nmcompiler.target.model import Target
+
+__all__ = ["Quality", "best_partition", "complete", "quality"]
+
+_CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+_VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # depth and beside
+_OF_FEWEST = _VARIANTS[1::2]  # where no cores are left to be gained
+_PATIENCE = 2  # caps in a row that are no better end the search for one
+_LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
+_OF_LARGE = Style(cap=0.95)
+_FEW = 16  # populations are spread over so many cores at most
+_EVEN, _THRIFT = (1.1, 1.2, 1.5), (0.0, 3.0)  # see ``Spread``; thrift in spikes of all neurons
+_BALANCE = (1.1, 1.5)  # see ``Style.balance``
+_AS_FAST = 1.03  # times that are called equal
+_WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What decides between partitions.
+
+    Attributes:
+        cores: Number of cores.
+        time: How long the busiest cores of each window make a sample last, see ``work.duration``.
+        traffic: Expected spikes of one sample, each counted once for every other core that reads it.
+    """
+
+    cores: int
+    time: float
+    traffic: float
+
+
+def quality(parted: Partition) -> Quality:
+    """Returns the quality of a partition; without known traffic each neuron fires once."""
+    order, traffic = range(len(parted.cores)), parted.needs.traffic
+    if traffic is None:
+        traffic = Traffic({p.name: np.ones(p.shape) for p in parted.needs.sources})
+    connections = nets(parted, order, traffic)
+    spikes = float(connections.spikes @ connections.degrees)
+    return Quality(len(order), duration(parted, core_work(parted, order, traffic)), spikes)
+
+
+def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = silent) -> Partition:
+    """Returns the best of several partitions of a network.
+
+    The first has regular boxes and says why a network does not fit. The others fill cores with unequal boxes;
+    with few cores many kinds are tried, with many a few.
+
+    Args:
+        needs: The network on a chip.
+        chips: Number of chips, or None for cores without end.
+        progress: Told after each population of the first.
+
+    Raises:
+        DoesNotFit: A single neuron of a layer breaks a limit.
+        OutOfCores: The chips have fewer cores than are needed.
+    """
+    if _special(needs.target):
+        return partition(needs, chips, progress)
+    search = _Search(needs, chips)
+    refusal: DoesNotFit | OutOfCores | None = None
+    try:
+        search.keep(partition(needs, chips, progress))
+    except (DoesNotFit, OutOfCores) as error:
+        refusal = error
+    search.fill()
+    search.balance()
+    search.spread()
+    best = search.best
+    if best is None:
+        assert refusal is not None
+        raise refusal
+    return best
+
+
+def _special(target: Target) -> bool:
+    """Returns whether what a core holds follows rules for which regular boxes alone are made.
+
+    The other kinds take long there: a crossbar whose neurons are built several times, memory in powers of
+    two, cores of several types.
+    """
+    return (
+        len(target.core_types) > 1
+        or target.axon_fan_out is not None
+        or target.crossbar is not None
+        or target.conductance_tiles is not None
+        or target.neuron_array is not None
+        or target.kernel_memory != "weights"
+    )
+
+
+@dataclass(eq=False)
+class _Search:
+    """Partitions with unequal boxes, of which the best is kept.
+
+    Attributes:
+        needs: The network on a chip.
+        chips: Number of chips, or None for cores without end.
+        found: Those with the fewest cores so far, with what decides between them.
+    """
+
+    needs: NetworkNeeds
+    chips: int | None
+    found: list[tuple[Partition, Quality]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.shares = static_shares(self.needs)
+        target = self.needs.target
+        self.least = lower_bound(self.needs, target, self.chips or target.max_chips)
+
+    @property
+    def _cores(self) -> int:
+        """The fewest cores so far."""
+        return min((found.cores for _, found in self.found), default=sys.maxsize)
+
+    @property
+    def best(self) -> Partition | None:
+        """The one with the least traffic of those that are about as fast as the fastest."""
+        most = min((found.time for _, found in self.found), default=0.0) * _AS_FAST
+        fast = [(found.traffic, k) for k, (_, found) in enumerate(self.found) if found.time <= most]
+        return self.found[min(fast)[1]][0] if fast else None
+
+    def keep(self, parted: Partition) -> bool:
+        """Keeps a partition unless it has too many cores; returns whether it has fewer than those before."""
+        before, cores = self._cores, len(parted.cores)
+        if cores < before:
+            self.found.clear()
+        if cores <= before:
+            self.found.append((parted, quality(parted)))
+        return cores < before
+
+    def fill(self) -> None:
+        """Tries the kinds that the size of the network allows; nothing is better than a single core."""
+        if self._cores == 1:
+            return
+        mixed = len({max(of, key=lambda r: of[r]) for of in self.shares.values()}) > 1
+        limited = any(t.limits.output_axons is not None for t in self.needs.target.core_types)
+        if self.least >= _LARGE:
+            for style in _WITH_AXONS if limited else (_OF_LARGE,):
+                self.attempt(style)
+            return
+        cap = self._best_cap() if mixed else 1.0
+        if not self.found:
+            return
+        for depth, beside in _VARIANTS if self._cores > self.least else _OF_FEWEST:
+            self.attempt(Style(depth=depth, beside=beside, cap=cap))
+        if limited and self._cores > self.least:
+            for style in _WITH_AXONS:
+                self.attempt(style)
+
+    def balance(self) -> None:
+        """Tries to divide the work of each moment over all cores, where these are too many to spread all."""
+        if _FEW < self._cores < _LARGE:
+            for balance, depth in product(_BALANCE, (3, 2)):
+                self.attempt(Style(depth=depth, beside=0.0, balance=balance))
+
+    def spread(self) -> None:
+        """Tries to spread all populations over the cores of the best, where these are few and all alike."""
+        if len(self.needs.target.core_types) > 1 or not 1 < self._cores <= _FEW:
+            return
+        traffic = sum(self.needs.rate(p.name) * p.size for p in self.needs.sources)
+        for even, thrift in product(_EVEN, _THRIFT):
+            spread = Spread(self.needs, self.chips, count=self._cores, thrift=thrift * traffic, even=even)
+            self.made(spread)
+
+    def _best_cap(self) -> float:
+        """Returns the cap with the fewest cores: some populations must leave room for others."""
+        best, worse = 1.0, 0
+        for cap in _CAPS:
+            if self.attempt(Style(cap=cap)):
+                best, worse = cap, 0
+            else:
+                worse += 1
+            if not self.found or worse == _PATIENCE or self._cores <= self.least:
+                break
+        return best
+
+    def attempt(self, style: Style) -> bool:
+        """Tries one kind; returns whether it has fewer cores than those before."""
+        most = self._cores if self.found else None
+        filled = Filled(self.needs, self.chips, style=style, shares=self.shares, most=most)
+        return self.made(filled)
+
+    def made(self, parted: Partition) -> bool:
+        """Makes a partition and keeps it where it is the best; returns whether it has fewer cores."""
+        return complete(parted) and self.keep(parted)
+
+
+def complete(parted: Partition) -> bool:
+    """Adds all populations to a partition; returns whether they fit, and no core is left without any."""
+    try:
+        for population in reversed(list(parted.needs.populations.values())):
+            parted.add(population)
+    except (DoesNotFit, OutOfCores, TooSpread):
+        return False
+    for core in parted.cores:
+        core.settle()
+    return all(core.pieces for core in parted.cores)

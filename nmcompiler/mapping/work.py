@@ -1,0 +1,115 @@
+"""What the cores of a partition have to do in a sample, before they are placed.
+
+Events are those that calibration lets expect. Every crossing of an axon and a neuron that a kernel has counts
+as an operation, those of weight 0 as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmcompiler.ir.cores import Box, Traffic
+from nmcompiler.ir.kernels import Array, Shape
+from nmcompiler.ir.schedule import Schedule
+from nmcompiler.mapping.partition import Partition
+from nmcompiler.mapping.reach import ListReach, ProductReach, Reach
+from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
+
+__all__ = ["CoreWork", "arriving", "core_ns", "core_work", "duration", "window_steps", "windows"]
+
+
+@dataclass(frozen=True, eq=False)
+class CoreWork:
+    """Work of C cores in W windows.
+
+    Attributes:
+        synops: ``(W, C)`` float64: operations on each core that events of populations firing in the window
+            cause.
+        spikes: ``(W, C)`` float64: events that each core sends.
+        neurons: ``(C,)`` int64.
+    """
+
+    synops: Array
+    spikes: Array
+    neurons: Array
+
+
+def windows(schedule: Schedule) -> dict[str, int]:
+    """Returns the window in which each population fires: one for all where the code has none."""
+    return {name: slot.window if schedule.windows > 1 else 0 for name, slot in schedule.slots.items()}
+
+
+def window_steps(schedule: Schedule) -> Array:
+    """Returns the steps of each window, ``(W,)`` int64."""
+    return np.diff([*schedule.window_starts, schedule.total_steps])
+
+
+def core_work(parted: Partition, order: Sequence[int], traffic: Traffic | None) -> CoreWork:
+    """Returns the work of a partition; core k is ``order[k]`` of it. Without traffic a neuron fires once."""
+    spiking = parted.needs.spiking
+    window = windows(spiking.schedule)
+    shape = len(window_steps(spiking.schedule)), len(order)
+    synops, spikes, neurons = np.zeros(shape), np.zeros(shape), np.zeros(len(order), np.int64)
+    for k, core in enumerate(order):
+        for piece in parted.cores[core].pieces:
+            box, population = piece.box, piece.needs.population
+            sent = _sent(traffic, population.name, population.shape)
+            spikes[window[population.name], k] += _inside(sent, box).sum()
+            neurons[k] += piece.box.size
+            for wire in piece.needs.wires:
+                arrives = _sent(traffic, wire.key[0], wire.source_shape)
+                synops[window[wire.key[0]], k] += arriving(wire.reach, box, arrives)
+    return CoreWork(synops, spikes, neurons)
+
+
+def core_ns(parted: Partition, work: CoreWork) -> Array:
+    """Returns the nanoseconds of the busiest core, or of the chip as a whole, in each window, ``(W,)``."""
+    target, steps = parted.target, window_steps(parted.needs.spiking.schedule)
+    times = core_times_ns(target, work.synops / steps[:, None], work.neurons, work.spikes / steps[:, None])
+    found = [ns.max(axis=1) for _, ns in times.values() if ns is not None]
+    whole = max(whole_chip_times_ns(target).values(), default=0.0)
+    longest: Array = np.max([np.full(len(steps), whole), *found], axis=0) * steps
+    return longest
+
+
+def duration(parted: Partition, work: CoreWork) -> float:
+    """Returns how long cores make a sample last: in ns, or in operations where their time is unknown."""
+    if any(key.startswith("time_per_synop") for key in parted.target.figures):
+        return float(core_ns(parted, work).sum())
+    return float(work.synops.max(axis=1, initial=0.0).sum())
+
+
+def arriving(reach: Reach, box: Box, spikes: Array) -> float:
+    """Returns Σ over the synapses of a box of the spikes of their source, ``spikes`` having its shape."""
+    if isinstance(reach, ProductReach):
+        rows = reach.rows[box.y0 : box.y1].sum(axis=0)
+        columns = reach.columns[box.x0 : box.x1].sum(axis=0)
+        first, last = reach.first[box.c0 : box.c1], reach.last[box.c0 : box.c1]
+        read, ends = first < last, spikes.shape[2] + 1
+        change = np.bincount(first[read], minlength=ends) - np.bincount(last[read], minlength=ends)
+        channels = np.cumsum(change)[:-1]
+        y, x, z = (_span(times) for times in (rows, columns, channels))
+        return float(rows[y] @ (spikes[y, x, z] @ channels[z]) @ columns[x])
+    assert isinstance(reach, ListReach)
+    flat, (_, w, c) = spikes.reshape(-1), reach.target
+    lines = [(y * w + x) * c for y in range(box.y0, box.y1) for x in range(box.x0, box.x1)]
+    return float(
+        sum(flat[reach.columns[reach.start[a + box.c0] : reach.start[a + box.c1]]].sum() for a in lines)
+    )
+
+
+def _span(times: Array) -> slice:
+    """Returns the range that holds all that is not 0."""
+    some = np.flatnonzero(times)
+    return slice(int(some[0]), int(some[-1]) + 1) if len(some) else slice(0, 0)
+
+
+def _sent(traffic: Traffic | None, name: str, shape: Shape) -> Array:
+    return np.broadcast_to(1.0 if traffic is None else traffic.spikes[name], shape)
+
+
+def _inside(values: Array, box: Box) -> Array:
+    return values[box.y0 : box.y1, box.x0 : box.x1, box.c0 : box.c1]

@@ -22,22 +22,26 @@ class ProductArea:
     """The source neurons in some rows, some columns and a range of channels.
 
     Attributes:
-        rows: ``(source h,)`` bool.
-        columns: ``(source w,)`` bool.
+        rows: Bit y says whether row y is one of them: short numbers are compared faster than arrays.
+        columns: Likewise.
         first: First channel.
         last: One past the last channel.
         pixels: Number of (row, column) pairs.
     """
 
-    rows: Array
-    columns: Array
+    rows: int
+    columns: int
     first: int
     last: int
     pixels: int
 
     def mark(self, mask: Array) -> None:
         """Sets the area in a bool mask of the source."""
-        mask[np.flatnonzero(self.rows)[:, None], np.flatnonzero(self.columns), self.first : self.last] = True
+        rows, columns = (
+            [k for k in range(length) if bits >> k & 1]
+            for bits, length in zip((self.rows, self.columns), mask.shape, strict=False)
+        )
+        mask[np.array(rows)[:, None], np.array(columns), self.first : self.last] = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +66,11 @@ def area(reach: Reach, box: Box) -> Area | None:
 
 @area.register
 def _product(reach: ProductReach, box: Box) -> Area | None:
-    first, last = int(reach.first[box.c0 : box.c1].min()), int(reach.last[box.c0 : box.c1].max())
-    rows: Array = np.any(reach.rows[box.y0 : box.y1], axis=0)
-    columns: Array = np.any(reach.columns[box.x0 : box.x1], axis=0)
-    pixels = int(np.count_nonzero(rows)) * int(np.count_nonzero(columns))
-    return ProductArea(rows, columns, first, last, pixels) if pixels and first < last else None
+    first, last = reach.channel_range(box.c0, box.c1)
+    if first >= last:
+        return None
+    rows, columns = reach.row_bits(box.y0, box.y1), reach.column_bits(box.x0, box.x1)
+    return _product_of(rows, columns, first, last) if rows and columns else None
 
 
 @area.register
@@ -79,11 +83,47 @@ def _list(reach: ListReach, box: Box) -> Area | None:
 
 
 def joined(areas: tuple[Area, ...], new: Iterable[Area]) -> tuple[Area, ...]:
-    """Returns areas with those of ``new`` that none of them contains."""
+    """Returns areas with those of ``new``; they are the same object where these contain nothing more.
+
+    Two that differ in rows, in columns or in channels alone become one, so that areas stay few.
+    """
     for one in new:
-        if not any(_contains(other, one) for other in areas):
+        if isinstance(one, ListArea):
             areas = (*areas, one)
+            continue
+        place, found = _meeting(areas, one)
+        if found is None:
+            areas = (*areas, one)
+        elif found is not areas[place]:
+            areas = joined((*areas[:place], *areas[place + 1 :]), [found])
     return areas
+
+
+def _meeting(areas: tuple[Area, ...], one: ProductArea) -> tuple[int, ProductArea | None]:
+    """Returns the place of an area that contains another, and that area; else of one that makes a product.
+
+    The product of both is returned with its place, or None where there is none.
+    """
+    rows, columns, first, last = one.rows, one.columns, one.first, one.last
+    place, found = 0, None
+    for k, other in enumerate(areas):
+        if isinstance(other, ListArea):
+            continue
+        more_rows, more_columns = rows & ~other.rows, columns & ~other.columns
+        if first >= other.first and last <= other.last and not more_rows and not more_columns:
+            return k, other
+        if found is not None:
+            continue
+        if first == other.first and last == other.last:
+            if rows == other.rows or columns == other.columns:
+                place, found = k, _product_of(rows | other.rows, columns | other.columns, first, last)
+        elif rows == other.rows and columns == other.columns and first <= other.last and other.first <= last:
+            place, found = k, _product_of(rows, columns, min(first, other.first), max(last, other.last))
+    return place, found
+
+
+def _product_of(rows: int, columns: int, first: int, last: int) -> ProductArea:
+    return ProductArea(rows, columns, first, last, rows.bit_count() * columns.bit_count())
 
 
 def size(one: Area, *, pixels: bool) -> int:
@@ -93,31 +133,21 @@ def size(one: Area, *, pixels: bool) -> int:
     return one.pixels * (1 if pixels else one.last - one.first)
 
 
-def _contains(outer: Area, inner: Area) -> bool:
-    if isinstance(outer, ListArea) or isinstance(inner, ListArea):
-        return False
-    return (
-        outer.first <= inner.first
-        and inner.last <= outer.last
-        and outer.pixels >= inner.pixels
-        and not bool((inner.rows & ~outer.rows).any())
-        and not bool((inner.columns & ~outer.columns).any())
-    )
-
-
 def union_size(areas: tuple[Area, ...], shape: Shape, *, pixels: bool) -> int:
     """Returns the number of source neurons, or source pixels, in any of some areas of a source."""
+    if len(areas) == 1 and not isinstance(areas[0], ListArea):
+        return size(areas[0], pixels=pixels)
     products = [a for a in areas if isinstance(a, ProductArea)]
     if len(products) < len(areas):
         mask = np.zeros(shape, bool)
         for one in areas:
             one.mark(mask)
         return axons(mask, pixels=pixels)
-    if len(products) == 1:
-        return products[0].pixels * (1 if pixels else products[0].last - products[0].first)
     if pixels:
         return _pixels(products)
     edges = sorted({edge for a in products for edge in (a.first, a.last)})
+    if len(edges) == 2:
+        return _pixels(products) * (edges[1] - edges[0])
     total, known = 0, dict[tuple[int, ...], int]()
     for first, last in pairwise(edges):
         here = tuple(i for i, a in enumerate(products) if a.first <= first and last <= a.last)
@@ -133,9 +163,19 @@ def _pixels(products: list[ProductArea]) -> int:
         return products[0].pixels
     if len(products) == 2:
         one, two = products
-        rows, columns = np.count_nonzero(one.rows & two.rows), np.count_nonzero(one.columns & two.columns)
-        return one.pixels + two.pixels - int(rows) * int(columns)
-    mask = products[0].rows[:, None] & products[0].columns
-    for one in products[1:]:
-        mask |= one.rows[:, None] & one.columns
-    return int(np.count_nonzero(mask))
+        common = (one.rows & two.rows).bit_count() * (one.columns & two.columns).bit_count()
+        return one.pixels + two.pixels - common
+    parts = dict[int, int]()  # for sets of columns the rows in which just these are covered
+    for one in products:
+        left, divided = one.rows, dict[int, int]()
+        for columns, rows in parts.items():
+            within, wider = rows & one.rows, columns | one.columns
+            left &= ~rows
+            if within:
+                divided[wider] = divided.get(wider, 0) | within
+            if within != rows:
+                divided[columns] = divided.get(columns, 0) | rows & ~within
+        if left:
+            divided[one.columns] = divided.get(one.columns, 0) | left
+        parts = divided
+    return sum(columns.bit_count() * rows.bit_count() for columns, rows in parts.items())

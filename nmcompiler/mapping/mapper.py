@@ -32,7 +32,7 @@ __all__ = ["EFFORTS", "MapOptions", "map_network"]
 
 EFFORTS = {
     "low": (500, 10_000_000),
-    "normal": (50_000, 300_000_000),
+    "normal": (10_000, 100_000_000),
     "high": (1_000_000, 10_000_000_000),
 }
 """``MapOptions.moves`` and ``visits`` for each name that a user may give."""

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +28,7 @@ from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.network import Population
 from nmcompiler.ir.spiking import Spiking
 from nmcompiler.ir.typed import held_types
-from nmcompiler.mapping.reach import Cuts, Reach, grid_box, reach, union_sources
+from nmcompiler.mapping.reach import Cuts, Reach, Union, grid_box, reach
 from nmcompiler.target.model import Target
 
 __all__ = ["AxonKey", "NetworkNeeds", "PopulationNeeds", "Wire", "network_needs"]
@@ -91,6 +91,19 @@ class PopulationNeeds:
         return total
 
     @cached_property
+    def _known(self) -> dict[tuple[Hashable, ...], Array]:
+        """What grids need, by what and their boundaries: partitions of several kinds ask for the same."""
+        return {}
+
+    def _once(self, what: Hashable, cuts: Cuts, made: Callable[[], Array]) -> Array:
+        """Returns what a grid needs, made the first time that it is asked for."""
+        key = (what, *(bounds.tobytes() for bounds in cuts))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = made()
+        return found
+
+    @cached_property
     def by_key(self) -> Mapping[AxonKey, tuple[Wire, ...]]:
         """The projections that share input axons."""
         keys = dict.fromkeys(w.key for w in self.wires)
@@ -108,9 +121,7 @@ class PopulationNeeds:
 
     def neurons(self, cuts: Cuts) -> Array:
         """Returns the number of neurons of each box of a grid."""
-        y, x, c = (np.diff(bounds) for bounds in cuts)
-        product: Array = y[:, None, None] * x[None, :, None] * c
-        return product
+        return self._once("neurons", cuts, lambda: _sizes(cuts))
 
     def stored(self, wire: Wire, cuts: Cuts) -> tuple[Array, Array | None]:
         """Returns the bits of one projection for each box of a grid: a weight a synapse, and the kernel once.
@@ -148,6 +159,9 @@ class PopulationNeeds:
 
     def synapse_bits(self, cuts: Cuts) -> Array:
         """Returns the bits of synapse memory of each box of a grid, alone on a core."""
+        return self._once("synapse_bits", cuts, lambda: self._synapse_bits(cuts))
+
+    def _synapse_bits(self, cuts: Cuts) -> Array:
         total = np.zeros(tuple(len(bounds) - 1 for bounds in cuts), np.int64)
         for wire in self.wires:
             single, once = self.stored(wire, cuts)
@@ -164,9 +178,21 @@ class PopulationNeeds:
 
     def axons(self, key: AxonKey, cuts: Cuts) -> Array:
         """Returns the axons of one key that each box of a grid reads, alone on a core."""
-        wires = self.by_key[key]
-        pixels = self.target.axon_unit == "pixel"
-        return union_sources([w.reach for w in wires], wires[0].source_shape, cuts, pixels=pixels)
+        return self._once(key, cuts, lambda: self.sources(key, cuts, pixels=self.target.axon_unit == "pixel"))
+
+    def neurons_read(self, key: AxonKey, cuts: Cuts) -> int:
+        """Returns the source neurons of one key that the boxes of a grid read, summed over the boxes."""
+        return int(self._once(("neurons", key), cuts, lambda: self.sources(key, cuts, pixels=False)).sum())
+
+    def sources(self, key: AxonKey, cuts: Cuts, *, pixels: bool) -> Array:
+        """Returns the source neurons of one key, or source pixels, that each box of a grid reads."""
+        return self._unions[key].sources(cuts, pixels=pixels)
+
+    @cached_property
+    def _unions(self) -> Mapping[AxonKey, Union]:
+        return {
+            key: Union([w.reach for w in wires], wires[0].source_shape) for key, wires in self.by_key.items()
+        }
 
     def read(self, key: AxonKey, box: Box) -> Array:
         """Returns the source neurons that a box reads with one delay, as a bool mask of the source."""
@@ -191,8 +217,18 @@ class PopulationNeeds:
         parts = tuple(len(bounds) - 1 for bounds in cuts)
         if self.distinct_thresholds <= 1:
             return np.full(parts, self.distinct_thresholds, np.int64)
+        return self._once("thresholds", cuts, lambda: self._thresholds(cuts))
+
+    def _thresholds(self, cuts: Cuts) -> Array:
+        parts = tuple(len(bounds) - 1 for bounds in cuts)
         counts = [len(self.thetas(grid_box(cuts, index))) for index in np.ndindex(*parts)]
         return np.array(counts, np.int64).reshape(parts)
+
+
+def _sizes(cuts: Cuts) -> Array:
+    y, x, c = (np.diff(bounds) for bounds in cuts)
+    product: Array = y[:, None, None] * x[None, :, None] * c
+    return product
 
 
 def _power_of_two(values: Array) -> Array:

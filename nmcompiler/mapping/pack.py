@@ -48,14 +48,18 @@ class OpenCore:
     _thetas: frozenset[int] = frozenset()
     _areas: dict[AxonKey, tuple[Area, ...]] = field(default_factory=dict)
     _shapes: dict[AxonKey, Shape] = field(default_factory=dict)
+    _counts: dict[AxonKey, int] = field(default_factory=dict)  # sources in areas, where they were counted
 
     def add(self, piece: Candidate) -> bool:
         """Adds a piece where everything stays within the limits; returns whether it did."""
         used = self.with_piece(piece, self.limits)
         if used is None:
             return False
-        self._areas |= self._joined(piece)
         self._shapes |= piece.needs.source_shapes
+        for key, areas in self._joined(piece).items():
+            if areas is not self._areas.get(key):
+                self._areas[key] = areas
+                self._counts.pop(key, None)
         self._stores |= self._store(piece)
         self._thetas |= piece.thetas
         self.pieces.append(piece)
@@ -64,7 +68,7 @@ class OpenCore:
 
     def settle(self) -> None:
         """Counts the input axons, of which ``used`` says until then how many there are at most."""
-        self.used["input_axons"] = self._axons(self._areas)
+        self.used["input_axons"] = self._axons({}, {})
 
     def copy(self) -> OpenCore:
         """Returns a core that can be filled on its own."""
@@ -74,6 +78,7 @@ class OpenCore:
             _stores=dict(self._stores),
             _areas=dict(self._areas),
             _shapes=dict(self._shapes),
+            _counts=dict(self._counts),
         )
 
     def with_piece(self, piece: Candidate, limits: Limits) -> dict[str, int] | None:
@@ -92,9 +97,10 @@ class OpenCore:
             used[resource] = max(used[resource], amount)
         if exceeds(used, limits):
             return None
-        used["input_axons"] += self._more_axons(piece)
+        joined = self._joined(piece)
+        used["input_axons"] += self._more_axons(piece, joined)
         if limits.input_axons is not None and used["input_axons"] > limits.input_axons:
-            used["input_axons"] = self._axons(self._areas | self._joined(piece), piece.needs.source_shapes)
+            used["input_axons"] = self._axons(joined, piece.needs.source_shapes)
             if used["input_axons"] > limits.input_axons:
                 return None
         return used
@@ -133,25 +139,32 @@ class OpenCore:
     def _joined(self, piece: Candidate) -> dict[AxonKey, tuple[Area, ...]]:
         return {key: joined(self._areas.get(key, ()), areas) for key, areas in piece.areas.items()}
 
-    def _more_axons(self, piece: Candidate) -> int:
-        """Returns the axons that a piece adds at most."""
+    def _more_axons(self, piece: Candidate, joined: Mapping[AxonKey, tuple[Area, ...]]) -> int:
+        """Returns the axons that a piece adds at most, given what is read with it."""
         if not self.pieces:
             return piece.input_axons
         pixels = self.target.axon_unit == "pixel"
-        new = 0
-        for key, areas in piece.areas.items():
-            known = self._areas.get(key, ())
-            if joined(known, areas) is not known:
-                new += sum(size(one, pixels=pixels) for one in areas)
+        new = sum(
+            size(one, pixels=pixels)
+            for key, areas in piece.areas.items()
+            if joined[key] is not self._areas.get(key)
+            for one in areas
+        )
         return new * self.target.axons_per_source
 
-    def _axons(
-        self, areas: Mapping[AxonKey, tuple[Area, ...]], more: Mapping[AxonKey, Shape] | None = None
-    ) -> int:
-        """Returns the input axons for areas of the sources that are read already, and of more."""
-        shapes = {**self._shapes, **(more or {})}
+    def _axons(self, joined: Mapping[AxonKey, tuple[Area, ...]], shapes: Mapping[AxonKey, Shape]) -> int:
+        """Returns the input axons where some keys read more than so far, from sources of these shapes."""
         pixels = self.target.axon_unit == "pixel"
-        sources = sum(union_size(read, shapes[key], pixels=pixels) for key, read in areas.items() if read)
+        sources = 0
+        for key, areas in joined.items():
+            if areas and areas is not self._areas.get(key):
+                sources += union_size(areas, shapes[key], pixels=pixels)
+        for key, areas in self._areas.items():
+            if areas is joined.get(key, areas):
+                if key not in self._counts:
+                    known = union_size(areas, self._shapes[key], pixels=pixels) if areas else 0
+                    self._counts[key] = known
+                sources += self._counts[key]
         return sources * self.target.axons_per_source
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, singledispatch
+from functools import cached_property, lru_cache, reduce, singledispatch
 from itertools import combinations
+from operator import or_
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -23,13 +24,13 @@ __all__ = [
     "ListReach",
     "ProductReach",
     "Reach",
+    "Union",
     "axons",
     "cut",
     "grid_box",
     "reach",
     "segment_max",
     "segment_sums",
-    "union_sources",
 ]
 
 Cuts: TypeAlias = tuple[Array, Array, Array]
@@ -42,8 +43,15 @@ _MOST_MARKED = 1 << 26  # source neurons of all boxes together that are marked, 
 
 def cut(shape: Shape, parts: tuple[int, int, int]) -> Cuts:
     """Returns the boundaries of a grid of ``parts`` boxes whose sizes differ by at most one along an axis."""
-    y, x, c = (np.arange(n + 1) * length // n for length, n in zip(shape, parts, strict=True))
+    y, x, c = (_ends(length, n) for length, n in zip(shape, parts, strict=True))
     return y, x, c
+
+
+@lru_cache(4096)
+def _ends(length: int, parts: int) -> Array:
+    ends = np.arange(parts + 1) * length // parts
+    ends.setflags(write=False)  # all who ask get the same
+    return ends
 
 
 def segment_sums(values: Array, cuts: Cuts) -> Array:
@@ -130,9 +138,9 @@ class ProductReach:
 
     def channels(self, cuts: Cuts) -> Array:
         """Returns the number of source channels that each part of the channels reads."""
-        _, _, first, last = self.segments(cuts)
-        read: Array = np.maximum(last - first, 0)
-        return read
+        starts = cuts[2][:-1]
+        read: Array = np.maximum.reduceat(self.last, starts) - np.minimum.reduceat(self.first, starts)
+        return np.maximum(read, 0)
 
     def read(self, box: Box) -> Product:
         """Returns the source neurons that a box reads."""
@@ -141,6 +149,42 @@ class ProductReach:
         first, last = int(self.first[box.c0 : box.c1].min()), int(self.last[box.c0 : box.c1].max())
         return Product(rows, columns, min(first, last), last)
 
+    def row_bits(self, first: int, end: int) -> int:
+        """Returns the source rows that some rows read, a bit each."""
+        return _any(self._rows_of_each, self._known_rows, first, end)
+
+    def column_bits(self, first: int, end: int) -> int:
+        """Returns the source columns that some columns read, a bit each."""
+        return _any(self._columns_of_each, self._known_columns, first, end)
+
+    def channel_range(self, first: int, end: int) -> tuple[int, int]:
+        """Returns the first source channel that some channels read, and one past the last."""
+        known = self._known_channels.get((first, end))
+        if known is None:
+            known = int(self.first[first:end].min()), int(self.last[first:end].max())
+            self._known_channels[first, end] = known
+        return known
+
+    @cached_property
+    def _rows_of_each(self) -> list[int]:
+        return _bits(self.rows)
+
+    @cached_property
+    def _columns_of_each(self) -> list[int]:
+        return _bits(self.columns)
+
+    @cached_property
+    def _known_rows(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    @cached_property
+    def _known_columns(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    @cached_property
+    def _known_channels(self) -> dict[tuple[int, int], tuple[int, int]]:
+        return {}
+
     def mark(self, mask: Array, box: Box) -> None:
         """Sets the source neurons that a box reads."""
         read = self.read(box)
@@ -148,55 +192,104 @@ class ProductReach:
 
     def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
         """Returns the number of source neurons or pixels of each box."""
-        return _common([self], cuts, pixels)
+        return self._alone.sources(cuts, pixels=pixels)
 
-    def segments(self, cuts: Cuts) -> tuple[Array, Array, Array, Array]:
-        """Returns what the parts of a grid read: rows ``(ny, source h)``, columns, first and last channel."""
-        y, x, c = (bounds[:-1] for bounds in cuts)
-        return (
-            np.logical_or.reduceat(self.rows, y, axis=0),
-            np.logical_or.reduceat(self.columns, x, axis=0),
-            np.minimum.reduceat(self.first, c),
-            np.maximum.reduceat(self.last, c),
+    @cached_property
+    def _alone(self) -> ProductUnion:
+        return ProductUnion((self,))
+
+
+def _bits(masks: Array) -> list[int]:
+    """Returns each line of bool masks as a number whose bit k is element k."""
+    packed = np.packbits(masks, axis=1, bitorder="little")
+    return [int.from_bytes(line.tobytes(), "little") for line in packed]
+
+
+def _any(of_each: Sequence[int], known: dict[tuple[int, int], int], first: int, end: int) -> int:
+    """Returns the bits of any of the elements ``first … end − 1``; what was asked for before is known."""
+    bits = known.get((first, end))
+    if bits is None:
+        bits = known[first, end] = reduce(or_, of_each[first:end], 0)
+    return bits
+
+
+class ProductUnion:
+    """What is read through any of a few products, counted by inclusion and exclusion (2^n − 1 products).
+
+    Args:
+        reaches: The products, all from one source.
+    """
+
+    def __init__(self, reaches: Sequence[ProductReach]) -> None:
+        sizes = range(1, len(reaches) + 1)
+        self._some = [some for size in sizes for some in combinations(reaches, size)]
+        self._signs = np.array([(-1) ** (len(some) + 1) for some in self._some], np.int64)
+        self._known: dict[tuple[int, bool, bytes], Array] = {}
+
+    def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
+        """Returns the number of source neurons, or pixels, that each box of a grid reads."""
+        y, x, c = (self._along(axis, cuts, pixels) for axis in range(3))
+        if len(y) == 1:
+            return _outer(y[0], x[0], c[0])
+        y = y * self._signs[:, None]
+        total: Array = ((y[:, :, None] * x[:, None]).reshape(len(y), -1).T @ c).reshape(
+            y.shape[1], x.shape[1], c.shape[1]
         )
+        return total
+
+    def _along(self, axis: int, cuts: Cuts, pixels: bool) -> Array:
+        """Returns the rows, columns or channels in every product of each combination, by part of the axis."""
+        key = axis, pixels and axis == 2, cuts[axis].tobytes()
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = np.array([_common(some, axis, cuts, pixels) for some in self._some])
+        return known
 
 
-def _common(reaches: Sequence[ProductReach], cuts: Cuts, pixels: bool) -> Array:
-    """Returns the number of sources that each box of a grid reads through every one of some projections."""
-    rows, columns, first, last = zip(*(r.segments(cuts) for r in reaches), strict=True)
+def _common(reaches: Sequence[ProductReach], axis: int, cuts: Cuts, pixels: bool) -> Array:
+    """Returns the rows, columns or channels that each part of an axis reads through all of some products."""
+    starts = cuts[axis][:-1]
+    if axis < 2:
+        masks = ((r.rows, r.columns)[axis] for r in reaches)
+        read = np.logical_and.reduce([np.logical_or.reduceat(mask, starts, axis=0) for mask in masks])
+        count: Array = read.sum(axis=1, dtype=np.int64)
+        return count
+    first = [np.minimum.reduceat(r.first, starts) for r in reaches]
+    last = [np.maximum.reduceat(r.last, starts) for r in reaches]
     if pixels:
-        channels = np.all([f < e for f, e in zip(first, last, strict=True)], axis=0).astype(np.int64)
-    else:
-        channels = np.maximum(np.min(last, axis=0) - np.max(first, axis=0), 0)
-    y, x = (np.all(masks, axis=0).sum(axis=1, dtype=np.int64) for masks in (rows, columns))
-    return _outer(y, x, channels)
+        some: Array = np.all(np.less(first, last), axis=0)
+        return some.astype(np.int64)
+    common: Array = np.maximum(np.min(last, axis=0) - np.max(first, axis=0), 0)
+    return common
 
 
-def union_sources(reaches: Sequence[Reach], shape: Shape, cuts: Cuts, *, pixels: bool) -> Array:
-    """Returns the number of source neurons, or pixels, that each box of a grid reads through any projection.
+class Union:
+    """The source neurons that boxes read through any of some projections.
 
     Args:
         reaches: The projections, all from one source.
         shape: Shape of that source.
-        cuts: The grid.
-        pixels: Whether pixels are counted.
     """
-    if len(reaches) == 1:
-        return reaches[0].sources(cuts, pixels=pixels)
-    parts = tuple(len(bounds) - 1 for bounds in cuts)
-    total = np.zeros(parts, np.int64)
-    products = [r for r in reaches if isinstance(r, ProductReach)]
-    if len(products) == len(reaches) <= _MOST_EXCLUDED:
-        for size in range(1, len(products) + 1):
-            for some in combinations(products, size):
-                total += (-1) ** (size + 1) * _common(some, cuts, pixels)
+
+    def __init__(self, reaches: Sequence[Reach], shape: Shape) -> None:
+        self._reaches, self._shape = reaches, shape
+        products = [r for r in reaches if isinstance(r, ProductReach)]
+        few = len(products) == len(reaches) <= _MOST_EXCLUDED
+        self._products = ProductUnion(products) if few else None
+
+    def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
+        """Returns the number of source neurons, or pixels, that each box of a grid reads."""
+        if self._products is not None:
+            return self._products.sources(cuts, pixels=pixels)
+        if len(self._reaches) == 1:
+            return self._reaches[0].sources(cuts, pixels=pixels)
+        total = np.zeros(tuple(len(bounds) - 1 for bounds in cuts), np.int64)
+        for index in np.ndindex(*total.shape):
+            mask = np.zeros(self._shape, bool)
+            for r in self._reaches:
+                r.mark(mask, grid_box(cuts, index))
+            total[index] = axons(mask, pixels=pixels)
         return total
-    for index in np.ndindex(*parts):
-        mask = np.zeros(shape, bool)
-        for r in reaches:
-            r.mark(mask, grid_box(cuts, index))
-        total[index] = axons(mask, pixels=pixels)
-    return total
 
 
 def grid_box(cuts: Cuts, index: tuple[int, ...]) -> Box:

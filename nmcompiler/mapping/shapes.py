@@ -14,7 +14,7 @@ import numpy as np
 
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.needs import PopulationNeeds
-from nmcompiler.mapping.reach import Cuts, cut, union_sources
+from nmcompiler.mapping.reach import Cuts, cut
 from nmcompiler.mapping.search import Outputs, grid_needs
 from nmcompiler.target.model import Limits
 
@@ -91,10 +91,9 @@ def _cost(
     total = float(np.max(list(shares.values()), axis=0).sum()) if shares else 0.0
     total += sum(weight * float(shares[r].sum()) for r, weight in pressure.scarce.items() if r in shares)
     if pressure.limit is not None:
-        for (source, _, _), wires in needs.by_key.items():
-            if source in pressure.cores:
-                read = union_sources([w.reach for w in wires], wires[0].source_shape, cuts, pixels=False)
-                total += pressure.more(source, int(read.sum()))
+        for key in needs.by_key:
+            if key[0] in pressure.cores:
+                total += pressure.more(key[0], needs.neurons_read(key, cuts))
     return total
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import kernels, shapes
 
 from nmcompiler.ir.cores import Box
 from nmcompiler.mapping.areas import area, joined, size, union_size
 from nmcompiler.mapping.reach import axons, reach
+from tests.mapping.mapping_oracle import kernels, shapes
 
 
 @st.composite

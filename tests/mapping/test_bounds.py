@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, Count, chip, kernels, networks, positions, shapes, thetas
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.cores import Box
@@ -15,6 +14,7 @@ from nmcompiler.mapping.exact import proved_more_than
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.reach import cut
 from nmcompiler.target.model import Limits
+from tests.mapping.mapping_oracle import Builder, Count, chip, kernels, networks, positions, shapes, thetas
 
 
 def divisions(count):

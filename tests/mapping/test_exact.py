@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from mapping_oracle import Builder, chip
 
 from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.exact import MOST_CORES, proved_more_than
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.target.model import CoreType, Limits
+from tests.mapping.mapping_oracle import Builder, chip
 
 
 def pairs(*sizes):

@@ -5,10 +5,6 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from mapping_oracle import chip
-from test_place import nets_of
-from test_placement_bounds import small_nets
-from test_route import build
 
 from nmcompiler.mapping.exact_place import least_cost
 from nmcompiler.mapping.nets import HOST
@@ -16,6 +12,10 @@ from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.route import Positions, tree_sizes
 from nmcompiler.target.model import Limits
+from tests.mapping.mapping_oracle import chip
+from tests.mapping.test_place import nets_of
+from tests.mapping.test_placement_bounds import small_nets
+from tests.mapping.test_route import build
 
 
 def best(nets, cores, rows, columns):

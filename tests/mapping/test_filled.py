@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, Count, chip, networks
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.mapping.bounds import lower_bound
@@ -14,6 +13,7 @@ from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import OutOfCores, TooSpread
 from nmcompiler.mapping.portfolio import best_partition, quality
 from nmcompiler.target.model import CoreType, Limits
+from tests.mapping.mapping_oracle import Builder, Count, chip, networks
 
 
 @st.composite

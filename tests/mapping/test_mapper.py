@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, Count, chip, count, networks
 
 from nmcompiler.errors import DoesNotFit, UsageError
 from nmcompiler.ir.cores import Box, PlacementFigures
@@ -16,6 +15,7 @@ from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import partition
 from nmcompiler.target.model import RESOURCES, CoreType, Limits
+from tests.mapping.mapping_oracle import Builder, Count, chip, count, networks
 
 FEW = MapOptions(moves=2)
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, Count, chip, kernels, networks, shapes, synapses
 
 from nmcompiler.ir.kernels import Conv, Dense, Sparse
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.reach import cut, grid_box, reach, segment_sums
 from nmcompiler.mapping.search import Outputs, grid_needs
 from nmcompiler.target.model import RESOURCES, BiasFormat
+from tests.mapping.mapping_oracle import Builder, Count, chip, kernels, networks, shapes, synapses
 
 
 @st.composite

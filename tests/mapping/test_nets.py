@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, Count, chip, networks, synapses
 
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.kernels import Sparse
@@ -17,6 +16,7 @@ from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.nets import HOST, nets
 from nmcompiler.mapping.partition import partition
 from nmcompiler.target.model import Limits
+from tests.mapping.mapping_oracle import Builder, Count, chip, networks, synapses
 
 
 def parted(builder, **limits):

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import chip
-from test_route import build
 
 from nmcompiler.mapping import anneal_pairs
 from nmcompiler.mapping.pairs import Pairs, are_pairs
@@ -13,6 +11,8 @@ from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.route import unicast_cost
 from nmcompiler.sim.jit import jit
 from nmcompiler.target.model import CoreType, Limits
+from tests.mapping.mapping_oracle import chip
+from tests.mapping.test_route import build
 
 
 def drawn(seed, chips=2):

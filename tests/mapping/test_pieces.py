@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import chip, networks
 
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.pieces import BoxCosts
 from nmcompiler.mapping.reach import cut, grid_box
 from nmcompiler.mapping.search import Outputs, grid_needs
+from tests.mapping.mapping_oracle import chip, networks
 
 
 @given(

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import chip
-from test_route import build, walk
 
 from nmcompiler.mapping.curve import snake
 from nmcompiler.mapping.link_times import LinkTimes
 from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.route import max_link_load, off_chip_spikes, tree_sizes
 from nmcompiler.target.model import CoreType, Limits, Mesh
+from tests.mapping.mapping_oracle import chip
+from tests.mapping.test_route import build, walk
 
 
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), height=st.integers(1, 9))

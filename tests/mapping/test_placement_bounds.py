@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_route import build
 
 from nmcompiler.mapping.nets import HOST
 from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.route import Positions, max_link_load, tree_sizes, unicast_cost
+from tests.mapping.test_route import build
 
 
 @st.composite

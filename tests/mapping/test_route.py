@@ -5,13 +5,13 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import chip
 
 from nmcompiler.mapping.curve import hilbert
 from nmcompiler.mapping.nets import HOST, Nets
 from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
+from tests.mapping.mapping_oracle import chip
 
 
 @st.composite

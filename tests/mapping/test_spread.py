@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, chip, networks, positions
-from test_filled import check, limits
-from test_work import scheduled
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.mapping.needs import network_needs
@@ -16,6 +13,9 @@ from nmcompiler.mapping.partition import OutOfCores, TooSpread, partition
 from nmcompiler.mapping.portfolio import best_partition, quality
 from nmcompiler.mapping.spread import Spread
 from nmcompiler.target.model import Limits
+from tests.mapping.mapping_oracle import Builder, chip, networks, positions
+from tests.mapping.test_filled import check, limits
+from tests.mapping.test_work import scheduled
 
 
 def spread(needs, count, thrift=0.0, even=1.2):

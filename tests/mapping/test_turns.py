@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, chip, count, networks
 
 from nmcompiler.errors import DoesNotFit, UsageError
 from nmcompiler.ir.cores import Traffic
@@ -17,6 +16,7 @@ from nmcompiler.mapping import MapOptions, map_network
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import OutOfCores, partition
 from nmcompiler.target.model import CoreType, Limits
+from tests.mapping.mapping_oracle import Builder, chip, count, networks
 
 AUTO = MapOptions(moves=2, passes=None)
 

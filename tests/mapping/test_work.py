@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapping_oracle import Builder, chip, networks, positions, synapses
 
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.mapping.needs import network_needs
@@ -13,6 +12,7 @@ from nmcompiler.mapping.partition import partition
 from nmcompiler.mapping.work import core_ns, core_work, windows
 from nmcompiler.target.figures import Figure
 from nmcompiler.target.model import Limits
+from tests.mapping.mapping_oracle import Builder, chip, networks, positions, synapses
 
 
 def scheduled(builder):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import RELU, ModelBuilder, random_model
 
 from nmcompiler.evaluate.float import run_float
 from nmcompiler.ir.kernels import Array, Conv, Dense, elementwise
@@ -24,6 +23,7 @@ from nmcompiler.passes import (
     float_passes,
 )
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import RELU, ModelBuilder, random_model
 
 CONTEXT = Context(None, tiny_target())
 

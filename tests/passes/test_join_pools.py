@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from random_models import ModelBuilder
 
 from nmcompiler.codings import CODINGS
 from nmcompiler.evaluate.integer import run_integer
@@ -18,6 +17,7 @@ from nmcompiler.mapping.mapper import MapOptions, map_network
 from nmcompiler.passes import Context, JoinPools, Pipeline, QuantiseOptions, float_passes, to_network
 from nmcompiler.target.model import Crossbar, Target
 from nmcompiler.testing.targets import boundless_target, tiny_target
+from tests.passes.random_models import ModelBuilder
 
 # A pool of 4 × 4 × 4 values in 3 terms, and a dense layer of 40 × 64 weights that reads it.
 _DENSE = 40 * 64

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_models import ModelBuilder
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.evaluate.float import run_float
@@ -31,6 +30,7 @@ from nmcompiler.passes.fan_in import FanIn, available_neurons, neurons_of, with_
 from nmcompiler.target.layer_rules import NetworkLimits
 from nmcompiler.target.model import Target
 from nmcompiler.testing.targets import boundless_target, tiny_target
+from tests.passes.random_models import ModelBuilder
 
 DATA = Path(str(files("nmcompiler.demo_data")))
 

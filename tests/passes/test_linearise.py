@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from random_models import ModelBuilder
 
 from nmcompiler.errors import UsageError
 from nmcompiler.evaluate.float import run_float
@@ -13,6 +12,7 @@ from nmcompiler.ir.layers import LocalNorm, Model
 from nmcompiler.ir.verify import complaints
 from nmcompiler.passes import Context, Linearise, Pipeline, float_passes
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import ModelBuilder
 
 
 def _model(norm: LocalNorm, silent: int | None = None) -> tuple[Model, dict[str, Array]]:

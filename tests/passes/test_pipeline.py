@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from random_models import ModelBuilder
 
 from nmcompiler.errors import NotVerified, UsageError
 from nmcompiler.ir.layers import Model
@@ -15,6 +14,7 @@ from nmcompiler.ir.network import Network
 from nmcompiler.passes import EXACT, Context, FoldLinear, Keeps, Note, PassResult, Pipeline, close
 from nmcompiler.testing.networks import random_network, random_samples
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import ModelBuilder
 
 
 @dataclass(frozen=True)

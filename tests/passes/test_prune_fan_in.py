@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import ModelBuilder, random_model
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.evaluate.float import run_float
@@ -24,6 +23,7 @@ from nmcompiler.passes.legalise_fan_in import LegaliseFanIn
 from nmcompiler.passes.prune_fan_in import PruneFanIn
 from nmcompiler.target.model import BiasFormat, Crossbar, Target
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import ModelBuilder, random_model
 
 RNG = np.random.default_rng(7)
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from random_models import RELU, ModelBuilder, random_model
 
 from nmcompiler.errors import DoesNotFit, InputFileError, UnsupportedModel, UsageError
 from nmcompiler.evaluate.float import run_float
@@ -23,6 +22,7 @@ from nmcompiler.passes import Context, Note, Quantise, QuantiseOptions, SplitSig
 from nmcompiler.passes.scales import input_range, search_scales
 from nmcompiler.target.model import BiasFormat, Target, ThresholdFormat
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import RELU, ModelBuilder, random_model
 
 
 def _quantised(

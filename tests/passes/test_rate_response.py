@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import random_model
 
 from nmcompiler.codings.rate import Rate
 from nmcompiler.evaluate.float import run_float
@@ -21,6 +20,7 @@ from nmcompiler.passes.rate_response import RateOptions, RateResponse
 from nmcompiler.target.model import Dynamics, Target
 from nmcompiler.testing.networks import random_network, random_samples
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import random_model
 
 T = 6
 

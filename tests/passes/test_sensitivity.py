@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import ModelBuilder, random_model
 
 from nmcompiler.evaluate.float import activate, run_float
 from nmcompiler.evaluate.linear import apply
@@ -15,6 +14,7 @@ from nmcompiler.ir.layers import Model
 from nmcompiler.passes import sensitivity
 from nmcompiler.passes.kernel_algebra import to_sparse
 from nmcompiler.passes.sensitivity import gradients, sensitivities, spread_back
+from tests.passes.random_models import ModelBuilder, random_model
 
 
 def _arranged(model: Model, samples: dict[str, Array]) -> dict[str, Array]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import ModelBuilder, random_model
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.evaluate.float import run_float
@@ -21,6 +20,7 @@ from nmcompiler.passes.fan_in import FanIn, crowded, with_joined_pools
 from nmcompiler.passes.split_fan_in import Split, SplitFanIn, split_layers
 from nmcompiler.target.model import BiasFormat, Crossbar, Target
 from nmcompiler.testing.targets import tiny_target
+from tests.passes.random_models import ModelBuilder, random_model
 
 
 def _chip(limit: int, bias: int = 0, **changes: object) -> Target:

@@ -29,7 +29,7 @@ __all__ = ["Board", "Spot", "place", "positions"]
 _STARTS, _RUNS = 2, 4
 # Where links decide, they may carry these shares of what the busiest carries, a run for each.
 _SHARES = (0.8, 0.7, 0.6, 0.5)
-_OF_LINKS = 4  # a fourth as many moves, which take longer
+_OF_LINKS = 8  # an eighth as many moves, which take longer
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
 _SHORTEST, _OF_EACH = 5_000, 1_000
 

@@ -32,7 +32,11 @@ _FEW = 16  # populations are spread over so many cores at most
 _EVEN, _THRIFT = (1.1, 1.2, 1.5), (0.0, 3.0)  # see ``Spread``; thrift in spikes of all neurons
 _BALANCE = (1.1, 1.5)  # see ``Style.balance``
 _AS_FAST = 1.03  # times that are called equal
-_WITH_AXONS = Style(weight=4.0, out=0.97), Style(cap=0.95, weight=4.0, out=0.9)
+_WITH_AXONS = (
+    Style(weight=4.0, out=0.97),
+    Style(cap=0.95, weight=4.0, out=0.9),
+    Style(depth=2, beside=0.0, out=0.9, tries=8),
+)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from nmcompiler.mapping.link_times import link_times
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
 from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.pack import OpenCore
-from nmcompiler.mapping.partition import OutOfCores, Partition
+from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.portfolio import best_partition
@@ -32,11 +32,12 @@ __all__ = ["EFFORTS", "MapOptions", "map_network"]
 
 EFFORTS = {
     "low": (500, 10_000_000),
-    "normal": (10_000, 100_000_000),
+    "normal": (5_000, 50_000_000),
     "high": (1_000_000, 10_000_000_000),
 }
 """``MapOptions.moves`` and ``visits`` for each name that a user may give."""
 
+_FEW = 20  # fewer cores are placed with the moves of so many
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
 
@@ -51,7 +52,8 @@ class MapOptions:
             is taken where it is enough.
         seed: Of the random numbers of the placement.
         progress: Told how far the work is.
-        moves: Moves that the placement tries for every core, as long as ``visits`` last.
+        moves: Moves that the placement tries for every core, as long as ``visits`` last; those of 20 cores
+            where there are fewer.
         visits: Most destinations that it looks at: a move looks at all destinations of the nets of a core.
         place: Whether cores are placed where traffic is least. Without, they lie in order, no links connect
             them and the figures of placement are 0: enough to know how many there are.
@@ -64,6 +66,7 @@ class MapOptions:
     moves: int = EFFORTS["normal"][0]
     visits: int = EFFORTS["normal"][1]
     place: bool = True
+    search: bool = True
 
 
 def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
@@ -107,7 +110,7 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
 def _loads(needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions) -> list[Load]:
     """Returns what is loaded in each pass: everything in one where that can be done."""
     try:
-        parted, chips = _on_fewest_chips(needs, most, options.progress)
+        parted, chips = _on_fewest_chips(needs, most, options)
     except DoesNotFit:
         if options.passes == 1:
             raise
@@ -115,15 +118,16 @@ def _loads(needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions
     return [Load(parted, tuple(in_order(parted)), chips)]
 
 
-def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tuple[Partition, int]:
+def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tuple[Partition, int]:
     """Returns the partition on as few chips as it needs, and their number.
 
     With one type of core the partition does not depend on how many there are.
     """
-    target = needs.target
+    target, progress = needs.target, options.progress
+    made = best_partition if options.search else partition
     if len(target.core_types) == 1:
         try:
-            parted = best_partition(needs, _COUNTED * target.max_chips, progress)
+            parted = made(needs, _COUNTED * target.max_chips, progress)
         except OutOfCores as error:
             cut = {error.layer: error.pieces}
             raise out_of_cores(cut, error.limit + 1, most, target, counted=False) from error
@@ -134,11 +138,11 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, progress: Progress) -> tupl
         return parted, chips
     for chips in range(1, most):
         try:
-            return best_partition(needs, chips, progress), chips
+            return made(needs, chips, progress), chips
         except OutOfCores:
             continue
     try:
-        return best_partition(needs, most, progress), most
+        return made(needs, most, progress), most
     except OutOfCores as error:
         raise out_of_large_cores(error.layer, error.limit, most, target) from error
 
@@ -167,7 +171,7 @@ def _moves(cores: int, connections: Nets, options: MapOptions) -> int:
         return 0
     ends = connections.degrees + 1.0
     visits = max(float(ends @ ends) / cores, 1.0)  # of a move: each end of a net meets all of them
-    return min(options.moves * cores, int(options.visits / visits))
+    return min(options.moves * max(cores, _FEW), int(options.visits / visits))
 
 
 def _connect(graph: Graph[Core, CoreLink], first: int, connections: Nets) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from itertools import product
 
 import numpy as np
 
@@ -23,14 +22,14 @@ from nmcompiler.target.model import Target
 __all__ = ["Quality", "best_partition", "complete", "quality"]
 
 _CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
-_VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (2, 0.0), (1, 0.5), (1, 0.0))  # depth and beside
-_OF_FEWEST = _VARIANTS[1::2]  # where no cores are left to be gained
+_VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (1, 0.5), (1, 0.0))  # depth and beside
+_OF_FEWEST = ((3, 0.0), (1, 0.0))  # where no cores are left to be gained
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
 _FEW = 16  # populations are spread over so many cores at most
-_EVEN, _THRIFT = (1.1, 1.2, 1.5), (0.0, 3.0)  # see ``Spread``; thrift in spikes of all neurons
-_BALANCE = (1.1, 1.5)  # see ``Style.balance``
+_SPREAD = ((1.1, 0.0), (1.1, 3.0), (1.2, 0.0))  # even and thrift of ``Spread``, in spikes of all neurons
+_BALANCE = ((2, 1.1), (2, 1.5), (3, 1.5))  # depth and balance of ``Style``
 _AS_FAST = 1.03  # times that are called equal
 _WITH_AXONS = (
     Style(weight=4.0, out=0.97),
@@ -175,7 +174,7 @@ class _Search:
     def balance(self) -> None:
         """Tries to divide the work of each moment over all cores, where these are too many to spread all."""
         if _FEW < self._cores < _LARGE:
-            for balance, depth in product(_BALANCE, (3, 2)):
+            for depth, balance in _BALANCE:
                 self.attempt(Style(depth=depth, beside=0.0, balance=balance))
 
     def spread(self) -> None:
@@ -183,7 +182,7 @@ class _Search:
         if len(self.needs.target.core_types) > 1 or not 1 < self._cores <= _FEW:
             return
         traffic = sum(self.needs.rate(p.name) * p.size for p in self.needs.sources)
-        for even, thrift in product(_EVEN, _THRIFT):
+        for even, thrift in _SPREAD:
             spread = Spread(self.needs, self.chips, count=self._cores, thrift=thrift * traffic, even=even)
             self.made(spread)
 

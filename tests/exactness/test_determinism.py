@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
@@ -65,6 +66,9 @@ def compiled(seed, code):
     ).program
 
 
+compiled_once = functools.cache(compiled)
+
+
 def spikes_of(program, samples, **options):
     run = run_program(program, samples, **options)
     kept = ("spikes_per_neuron", "synops_per_sample", "saturations", "latency_steps")
@@ -96,7 +100,7 @@ def test_placement_changes_hops_and_no_spike(seed, code, monkeypatch):
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("literal", [False, True])
 def test_threads_and_batches_change_no_spike_and_no_counter(code, literal):
-    program = compiled(4, code)
+    program = compiled_once(4, code)
     samples = Samples(random_samples(random_onnx(4), 70, 6), None)
     reference = spikes_of(program, samples, threads=1, literal=literal)
     for threads, batch in ((2, 250), (3, 250), (2, 13)):

@@ -206,7 +206,7 @@ def place(
         NmcError: As ``compile_model``.
     """
     plan = plan_of(options, code, chip)
-    moves, most = EFFORTS[_effort(options)]
+    effort = EFFORTS[_effort(options)]
     with one_blas_thread():
         network, notes = _network(layers, backend, chip, plan, samples, options, progress)
     spiking = plan.coding.convert(network, chip, input_encoding=plan.input_encoding, timesteps=plan.timesteps)
@@ -216,8 +216,9 @@ def place(
         passes=options.passes,
         seed=options.seed,
         progress=progress,
-        moves=moves,
-        visits=most,
+        moves=effort.moves,
+        visits=effort.visits,
+        search=effort.search,
     )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)

@@ -48,7 +48,8 @@ class CompileOptions:
         passes: Most passes over these chips, each with other weights; None for as many as are needed. One
             is taken where it is enough.
         seed: Seed of the placement.
-        placement_effort: How long a better placement is looked for: ``low``, ``normal`` (None) or ``high``.
+        placement_effort: How long a better partition and placement are looked for: ``low``, ``normal`` (None)
+            or ``high``.
         fan_in: What becomes of layers with more inputs than a neuron of the chip has synapses: ``auto``,
             ``exact``, ``split``, ``prune`` or ``refuse`` (``passes/legalise_fan_in.py``).
         backend: Name of the backend, where several provide the target.

@@ -6,10 +6,18 @@ import pytest
 
 from nmcompiler.mapping import EFFORTS
 
+NORMAL = EFFORTS["normal"]
+
 
 @pytest.fixture(autouse=True, scope="session")
-def _short_searches_for_places():
-    """What is computed does not depend on where cores lie; tests of placement say how long they search."""
+def _little_effort_of_mapping():
+    """What is computed does not depend on the mapping; who tests that too asks for ``normal_effort``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EFFORTS, "normal", EFFORTS["low"])
         yield
+
+
+@pytest.fixture
+def normal_effort(monkeypatch):
+    """Maps as a user does who says nothing of the effort."""
+    monkeypatch.setitem(EFFORTS, "normal", NORMAL)

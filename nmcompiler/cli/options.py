@@ -226,7 +226,7 @@ _COMPILE = (
     click.option(
         "--placement-effort",
         type=click.Choice(["low", "normal", "high"]),
-        help="How long a better placement is looked for.  [normal]",
+        help="How long a better partition and placement are looked for.  [normal]",
     ),
     click.option(
         "--fan-in",

@@ -78,9 +78,9 @@ class Filling:
         self.pending = slabs[::-1]
         self._most = 0
 
-    def fill(self, number: int, core: OpenCore, least: int) -> int:
-        """Lets a core take what it has room for, unless that is too little; returns how many neurons."""
-        copy, before, taken = core.copy(), list(self.pending), list[Candidate]()
+    def fill(self, number: int, core: OpenCore) -> int:
+        """Lets a core take what it has room for; returns how many neurons."""
+        copy, taken = core.copy(), list[Candidate]()
         self._most = self.share(core) if self.share is not None else 0
         while self.pending:
             box = self.pending.pop()
@@ -88,13 +88,10 @@ class Filling:
             self.pending += rest[::-1]
             if rest:
                 break
-        size = sum(piece.box.size for piece in taken)
-        if not taken or (self.pending and size < least):
-            self.pending = before
-            return 0
-        self.cores[number] = copy
-        self.pieces[number] = taken
-        return size
+        if taken:
+            self.cores[number] = copy
+            self.pieces[number] = taken
+        return sum(piece.box.size for piece in taken)
 
     def _take(self, core: OpenCore, box: Box, level: int, taken: list[Candidate]) -> list[Box]:
         """Adds to a core the largest part of a box that it has room for; returns what remains, in order."""

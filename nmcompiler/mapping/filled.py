@@ -38,7 +38,6 @@ class Style:
             most of these.
         weight: What a core that the layers before need counts.
         beside: What the share of a resource counts that is not the largest, where it is scarce.
-        least: Fewest neurons that a core takes, as a share of what a whole core holds of the population.
         tries: Shapes of boxes that are tried.
         balance: Most operations of a population on a core, in times what a core would have of it were all
             operations that take place at the same time spread evenly; None for any number.
@@ -49,7 +48,6 @@ class Style:
     out: float = 1.0
     weight: float = 1.0
     beside: float = 0.5
-    least: float = 0.0
     tries: int = 1
     balance: float | None = None
 
@@ -120,7 +118,7 @@ class Filled(Partition):
             self.grids.setdefault(needs.name, parts)
             for plan in plans(parts, self.style.depth):
                 filling = Filling(costs, plan, limits, fewest, share)
-                if self._run(filling, needs.population.size // max(int(np.prod(parts)), 1)):
+                if self._run(filling):
                     score = self._score(filling, pressure)
                     if best is None or score < best[0] - 1e-9:
                         best = score, filling
@@ -199,11 +197,11 @@ class Filled(Partition):
         shares = self.shares[name]
         return max(shares, key=lambda resource: shares[resource])
 
-    def _run(self, filling: Filling, tile: int) -> bool:
+    def _run(self, filling: Filling) -> bool:
         """Fills open cores, then new ones; returns whether enough are left."""
         misses = 0
         for index in self._open_for(filling.costs):
-            took = filling.fill(index, self.cores[index], int(self.style.least * tile))
+            took = filling.fill(index, self.cores[index])
             if not filling.pending:
                 return True
             misses = 0 if took else misses + 1
@@ -215,9 +213,7 @@ class Filled(Partition):
             if number == self.most:
                 return False
             for kind in self._by_size:
-                if left[kind] != 0 and filling.fill(
-                    number, OpenCore(kind, types[kind].limits, self.target), 0
-                ):
+                if left[kind] != 0 and filling.fill(number, OpenCore(kind, types[kind].limits, self.target)):
                     break
             else:
                 return False

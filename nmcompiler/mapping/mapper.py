@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,14 +29,23 @@ from nmcompiler.mapping.turns import Load, in_order, loads
 from nmcompiler.mapping.work import core_ns, core_work
 from nmcompiler.target.model import RESOURCES, Target
 
-__all__ = ["EFFORTS", "MapOptions", "map_network"]
+__all__ = ["EFFORTS", "Effort", "MapOptions", "map_network"]
+
+
+class Effort(NamedTuple):
+    """How much work the mapping may be: see the attributes of ``MapOptions`` of the same names."""
+
+    moves: int
+    visits: int
+    search: bool = True
+
 
 EFFORTS = {
-    "low": (500, 10_000_000),
-    "normal": (5_000, 50_000_000),
-    "high": (1_000_000, 10_000_000_000),
+    "low": Effort(500, 10_000_000, search=False),
+    "normal": Effort(5_000, 50_000_000),
+    "high": Effort(1_000_000, 10_000_000_000),
 }
-"""``MapOptions.moves`` and ``visits`` for each name that a user may give."""
+"""The effort of each name that a user may give."""
 
 _FEW = 20  # fewer cores are placed with the moves of so many
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
@@ -63,8 +73,8 @@ class MapOptions:
     passes: int | None = 1
     seed: int = 0
     progress: Progress = silent
-    moves: int = EFFORTS["normal"][0]
-    visits: int = EFFORTS["normal"][1]
+    moves: int = EFFORTS["normal"].moves
+    visits: int = EFFORTS["normal"].visits
     place: bool = True
     search: bool = True
 

@@ -195,7 +195,7 @@ def optimal() -> Iterator[Row]:
         order = in_order(parted)
         found, kinds = nets(parted, order, needs.traffic), [parted.cores[i].kind for i in order]
         board = Board(target, 1)
-        placed = place(board, kinds, found, moves=EFFORTS["normal"][0] * max(len(kinds), 20), seed=0)
+        placed = place(board, kinds, found, moves=EFFORTS["normal"].moves * max(len(kinds), 20), seed=0)
         cost = float(found.spikes @ tree_sizes(positions(placed, target), found))
         began = time.perf_counter()
         least, proved = least_cost(found, len(kinds), *board.at.shape, seconds=120.0)

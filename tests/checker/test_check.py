@@ -23,6 +23,8 @@ from nmcompiler.testing import tiny_target
 
 from ..frontend.models import model, node, weights
 
+pytestmark = pytest.mark.usefixtures("normal_effort")  # a check maps like it
+
 RNG = np.random.default_rng(0)
 
 

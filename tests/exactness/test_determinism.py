@@ -87,7 +87,7 @@ def test_placement_changes_hops_and_no_spike(seed, code, monkeypatch):
         return iter([np.array([next(free[kind]) for kind in kinds])])
 
     monkeypatch.setattr(Board, "starts", scattered)
-    monkeypatch.setitem(EFFORTS, "normal", (0, 0))
+    monkeypatch.setitem(EFFORTS, "normal", EFFORTS["normal"]._replace(moves=0))
     programs = [placed, compiled(seed, code)]
     samples = Samples(random_samples(random_onnx(seed), 5, seed + 2), None)
     runs = [spikes_of(program, samples) for program in programs]

@@ -20,6 +20,8 @@ from nmcompiler.testing import tiny_target
 
 from .checks import WINDOWED
 
+pytestmark = pytest.mark.usefixtures("normal_effort")
+
 SHIPPED = Path(str(files("nmcompiler.demo_data")))
 TRAINED = Path(__file__).parents[1] / "data"
 MODELS = {

@@ -39,7 +39,6 @@ def styles(draw):
         cap=draw(st.sampled_from([1.0, 0.8])),
         weight=draw(st.sampled_from([0.0, 1.0, 4.0])),
         beside=draw(st.sampled_from([0.0, 0.5])),
-        least=draw(st.sampled_from([0.0, 0.3])),
         tries=draw(st.integers(1, 3)),
     )
 

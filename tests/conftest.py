@@ -21,3 +21,8 @@ def _little_effort_of_mapping():
 def normal_effort(monkeypatch):
     """Maps as a user does who says nothing of the effort."""
     monkeypatch.setitem(EFFORTS, "normal", NORMAL)
+
+
+def pytest_collection_modifyitems(items):
+    """Starts with the longest, which would else keep one process busy when the others have finished."""
+    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_examples.py"))

@@ -14,7 +14,16 @@ ARGUMENTS = {
     "python_api.py": [],
     "real_networks.py": ["--help"],
     "results_table.py": ["--network", "depthwise", "--limit", "10"],
-    "targets_table.py": ["--network", "digits", "--limit", "20"],
+    "targets_table.py": [
+        "--network",
+        "digits",
+        "--limit",
+        "20",
+        "--target",
+        "akida1000",
+        "loihi1",
+        "truenorth",
+    ],
     "train_digits.py": ["--help"],
     "train_fashion_mnist.py": ["--help"],
 }

@@ -119,12 +119,12 @@ class _Search:
     Attributes:
         needs: The network on a chip.
         chips: Number of chips, or None for cores without end.
-        found: Those with the fewest cores so far, with what decides between them.
+        found: Those with the fewest cores so far.
     """
 
     needs: NetworkNeeds
     chips: int | None
-    found: list[tuple[Partition, Quality]] = field(default_factory=list)
+    found: list[Partition] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.shares = static_shares(self.needs)
@@ -134,22 +134,28 @@ class _Search:
     @property
     def _cores(self) -> int:
         """The fewest cores so far."""
-        return min((found.cores for _, found in self.found), default=sys.maxsize)
+        return len(self.found[0].cores) if self.found else sys.maxsize
 
     @property
     def best(self) -> Partition | None:
         """The one with the least traffic of those that are about as fast as the fastest."""
-        most = min((found.time for _, found in self.found), default=0.0) * _AS_FAST
-        fast = [(found.traffic, k) for k, (_, found) in enumerate(self.found) if found.time <= most]
-        return self.found[min(fast)[1]][0] if fast else None
+        if len(self.found) < 2:
+            return self.found[0] if self.found else None
+        qualities = [quality(parted) for parted in self.found]
+        most = min(found.time for found in qualities) * _AS_FAST
+        fast = [(found.traffic, k) for k, found in enumerate(qualities) if found.time <= most]
+        return self.found[min(fast)[1]]
 
     def keep(self, parted: Partition) -> bool:
-        """Keeps a partition unless it has too many cores; returns whether it has fewer than those before."""
+        """Keeps a partition unless it has too many cores; returns whether it has fewer than those before.
+
+        Of large ones with as many cores the first is kept: what decides between them takes long to find.
+        """
         before, cores = self._cores, len(parted.cores)
         if cores < before:
             self.found.clear()
-        if cores <= before:
-            self.found.append((parted, quality(parted)))
+        if cores < before or (cores == before and cores < _LARGE):
+            self.found.append(parted)
         return cores < before
 
     def fill(self) -> None:

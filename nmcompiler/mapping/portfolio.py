@@ -1,4 +1,7 @@
-"""Partitions of several kinds; the best is kept: cores first, then the time of the busiest, then traffic."""
+"""Partitions of several kinds; the best is kept: cores first, then the time of the busiest, then traffic.
+
+Of large partitions with as many cores the first is kept.
+"""
 
 from __future__ import annotations
 

@@ -192,11 +192,7 @@ class ProductReach:
 
     def sources(self, cuts: Cuts, *, pixels: bool) -> Array:
         """Returns the number of source neurons or pixels of each box."""
-        return self._alone.sources(cuts, pixels=pixels)
-
-    @cached_property
-    def _alone(self) -> ProductUnion:
-        return ProductUnion((self,))
+        return ProductUnion((self,)).sources(cuts, pixels=pixels)
 
 
 def _bits(masks: Array) -> list[int]:

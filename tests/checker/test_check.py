@@ -23,7 +23,7 @@ from nmcompiler.testing import tiny_target
 
 from ..frontend.models import model, node, weights
 
-pytestmark = pytest.mark.usefixtures("normal_effort")  # a check maps like it
+pytestmark = pytest.mark.usefixtures("normal_effort")  # which a check takes as well
 
 RNG = np.random.default_rng(0)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nmcompiler.errors import DoesNotFit, UsageError
 from nmcompiler.ir.cores import Box, PlacementFigures
 from nmcompiler.ir.kernels import Conv
-from nmcompiler.mapping import MapOptions, map_network
+from nmcompiler.mapping import MapOptions, map_network, mapper
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import partition
@@ -185,6 +185,24 @@ def test_cores_that_are_not_placed_are_the_same_without_links():
     assert (bare.chips, bare.lower_bound) == (placed.chips, placed.lower_bound)
     assert not bare.graph.edges()
     assert bare.placement == PlacementFigures()
+
+
+def test_without_a_search_boxes_have_one_size_and_may_take_more_cores():
+    target = replace(chip(GENERIC, cores=128, rows=8, columns=16), membrane_bits=24)
+    searched, plain = (fully(lenet(), target, MapOptions(moves=2, search=s)) for s in (True, False))
+    assert len(plain.cores) == len(partition(network_needs(lenet().spiking(), target), None).cores)
+    assert len(searched.cores) < len(plain.cores)
+
+
+def test_a_few_cores_are_placed_with_the_moves_of_twenty(monkeypatch):
+    asked = []
+    real = mapper.place
+    monkeypatch.setattr(mapper, "place", lambda *a, **k: asked.append(k["moves"]) or real(*a, **k))
+    for neurons in (2000, 200):
+        fully(lenet(), chip(Limits(neurons=neurons), cores=256, rows=16, columns=16), MapOptions(moves=3))
+    few, many = asked
+    assert few == 3 * 20
+    assert many > few
 
 
 def test_space_is_cut_before_channels():

@@ -7,7 +7,7 @@ from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import partition
 from nmcompiler.mapping.portfolio import best_partition, quality
 from nmcompiler.target.model import Limits
-from tests.mapping.mapping_oracle import chip
+from tests.mapping.mapping_oracle import Builder, chip
 from tests.mapping.test_mapper import GENERIC, lenet
 
 
@@ -23,10 +23,14 @@ def test_it_is_no_worse_than_the_one_with_boxes_of_one_size():
 
 
 def test_of_large_ones_with_as_many_cores_the_first_is_kept_unmeasured(monkeypatch):
-    def measured(parted):
-        raise AssertionError("takes long where there are many cores")
-
-    wanted = needs(Limits(neurons=400))
-    monkeypatch.setattr(portfolio, "_LARGE", 2)
-    monkeypatch.setattr(portfolio, "quality", measured)
-    assert len(best_partition(wanted, None).cores) <= len(partition(wanted, None).cores)
+    builder = Builder().add("x", (4, 4, 1), "input").add("y", (4, 4, 2)).conv("x", "y")
+    target = chip(Limits(neurons=1), cores=64, rows=8, columns=8)  # a core for each neuron, however it is cut
+    wanted, measured = network_needs(builder.spiking(), target, builder.traffic()), []
+    monkeypatch.setattr(portfolio, "quality", lambda parted: measured.append(parted) or quality(parted))
+    best_partition(wanted, None)
+    assert len(measured) > 1, "there was something to choose from"
+    measured.clear()
+    monkeypatch.setattr(portfolio, "_LARGE", 32)
+    best = best_partition(wanted, None)
+    assert not measured
+    assert len(best.cores) == 32

@@ -219,6 +219,7 @@ def place(
         moves=effort.moves,
         visits=effort.visits,
         search=effort.search,
+        atom_moves=effort.atom_moves,
     )
     with blame(backend, "map"):
         cores = backend.map(spiking, chip, traffic, mapping)

@@ -40,10 +40,15 @@ class Plan:
     depth: int
 
 
-def plans(parts: Shape, depth: int) -> Iterable[Plan]:
-    """Yields plans whose pieces are about those of a grid of ``parts``."""
+def plans(parts: Shape, depth: int, *, pixels: bool = False) -> Iterable[Plan]:
+    """Yields plans whose pieces are about those of a grid of ``parts``.
+
+    With ``pixels`` they cut channels first only where the grid cuts them.
+    """
     for first, others in ((2, (0, 1)), (1, (0, 2)), (0, (1, 2))):
         if parts[first] == 1 and max(parts) > 1:
+            continue
+        if pixels and first == 2 and parts[2] == 1:
             continue
         slabs = [1 if axis == first else n for axis, n in enumerate(parts)]
         yield Plan((slabs[0], slabs[1], slabs[2]), (first, *others), depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -39,6 +40,8 @@ class Style:
         weight: What a core that the layers before need counts.
         beside: What the share of a resource counts that is not the largest, where it is scarce.
         tries: Shapes of boxes that are tried.
+        space: Whether populations are cut along space alone, as far as that is possible, but for what fills
+            the rest of a core.
         balance: Most operations of a population on a core, in times what a core would have of it were all
             operations that take place at the same time spread evenly; None for any number.
     """
@@ -49,6 +52,7 @@ class Style:
     weight: float = 1.0
     beside: float = 0.5
     tries: int = 1
+    space: bool = False
     balance: float | None = None
 
 
@@ -78,6 +82,10 @@ def static_shares(needs: NetworkNeeds) -> Mapping[str, Mapping[str, float]]:
         }
         for name, population in needs.populations.items()
     }
+
+
+def _has_space(needs: PopulationNeeds) -> bool:
+    return needs.shape[:2] != (1, 1)
 
 
 @dataclass(eq=False)
@@ -116,7 +124,7 @@ class Filled(Partition):
         best: tuple[float, Filling] | None = None
         for parts in self._shapes(needs, outputs, limits, pressure):
             self.grids.setdefault(needs.name, parts)
-            for plan in plans(parts, self.style.depth):
+            for plan in plans(parts, self.style.depth, pixels=self.style.space and _has_space(needs)):
                 filling = Filling(costs, plan, limits, fewest, share)
                 if self._run(filling):
                     score = self._score(filling, pressure)
@@ -131,7 +139,11 @@ class Filled(Partition):
     ) -> list[Shape]:
         found: list[Shape] = []
         for limit in dict.fromkeys(limits):
-            found += shapes(needs, outputs, limit, pressure, self.style.tries)
+            if self.style.space:
+                every = shapes(needs, outputs, limit, pressure, sys.maxsize)
+                found += sorted(every, key=lambda parts: parts[2])[: self.style.tries]
+            else:
+                found += shapes(needs, outputs, limit, pressure, self.style.tries)
         if not found:
             cuts = self._cuts(needs, outputs)
             found = [(len(cuts[0]) - 1, len(cuts[1]) - 1, len(cuts[2]) - 1)]

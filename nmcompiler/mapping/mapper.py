@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
-from nmcompiler.mapping.portfolio import best_partition
+from nmcompiler.mapping.portfolio import best_partition, is_special
+from nmcompiler.mapping.refine import Places, refined
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
 from nmcompiler.mapping.turns import Load, in_order, loads
@@ -38,15 +40,18 @@ class Effort(NamedTuple):
     moves: int
     visits: int
     search: bool = True
+    atom_moves: int = 0
 
 
 EFFORTS = {
     "low": Effort(500, 10_000_000, search=False),
     "normal": Effort(5_000, 50_000_000),
-    "high": Effort(1_000_000, 10_000_000_000),
+    "high": Effort(100_000, 1_000_000_000, atom_moves=1_000),
 }
 """The effort of each name that a user may give."""
 
+# Rounds of refinement, between which cores are placed anew: hot, worth and worst of ``refined``.
+_ROUNDS = (1.0, 1.5, 1.3), (0.3, 8.0, 1.1)
 _FEW = 20  # fewer cores are placed with the moves of so many
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
@@ -65,6 +70,8 @@ class MapOptions:
         moves: Moves that the placement tries for every core, as long as ``visits`` last; those of 20 cores
             where there are fewer.
         visits: Most destinations that it looks at: a move looks at all destinations of the nets of a core.
+        atom_moves: Moves that a refinement of the partition tries for every atom; 0 for none. They end sooner
+            where ``visits`` do not last.
         place: Whether cores are placed where traffic is least. Without, they lie in order, no links connect
             them and the figures of placement are 0: enough to know how many there are.
     """
@@ -77,6 +84,7 @@ class MapOptions:
     visits: int = EFFORTS["normal"].visits
     place: bool = True
     search: bool = True
+    atom_moves: int = EFFORTS["normal"].atom_moves
 
 
 def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: MapOptions) -> CoreGraph:
@@ -108,6 +116,8 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         first, board = len(graph), Board(target, load.chips)
         connections = nets(load.parted, load.order, traffic) if options.place else None
         placed = _placed(load, board, connections, traffic, options)
+        if connections is not None and len(loaded) == 1 and _refines(target, options):
+            load, connections, placed = _refined(load, board, connections, placed, traffic, options)
         for core, spot in zip(load.cores, placed, strict=True):
             graph.add(_core(len(graph), core, spot, rank, turn))
         if connections is not None:
@@ -134,7 +144,7 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tup
     With one type of core the partition does not depend on how many there are.
     """
     target, progress = needs.target, options.progress
-    made = best_partition if options.search else partition
+    made = partial(best_partition, to_refine=_refines(target, options)) if options.search else partition
     if len(target.core_types) == 1:
         try:
             parted = made(needs, _COUNTED * target.max_chips, progress)
@@ -158,7 +168,12 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tup
 
 
 def _placed(
-    load: Load, board: Board, connections: Nets | None, traffic: Traffic, options: MapOptions
+    load: Load,
+    board: Board,
+    connections: Nets | None,
+    traffic: Traffic,
+    options: MapOptions,
+    start: Sequence[Spot] | None = None,
 ) -> list[Spot]:
     """Returns the positions of the cores of a load, in order where nothing says what travels."""
     kinds = [core.kind for core in load.cores]
@@ -172,8 +187,47 @@ def _placed(
         moves=_moves(len(kinds), connections, options),
         seed=options.seed,
         times=link_times(board.target, busy, connections),
+        start=start,
         progress=options.progress,
     )
+
+
+def _refines(target: Target, options: MapOptions) -> bool:
+    """Returns whether neurons are divided anew over placed cores."""
+    return options.place and options.atom_moves > 0 and not is_special(target)
+
+
+def _refined(
+    load: Load, board: Board, connections: Nets, placed: list[Spot], traffic: Traffic, options: MapOptions
+) -> tuple[Load, Nets, list[Spot]]:
+    """Returns cores with neurons divided anew, what travels between them, and where they stand."""
+    for hot, worth, worst in _ROUNDS:
+        at = positions(placed, board.target)
+        parted = refined(
+            load.parted,
+            load.order,
+            Places(at.row, board.along[at.column]),
+            traffic,
+            moves=options.atom_moves,
+            visits=options.visits,
+            seed=options.seed,
+            hot=hot,
+            worth=worth,
+            worst=worst,
+        )
+        if parted is None:
+            break
+        order = in_order(parted)
+        there, found = [placed[k] for k in order], nets(parted, order, traffic)
+        if _cost(found, positions(there, board.target)) > worst * _cost(connections, at):
+            break  # where only some channels of an atom are read, it is known only now what travels
+        load, connections = Load(parted, tuple(order), load.chips), found
+        placed = _placed(load, board, connections, traffic, options, there)
+    return load, connections, placed
+
+
+def _cost(connections: Nets, at: Positions) -> float:
+    return float(connections.spikes @ tree_sizes(at, connections))
 
 
 def _moves(cores: int, connections: Nets, options: MapOptions) -> int:
@@ -200,7 +254,7 @@ def _figures(board: Board, at: Positions, cores: int, connections: Nets) -> Plac
     bounds = placement_bounds(connections, cores, *board.at.shape)
     kept = np.repeat(connections.spikes, connections.degrees)[connections.cores == HOST]
     return PlacementFigures(
-        cost=float(connections.spikes @ tree_sizes(at, connections)),
+        cost=_cost(connections, at),
         cost_bound=bounds.cost,
         unicast_cost=unicast_cost(at, connections),
         unicast_bound=bounds.unicast_cost,

@@ -26,7 +26,7 @@ from nmcompiler.mapping.refusal import does_not_fit
 from nmcompiler.mapping.search import Outputs, grid_needs, search
 from nmcompiler.target.model import Limits, Target
 
-__all__ = ["OutOfCores", "Partition", "TooSpread", "partition"]
+__all__ = ["OutOfCores", "Partition", "TooSpread", "complete", "partition"]
 
 # A piece is tried on this many of the cores with room for it, the latest first: beyond them a fit is rare,
 # and those share its sources and consumers.
@@ -204,6 +204,18 @@ class Partition:
         self.cores.append(core)
         self._update(len(self.cores) - 1)
         return len(self.cores) - 1
+
+
+def complete(parted: Partition) -> bool:
+    """Adds all populations to a partition; returns whether they fit, and no core is left without any."""
+    try:
+        for population in reversed(list(parted.needs.populations.values())):
+            parted.add(population)
+    except (DoesNotFit, OutOfCores, TooSpread):
+        return False
+    for core in parted.cores:
+        core.settle()
+    return all(core.pieces for core in parted.cores)
 
 
 def _parts(cuts: Cuts) -> Shape:

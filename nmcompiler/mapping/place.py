@@ -82,6 +82,13 @@ class Board:
         chip, row, column, kind = (a[placed].tolist() for a in (self.chip, self.row, self.column, self.kind))
         return [Spot(*spot) for spot in zip(chip, row, (c % columns for c in column), kind, strict=True)]
 
+    def numbers(self, placed: Sequence[Spot]) -> Array:
+        """Returns the number of each position."""
+        row, column = (np.array([getattr(s, k) for s in placed], np.int64) for k in ("row", "column"))
+        chip = np.array([s.chip for s in placed], np.int64)
+        found: Array = self.at[row, chip * self.target.mesh.columns + column]
+        return found
+
     def starts(self, kinds: Sequence[int]) -> Iterator[Array]:
         """Yields regular placements: each core on the next free position of its type along a curve.
 
@@ -131,6 +138,7 @@ def place(
     moves: int,
     seed: int,
     times: LinkTimes | None = None,
+    start: Sequence[Spot] | None = None,
     progress: Progress = silent,
 ) -> list[Spot]:
     """Returns the positions of cores: the cost is at most that of the best regular placement.
@@ -146,11 +154,12 @@ def place(
         moves: Number of moves that are tried; without any, cores lie along the Hilbert curve.
         seed: Of the random numbers; equal seeds give equal placements.
         times: How long links take; None where only the multicast cost counts.
+        start: A placement that may be better than the regular ones; the cost is at most that of it, too.
         progress: Told between parts of the work.
     """
+    placements = list(board.starts(kinds)) if start is None else [board.numbers(start), *board.starts(kinds)]
     if not len(nets.source) or moves == 0:
-        return board.spots(next(board.starts(kinds)))
-    placements = list(board.starts(kinds))
+        return board.spots(placements[0])
     plain = are_pairs(nets) and board.chips == 1
     kernel = Pairs(board, nets, len(kinds)) if plain else Trees(board, nets, len(kinds))
     order = np.argsort(kernel.costs(placements), kind="stable").tolist()

@@ -13,20 +13,22 @@ import numpy as np
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.progress import Progress, silent
+from nmcompiler.mapping.atoms import atoms
 from nmcompiler.mapping.bounds import lower_bound
 from nmcompiler.mapping.filled import Filled, Style, static_shares
 from nmcompiler.mapping.needs import NetworkNeeds
 from nmcompiler.mapping.nets import nets
-from nmcompiler.mapping.partition import OutOfCores, Partition, TooSpread, partition
+from nmcompiler.mapping.partition import OutOfCores, Partition, complete, partition
 from nmcompiler.mapping.spread import Spread
 from nmcompiler.mapping.work import core_work, duration
 from nmcompiler.target.model import Target
 
-__all__ = ["Quality", "best_partition", "complete", "quality"]
+__all__ = ["Quality", "best_partition", "is_special", "quality"]
 
 _CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 _VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (1, 0.5), (1, 0.0))  # depth and beside
 _OF_FEWEST = ((3, 0.0), (1, 0.0))  # where no cores are left to be gained
+_OF_PIXELS = Style(depth=2, beside=0.0, space=True), Style(beside=0.0, space=True)
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
@@ -66,7 +68,9 @@ def quality(parted: Partition) -> Quality:
     return Quality(len(order), duration(parted, core_work(parted, order, traffic)), spikes)
 
 
-def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = silent) -> Partition:
+def best_partition(
+    needs: NetworkNeeds, chips: int | None, progress: Progress = silent, *, to_refine: bool = False
+) -> Partition:
     """Returns the best of several partitions of a network.
 
     The first has regular boxes and says why a network does not fit. The others fill cores with unequal boxes;
@@ -76,22 +80,25 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
         needs: The network on a chip.
         chips: Number of chips, or None for cores without end.
         progress: Told after each population of the first.
+        to_refine: Whether a refinement follows: then of those with the fewest cores the one is best that is
+            made of the fewest atoms.
 
     Raises:
         DoesNotFit: A single neuron of a layer breaks a limit.
         OutOfCores: The chips have fewer cores than are needed.
     """
-    if _special(needs.target):
+    if is_special(needs.target):
         return partition(needs, chips, progress)
-    search = _Search(needs, chips)
+    search = _Search(needs, chips, to_refine=to_refine)
     refusal: DoesNotFit | OutOfCores | None = None
     try:
         search.keep(partition(needs, chips, progress))
     except (DoesNotFit, OutOfCores) as error:
         refusal = error
     search.fill()
-    search.balance()
-    search.spread()
+    if not to_refine:
+        search.balance()
+        search.spread()
     best = search.best
     if best is None:
         assert refusal is not None
@@ -99,7 +106,7 @@ def best_partition(needs: NetworkNeeds, chips: int | None, progress: Progress = 
     return best
 
 
-def _special(target: Target) -> bool:
+def is_special(target: Target) -> bool:
     """Returns whether what a core holds follows rules for which regular boxes alone are made.
 
     The other kinds take long there: a crossbar whose neurons are built several times, memory in powers of
@@ -122,11 +129,13 @@ class _Search:
     Attributes:
         needs: The network on a chip.
         chips: Number of chips, or None for cores without end.
+        to_refine: Whether a refinement follows.
         found: Those with the fewest cores so far.
     """
 
     needs: NetworkNeeds
     chips: int | None
+    to_refine: bool = False
     found: list[Partition] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -141,9 +150,14 @@ class _Search:
 
     @property
     def best(self) -> Partition | None:
-        """The one with the least traffic of those that are about as fast as the fastest."""
+        """The one with the least traffic of those that are about as fast as the fastest.
+
+        Where a refinement follows, the first that is made of the fewest atoms.
+        """
         if len(self.found) < 2:
             return self.found[0] if self.found else None
+        if self.to_refine:
+            return min(self.found, key=lambda parted: len(atoms(parted, range(len(parted.cores)))))
         qualities = [quality(parted) for parted in self.found]
         most = min(found.time for found in qualities) * _AS_FAST
         fast = [(found.traffic, k) for k, found in enumerate(qualities) if found.time <= most]
@@ -171,6 +185,10 @@ class _Search:
             for style in _WITH_AXONS if limited else (_OF_LARGE,):
                 self.attempt(style)
             return
+        if self.to_refine:
+            for style in _OF_PIXELS:
+                if self.attempt(style) and self._cores == self.least:
+                    return
         cap = self._best_cap() if mixed else 1.0
         if not self.found:
             return
@@ -216,15 +234,3 @@ class _Search:
     def made(self, parted: Partition) -> bool:
         """Makes a partition and keeps it where it is the best; returns whether it has fewer cores."""
         return complete(parted) and self.keep(parted)
-
-
-def complete(parted: Partition) -> bool:
-    """Adds all populations to a partition; returns whether they fit, and no core is left without any."""
-    try:
-        for population in reversed(list(parted.needs.populations.values())):
-            parted.add(population)
-    except (DoesNotFit, OutOfCores, TooSpread):
-        return False
-    for core in parted.cores:
-        core.settle()
-    return all(core.pieces for core in parted.cores)

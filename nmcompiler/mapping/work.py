@@ -6,7 +6,7 @@ as an operation, those of weight 0 as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +18,41 @@ from nmcompiler.mapping.partition import Partition
 from nmcompiler.mapping.reach import ListReach, ProductReach, Reach
 from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
 
-__all__ = ["CoreWork", "arriving", "core_ns", "core_work", "duration", "window_steps", "windows"]
+__all__ = [
+    "CoreWork",
+    "Stretches",
+    "arriving",
+    "arriving_at",
+    "core_ns",
+    "core_work",
+    "duration",
+    "stretches",
+    "windows",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """The parts of a sample between moments at which a population begins or ends to fire.
+
+    Attributes:
+        steps: ``(S,)`` int64: how long each is.
+        window: ``(S,)`` int64: the window in which it lies.
+        share: ``(S,)`` float64 for each population: the part of its spikes that it sends in each.
+    """
+
+    steps: Array
+    window: Array
+    share: Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
 class CoreWork:
-    """Work of C cores in W windows.
+    """Work of C cores in S stretches of a sample.
 
     Attributes:
-        synops: ``(W, C)`` float64: operations on each core that events of populations firing in the window
-            cause.
-        spikes: ``(W, C)`` float64: events that each core sends.
+        synops: ``(S, C)`` float64: operations on each core that events cause which are sent in the stretch.
+        spikes: ``(S, C)`` float64: events that each core sends.
         neurons: ``(C,)`` int64.
     """
 
@@ -42,37 +66,50 @@ def windows(schedule: Schedule) -> dict[str, int]:
     return {name: slot.window if schedule.windows > 1 else 0 for name, slot in schedule.slots.items()}
 
 
-def window_steps(schedule: Schedule) -> Array:
-    """Returns the steps of each window, ``(W,)`` int64."""
-    return np.diff([*schedule.window_starts, schedule.total_steps])
+def stretches(schedule: Schedule) -> Stretches:
+    """Returns the stretches of a sample; spikes of a population are spread evenly over its steps."""
+    slots = schedule.slots.values()
+    ends = {*schedule.window_starts, schedule.total_steps}
+    ends |= {t for slot in slots for t in (slot.fire_start, slot.fire_end) if t < schedule.total_steps}
+    moments = np.array(sorted(ends), np.int64)
+    starts, steps = moments[:-1], np.diff(moments)
+    window = np.searchsorted(schedule.window_starts, starts, side="right") - 1
+    share = {
+        name: np.where((slot.fire_start <= starts) & (starts < slot.fire_end), steps / slot.steps, 0.0)
+        for name, slot in schedule.slots.items()
+    }
+    return Stretches(steps, window, share)
 
 
 def core_work(parted: Partition, order: Sequence[int], traffic: Traffic | None) -> CoreWork:
     """Returns the work of a partition; core k is ``order[k]`` of it. Without traffic a neuron fires once."""
-    spiking = parted.needs.spiking
-    window = windows(spiking.schedule)
-    shape = len(window_steps(spiking.schedule)), len(order)
+    time = stretches(parted.needs.spiking.schedule)
+    shape = len(time.steps), len(order)
     synops, spikes, neurons = np.zeros(shape), np.zeros(shape), np.zeros(len(order), np.int64)
     for k, core in enumerate(order):
         for piece in parted.cores[core].pieces:
             box, population = piece.box, piece.needs.population
             sent = _sent(traffic, population.name, population.shape)
-            spikes[window[population.name], k] += _inside(sent, box).sum()
+            spikes[:, k] += time.share[population.name] * _inside(sent, box).sum()
             neurons[k] += piece.box.size
             for wire in piece.needs.wires:
                 arrives = _sent(traffic, wire.key[0], wire.source_shape)
-                synops[window[wire.key[0]], k] += arriving(wire.reach, box, arrives)
+                synops[:, k] += time.share[wire.key[0]] * arriving(wire.reach, box, arrives)
     return CoreWork(synops, spikes, neurons)
 
 
 def core_ns(parted: Partition, work: CoreWork) -> Array:
     """Returns the nanoseconds of the busiest core, or of the chip as a whole, in each window, ``(W,)``."""
-    target, steps = parted.target, window_steps(parted.needs.spiking.schedule)
-    times = core_times_ns(target, work.synops / steps[:, None], work.neurons, work.spikes / steps[:, None])
+    target, schedule = parted.target, parted.needs.spiking.schedule
+    time = stretches(schedule)
+    times = core_times_ns(
+        target, work.synops / time.steps[:, None], work.neurons, work.spikes / time.steps[:, None]
+    )
     found = [ns.max(axis=1) for _, ns in times.values() if ns is not None]
     whole = max(whole_chip_times_ns(target).values(), default=0.0)
-    longest: Array = np.max([np.full(len(steps), whole), *found], axis=0) * steps
-    return longest
+    longest = np.max([np.full(len(time.steps), whole), *found], axis=0) * time.steps
+    each: Array = np.bincount(time.window, longest, schedule.windows)
+    return each
 
 
 def duration(parted: Partition, work: CoreWork) -> float:
@@ -99,6 +136,15 @@ def arriving(reach: Reach, box: Box, spikes: Array) -> float:
     return float(
         sum(flat[reach.columns[reach.start[a + box.c0] : reach.start[a + box.c1]]].sum() for a in lines)
     )
+
+
+def arriving_at(reach: ProductReach, first: int, end: int, spikes: Array) -> Array:
+    """Returns what ``arriving`` does for some channels of every pixel, ``(h, w)`` float64."""
+    starts, ends = reach.first[first:end], reach.last[first:end]
+    read, most = starts < ends, spikes.shape[2] + 1
+    change = np.bincount(starts[read], minlength=most) - np.bincount(ends[read], minlength=most)
+    found: Array = reach.rows.astype(np.float64) @ (spikes @ np.cumsum(change)[:-1]) @ reach.columns.T
+    return found
 
 
 def _span(times: Array) -> slice:

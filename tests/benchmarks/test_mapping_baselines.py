@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.mapping_baselines import _verdict, adjacency, bisected, kahip, metis
+from tests.benchmarks.mapping_baselines import ALL, LEGAL, OWN, _verdict, adjacency, bisected, kahip, metis
 
 
 def grid(side: int):
@@ -55,10 +55,12 @@ def test_the_best_of_the_legal_and_of_all_are_told_apart():
         return {"traffic": traffic, "step ns": step, "breaks": breaks}
 
     rows = {"ours": row(80.0, 5.0), "a": row(100.0, 10.0), "b": row(160.0, 4.0), "c": row(40.0, 2.0, "axons")}
-    legal, every = _verdict("net", rows, "legal"), _verdict("net", rows, "all")
+    rows["our cores, elsewhere"] = row(90.0, 5.0)
+    legal, every, own = (_verdict("net", rows, among) for among in (LEGAL, ALL, OWN))
     assert (legal["best by traffic"], legal["best by step"]) == ("a", "b")
     assert (legal["lower %"], legal["step lower %"]) == pytest.approx((20.0, -25.0))
     assert (every["best by traffic"], every["best by step"]) == ("c", "c")
     assert (every["lower %"], every["step lower %"]) == pytest.approx((-100.0, -150.0))
-    unpriced = _verdict("net", {k: {**r, "step ns": None} for k, r in rows.items()}, "all")
+    assert (own["best by traffic"], own["step lower %"]) == ("our cores, elsewhere", 0.0)
+    unpriced = _verdict("net", {k: {**r, "step ns": None} for k, r in rows.items()}, ALL)
     assert "step lower %" not in unpriced

@@ -78,7 +78,7 @@ def test_traffic_on_placed_cores_is_the_cost_of_the_mapping(seed: int) -> None:
     spiking = coding("phase").convert(random_network(seed), target, input_encoding="spikes")
     rng = np.random.default_rng(seed)
     spikes = {p.name: rng.integers(0, 9, p.shape) * bool(p.levels) / 4 for p in spiking.network.graph}
-    cores = map_network(spiking, target, Traffic(spikes), MapOptions(moves=100))
+    cores = map_network(spiking, target, Traffic(spikes), MapOptions(moves=100, atom_moves=20))
     graph = neuron_graph(spiking)
     nets, _ = what_travels(graph, owners(graph, cores), graph.flat(spikes))
     assert len(cores.cores) > 1

@@ -17,7 +17,7 @@ from nmcompiler.mapping.partition import partition
 from nmcompiler.target.model import RESOURCES, CoreType, Limits
 from tests.mapping.mapping_oracle import Builder, Count, chip, count, networks
 
-FEW = MapOptions(moves=2)
+FEW = MapOptions(moves=2, atom_moves=10)
 
 
 def fully(builder, target, options=FEW):
@@ -164,13 +164,13 @@ def test_networks_of_usual_size_map_close_to_the_bound(network):
     mapped = fully(network(), target, MapOptions())
     assert mapped.chips == 1
     assert len(mapped.cores) <= 1.25 * mapped.lower_bound
-    unmoved = fully(network(), target, MapOptions(moves=0))
+    unmoved = fully(network(), target, MapOptions(moves=0, atom_moves=0))
     assert mapped.placement.cost < 0.8 * unmoved.placement.cost
 
 
 def test_equal_seeds_give_equal_maps_and_the_seed_changes_only_places():
     target = chip(Limits(neurons=400), cores=128, rows=8, columns=16)
-    one, same, other = (fully(lenet(), target, MapOptions(seed=s, moves=20)) for s in (1, 1, 2))
+    one, same, other = (fully(lenet(), target, MapOptions(seed=s, moves=20, atom_moves=0)) for s in (1, 1, 2))
     assert one.cores == same.cores
     assert one.placement == same.placement
     assert [c.pieces for c in one.cores] == [c.pieces for c in other.cores]
@@ -179,7 +179,7 @@ def test_equal_seeds_give_equal_maps_and_the_seed_changes_only_places():
 
 def test_cores_that_are_not_placed_are_the_same_without_links():
     target = chip(Limits(neurons=400), cores=128, rows=8, columns=16)
-    placed, bare = (fully(lenet(), target, MapOptions(moves=0, place=p)) for p in (True, False))
+    placed, bare = (fully(lenet(), target, MapOptions(moves=0, place=p, atom_moves=0)) for p in (True, False))
     here = {"chip": 0, "row": 0, "column": 0}
     assert [replace(core, **here) for core in bare.cores] == [replace(core, **here) for core in placed.cores]
     assert (bare.chips, bare.lower_bound) == (placed.chips, placed.lower_bound)
@@ -189,7 +189,9 @@ def test_cores_that_are_not_placed_are_the_same_without_links():
 
 def test_without_a_search_boxes_have_one_size_and_may_take_more_cores():
     target = replace(chip(GENERIC, cores=128, rows=8, columns=16), membrane_bits=24)
-    searched, plain = (fully(lenet(), target, MapOptions(moves=2, search=s)) for s in (True, False))
+    searched, plain = (
+        fully(lenet(), target, MapOptions(moves=2, search=s, atom_moves=0)) for s in (True, False)
+    )
     assert len(plain.cores) == len(partition(network_needs(lenet().spiking(), target), None).cores)
     assert len(searched.cores) < len(plain.cores)
 
@@ -199,7 +201,11 @@ def test_a_few_cores_are_placed_with_the_moves_of_twenty(monkeypatch):
     real = mapper.place
     monkeypatch.setattr(mapper, "place", lambda *a, **k: asked.append(k["moves"]) or real(*a, **k))
     for neurons in (2000, 200):
-        fully(lenet(), chip(Limits(neurons=neurons), cores=256, rows=16, columns=16), MapOptions(moves=3))
+        fully(
+            lenet(),
+            chip(Limits(neurons=neurons), cores=256, rows=16, columns=16),
+            MapOptions(moves=3, atom_moves=0),
+        )
     few, many = asked
     assert few == 3 * 20
     assert many > few
@@ -231,7 +237,7 @@ def test_shared_sources_count_once_where_pieces_share_a_core():
 
 def test_as_few_chips_as_needed_are_filled_in_topological_order_at_first():
     target = chip(Limits(neurons=500), cores=16, rows=4, columns=4, chips=8)
-    chips = [core.chip for core in fully(lenet(), target, MapOptions(moves=0)).cores]
+    chips = [core.chip for core in fully(lenet(), target, MapOptions(moves=0, atom_moves=0)).cores]
     assert chips == sorted(chips)
     mapped = fully(lenet(), target)
     assert mapped.chips == -(-len(mapped.cores) // 16)
@@ -317,7 +323,11 @@ def test_expected_spikes_between_cores_are_those_of_the_neurons_that_are_read():
 
 def test_progress_counts_up_to_the_end_of_both_stages():
     told = []
-    fully(lenet(), chip(Limits(neurons=500)), MapOptions(moves=60, progress=lambda *a: told.append(a)))
+    fully(
+        lenet(),
+        chip(Limits(neurons=500)),
+        MapOptions(moves=60, atom_moves=0, progress=lambda *a: told.append(a)),
+    )
     for stage in ("partition", "placement"):
         done, totals = zip(*((d, t) for s, d, t in told if s == stage), strict=True)
         assert list(done) == sorted(done)
@@ -334,5 +344,5 @@ def test_a_network_as_large_as_vgg_is_cut_in_seconds_without_touching_its_weight
         builder.connect(last, f"c{i}", Conv(weight, (stride, stride), (1, 1)))
         last, channels = f"c{i}", width
     target = chip(replace(GENERIC, fan_in=None, input_axons=8192), cores=128, rows=8, columns=16, chips=16)
-    mapped = fully(builder, target, MapOptions(moves=20))
+    mapped = fully(builder, target, MapOptions(moves=20, atom_moves=1))
     assert len(mapped.cores) <= 1.5 * mapped.lower_bound

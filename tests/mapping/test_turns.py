@@ -18,7 +18,7 @@ from nmcompiler.mapping.partition import OutOfCores, partition
 from nmcompiler.target.model import CoreType, Limits
 from tests.mapping.mapping_oracle import Builder, chip, count, networks
 
-AUTO = MapOptions(moves=2, passes=None)
+AUTO = MapOptions(moves=2, atom_moves=0, passes=None)
 
 
 def board(limit, cores, **changes):
@@ -157,7 +157,7 @@ def cost(needs, names, marks, cores, traffic):
 
 def test_what_fits_at_once_is_mapped_as_without_passes():
     builder, target = chain(6, 8, 8, 4), board(Limits(neurons=8), 3)
-    once, auto = (mapped(builder, target, MapOptions(moves=2, passes=p)) for p in (1, None))
+    once, auto = (mapped(builder, target, MapOptions(moves=2, atom_moves=0, passes=p)) for p in (1, None))
     assert once.turns == auto.turns == 1
     assert [(c.pieces, c.row, c.column) for c in once.cores] == [
         (c.pieces, c.row, c.column) for c in auto.cores
@@ -188,7 +188,7 @@ def test_the_host_is_one_destination_however_many_cores_read_later():
         builder.add(f"b{k}", (1, 1, 1), "readout").dense("a", f"b{k}")
     target = board(Limits(neurons=1, destinations=3), 4)
     with pytest.raises(DoesNotFit, match="destinations"):
-        mapped(builder, replace(target, max_chips=9), MapOptions())
+        mapped(builder, replace(target, max_chips=9), MapOptions(atom_moves=0))
     graph = mapped(builder, target)
     assert graph.turns == 4  # two cores read it in the first, four in each of the others
     usage = {u.resource: u.used for u in graph.cores[0].usage}
@@ -235,7 +235,7 @@ def test_too_many_passes_are_refused_with_the_number_that_is_needed():
         mapped(builder, target, replace(AUTO, passes=2))
     assert mapped(builder, target, replace(AUTO, passes=4)).turns == 4
     with pytest.raises(DoesNotFit, match="several passes over the same cores with --passes auto"):
-        mapped(builder, target, MapOptions())
+        mapped(builder, target, MapOptions(atom_moves=0))
     with pytest.raises(UsageError, match="--passes: 0 passes; allowed: 1 or more"):
         mapped(builder, target, replace(AUTO, passes=0))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nmcompiler.ir.schedule import Schedule, Slot
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import partition
-from nmcompiler.mapping.work import core_ns, core_work, windows
+from nmcompiler.mapping.work import core_ns, core_work, stretches, windows
 from nmcompiler.target.figures import Figure
 from nmcompiler.target.model import Limits
 from tests.mapping.mapping_oracle import Builder, chip, networks, positions, synapses
@@ -75,6 +75,15 @@ def test_a_window_lasts_as_long_as_its_busiest_core_or_the_chip():
     assert core_ns(partition(network_needs(spiking, slow), None), work).tolist() == [100, 200, 300]
     unknown = replace(target, figures={})
     assert core_ns(partition(network_needs(spiking, unknown), None), work).tolist() == [0, 0, 0]
+
+
+def test_populations_that_fire_at_once_share_stretches():
+    slots = {"a": Slot(0, 0, 8, 1, False), "b": Slot(3, 2, 8, 1, False)}
+    time = stretches(Schedule("rate", (0,), 12, slots, {}))
+    assert time.steps.tolist() == [2, 6, 2, 2]
+    assert time.window.tolist() == [0, 0, 0, 0]
+    assert time.share["a"].tolist() == [0.25, 0.75, 0, 0]
+    assert time.share["b"].tolist() == [0, 0.75, 0.25, 0]
 
 
 def test_codes_without_windows_have_one():

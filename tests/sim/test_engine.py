@@ -244,7 +244,7 @@ def placed(network, name, **limits) -> Program:
     target = tiny_target(**limits)
     spiking = converted(network, name, target)
     traffic = Traffic({p.name: np.ones(p.shape) for p in network.graph})
-    return assemble(spiking, map_network(spiking, target, traffic, MapOptions(moves=0)), target)
+    return assemble(spiking, map_network(spiking, target, traffic, MapOptions(moves=0, atom_moves=0)), target)
 
 
 @settings(max_examples=6, deadline=None)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.mapping import mapper
 from nmcompiler.mapping.filled import Filled, Style, static_shares
-from nmcompiler.mapping.partition import Partition
-from nmcompiler.mapping.portfolio import complete
+from nmcompiler.mapping.partition import Partition, complete
 from nmcompiler.mapping.spread import Spread
 from nmcompiler.program.lift import check_lift
 from nmcompiler.program.usage import core_usage
@@ -31,6 +30,7 @@ STYLES = st.builds(
     weight=st.sampled_from([0.0, 4.0]),
     beside=st.sampled_from([0.0, 0.5]),
     tries=st.integers(1, 2),
+    space=st.booleans(),
 )
 
 
@@ -61,9 +61,12 @@ def by_chance(seed):
     code=st.sampled_from(sorted(WINDOWED)),
     neurons=st.integers(9, 40),
     chance=st.one_of(st.none(), st.integers(0, 99)),
+    refined=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_mapping_computes_the_golden_network(tmp_path_factory, seed, kind, code, neurons, chance):
+def test_every_mapping_computes_the_golden_network(
+    tmp_path_factory, seed, kind, code, neurons, chance, refined
+):
     target = replace(
         tiny_target(neurons=neurons, signed_spikes=seed % 2 == 0, cores=12, rows=3, columns=4), max_chips=9
     )
@@ -71,7 +74,8 @@ def test_every_mapping_computes_the_golden_network(tmp_path_factory, seed, kind,
     with pytest.MonkeyPatch.context() as patch:
         partitions = []
 
-        def chosen(needs, chips, progress=None):
+        def chosen(needs, chips, progress=None, *, to_refine=False):
+            assert to_refine == refined
             partitions.append(made(kind, needs, chips))
             assume(partitions[-1] is not None)
             return partitions[-1]
@@ -80,7 +84,7 @@ def test_every_mapping_computes_the_golden_network(tmp_path_factory, seed, kind,
         if chance is not None:
             patch.setattr(mapper, "place", by_chance(chance))
         try:
-            program, spiking = placed_program(network, target, code)
+            program, spiking = placed_program(network, target, code, seed=4 * refined)
         except DoesNotFit:
             assume(False)
     assert len(program.arrays["cores"]) == len(partitions[-1].cores)

@@ -284,8 +284,10 @@ def _times(parts: Atoms, spikes: Array, traffic: Traffic) -> Array:
     """
     time, target = stretches(parts.needs.spiking.schedule), parts.needs.target
     synops, sent = np.zeros((len(time.steps), len(parts))), np.zeros((len(time.steps), len(parts)))
+    placed = np.zeros(len(parts), np.int64)  # inputs are on no core
     for name, needs in parts.needs.populations.items():
         mine = parts.of(name)
+        placed[mine] = parts.neurons[mine]
         sent[:, mine] = np.outer(time.share[name], spikes[mine])
         for wire in needs.wires:
             share = time.share[wire.key[0]]
@@ -294,7 +296,6 @@ def _times(parts: Atoms, spikes: Array, traffic: Traffic) -> Array:
     if not any(key.startswith("time_per_synop") for key in target.figures):
         return synops[None]
     steps = time.steps[:, None]
-    placed = np.where(parts.population >= len(parts.first) - len(parts.needs.populations), parts.neurons, 0)
     found = core_times_ns(target, synops / steps, placed, sent / steps)
     return np.stack([ns * steps for _, ns in found.values() if ns is not None])
 

@@ -68,14 +68,16 @@ class SplitExact:
             return PassResult(graph, False)
         network = graph
         helpers: dict[str, int] = {}
+        changed = False  # synapses of weight 0 are left out, which may be enough
         for _ in range(_DEEPEST):
             made = _Builder(network, limit, self.coding, context.target)
             network = replace(graph, graph=made.built())
+            changed |= made.changed
             for name, count in made.helpers.items():
                 helpers[name] = helpers.get(name, 0) + count
             if not made.helpers:
                 break
-        if not helpers:
+        if not changed:
             return PassResult(graph, False)
         self._check_room(network, graph, context.target)
         notes = (_note(graph, name, count, context.target) for name, count in helpers.items())
@@ -114,6 +116,7 @@ class _Builder:
         coding: The code.
         target: The chip.
         helpers: Number of helpers by population.
+        changed: Whether a population had too many inputs.
     """
 
     network: Network
@@ -121,6 +124,7 @@ class _Builder:
     coding: Coding
     target: Target
     helpers: dict[str, int] = field(default_factory=dict)
+    changed: bool = False
 
     def built(self) -> PopulationGraph:
         """Returns the populations with those helpers that are missing."""
@@ -128,6 +132,7 @@ class _Builder:
         for p in self.network.graph:
             edges: _Edges = [(e.source, e.payload) for e in self.network.graph.in_edges(p.name)]
             if edges and self._reads(edges, p) > self.limit.most:
+                self.changed = True
                 p, edges = self._split(graph, p, edges)
             graph.add(p)
             for source, projection in edges:

@@ -97,6 +97,18 @@ def test_the_kernel_counts_links_and_time_as_everything_else_does(builder, neuro
     assert kernel.least <= time * (1 + 1e-9)
 
 
+def test_an_input_behind_other_populations_takes_no_time_of_a_core():
+    builder = Builder().add("x", (4, 4, 1), "input").add("a", (4, 4, 2)).conv("x", "a")
+    builder.add("y", (4, 4, 9), "input").add("b", (4, 4, 2)).conv("a", "b").conv("y", "b")
+    target = replace(chip(Limits(neurons=20)), figures=TIMES)
+    parted, order, at = case(builder, target)
+    traffic = parted.needs.traffic
+    kernel = refine._Kernel(atoms(parted, order), len(order), places(at), traffic)
+    work = core_work(parted, order, traffic)
+    assert kernel.figures(kernel._owner)[1] == pytest.approx(duration(parted, work))
+    assert kernel.least <= duration(parted, work)
+
+
 @settings(max_examples=60, deadline=None)
 @given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(0, 9))
 def test_what_cores_hold_after_moves_is_what_their_atoms_need(builder, limit, sharing, unit, seed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nmcompiler.codings import coding
@@ -48,6 +48,7 @@ def _made(network: Network, context: Context, allowed: tuple[str, ...]) -> PassR
 
 @given(st.integers(0, 10**5), st.integers(4, 20), st.booleans(), st.integers(0, 1))
 @settings(max_examples=60, deadline=None)
+@example(74868, 17, False, 0)  # fewer inputs than the limit without those of weight 0
 def test_outputs_and_values_of_random_networks_stay(seed: int, limit: int, signed: bool, bias: int) -> None:
     network = random_network(seed, levels=3, input_levels=15)
     context = Context(None, _chip(fan_in=limit, signed_spikes=signed, bias=BiasFormat(40, 0, bias)))

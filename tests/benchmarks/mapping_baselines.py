@@ -320,7 +320,9 @@ def judged(case: Case, mapped: Mapped) -> Row:
     """Returns traffic and modelled step of a mapping on the samples that judge."""
     nets, slot = what_travels(case.graph, mapped.owner, case.counted)
     load = work(case.graph, mapped.owner, case.counted, mapped.at, nets, slot)
-    facts = time_facts(case.program, load, 1)
+    cores = np.resize(case.program.arrays["cores"], len(load.neurons))  # all are of the one pass
+    program = replace(case.program, arrays={**case.program.arrays, "cores": cores})
+    facts = time_facts(program, load, 1)
     parts = {part["what"]: part for part in facts["parts"]}
     broken = most_needed(case.graph, mapped.owner, case.target)
     return {

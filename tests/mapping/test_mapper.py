@@ -17,7 +17,7 @@ from nmcompiler.mapping.partition import partition
 from nmcompiler.target.model import RESOURCES, CoreType, Limits
 from tests.mapping.mapping_oracle import Builder, Count, chip, count, networks
 
-FEW = MapOptions(moves=2, atom_moves=10)
+FEW = MapOptions(moves=2)
 
 
 def fully(builder, target, options=FEW):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from nmcompiler.mapping.chance import below, first_state, next_state
+from nmcompiler.mapping.chance import below, first_state, next_state, share
 
 __all__ = ["anneal"]
 
@@ -24,12 +24,6 @@ _inner: Any = register_jitable(error_model="numpy", forceinline=True)
 # Called from several places, and seldom: one copy of the code is compiled faster.
 _apart: Any = register_jitable(error_model="numpy")
 _EAST, _WEST, _SOUTH, _NORTH = 0, 1, 2, 3
-
-
-@_inner
-def _share(state):  # type: ignore[no-untyped-def]
-    """Returns a number from 0 to 1, 1 excluded."""
-    return np.float64(state >> np.uint64(11)) / 9007199254740992.0
 
 
 @_inner
@@ -131,7 +125,7 @@ def _near(a, state, nets, towards):  # type: ignore[no-untyped-def]
     source, start, members, _, first_net, nets_of = nets
     state = next_state(state)
     degree = first_net[a + 1] - first_net[a]
-    if degree == 0 or _share(state) >= towards:
+    if degree == 0 or share(state) >= towards:
         return a, state
     state = next_state(state)
     e = nets_of[first_net[a] + below(state, degree)]
@@ -253,7 +247,7 @@ def anneal(  # type: ignore[no-untyped-def]
         worse = 0.0  # what a move that is kept may cost more at most
         if change > 0.0 or limited:
             state = next_state(state)
-            worse = -np.log(1.0 - _share(state)) * temperature
+            worse = -np.log(1.0 - share(state)) * temperature
         keeps = hot > 0.0 and change - price * excess <= worse
         if (
             limited and keeps

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from nmcompiler.mapping.chance import below, first_state, next_state
+from nmcompiler.mapping.chance import below, first_state, next_state, share
 
 __all__ = ["anneal_atoms"]
 
@@ -30,12 +30,6 @@ for _k in range(64):
     _BIT[((int(_DE_BRUIJN) << _k) % 2**64) >> 58] = _k
 # Atoms that are tried as the other one of a swap: beside what is left on a core, alike, and any.
 _BESIDE, _ALIKE, _ANY = 20, 20, 20
-
-
-@_inner
-def _share(state):  # type: ignore[no-untyped-def]
-    """Returns a number from 0 to 1, 1 excluded."""
-    return np.float64(state >> np.uint64(11)) / 9007199254740992.0
 
 
 @_apart
@@ -337,7 +331,7 @@ def anneal_atoms(  # type: ignore[no-untyped-def]
         keeps = fits and change <= 0.0
         if fits and change > 0.0:
             chance = next_state(chance)
-            keeps = _share(chance) < np.exp(-change / temperature)
+            keeps = share(chance) < np.exp(-change / temperature)
         if keeps:
             late[a], late[b] = late_a, late_b
             _move(atom, a, b, lists)

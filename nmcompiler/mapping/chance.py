@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-__all__ = ["below", "first_state", "next_state"]
+__all__ = ["below", "first_state", "next_state", "share"]
 
 _inner: Any = register_jitable(error_model="numpy", forceinline=True)
 
@@ -34,3 +34,9 @@ def first_state(seed):  # type: ignore[no-untyped-def]
 def below(state, n):  # type: ignore[no-untyped-def]
     """Returns a number from 0 to n − 1 from the upper half of the state."""
     return np.int64(((state >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+
+
+@_inner
+def share(state):  # type: ignore[no-untyped-def]
+    """Returns a number from 0 to 1, 1 excluded."""
+    return np.float64(state >> np.uint64(11)) / 9007199254740992.0

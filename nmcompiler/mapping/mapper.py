@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -117,7 +117,10 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
         connections = nets(load.parted, load.order, traffic) if options.place else None
         placed = _placed(load, board, connections, traffic, options)
         if connections is not None and len(loaded) == 1 and _refines(target, options):
-            load, connections, placed = _refined(load, board, connections, placed, traffic, options)
+            found = _refined(load, board, connections, placed, traffic, options)
+            if found is None:  # the partition was made to be refined, and is not the best as it is
+                return map_network(spiking, target, traffic, replace(options, atom_moves=0))
+            load, connections, placed = found
         for core, spot in zip(load.cores, placed, strict=True):
             graph.add(_core(len(graph), core, spot, rank, turn))
         if connections is not None:
@@ -199,8 +202,12 @@ def _refines(target: Target, options: MapOptions) -> bool:
 
 def _refined(
     load: Load, board: Board, connections: Nets, placed: list[Spot], traffic: Traffic, options: MapOptions
-) -> tuple[Load, Nets, list[Spot]]:
-    """Returns cores with neurons divided anew, what travels between them, and where they stand."""
+) -> tuple[Load, Nets, list[Spot]] | None:
+    """Returns cores with neurons divided anew, what travels between them, and where they stand.
+
+    None where nothing better was found than what there is.
+    """
+    before = load
     for hot, worth, worst in _ROUNDS:
         at = positions(placed, board.target)
         parted = refined(
@@ -223,7 +230,7 @@ def _refined(
             break  # where only some channels of an atom are read, it is known only now what travels
         load, connections = Load(parted, tuple(order), load.chips), found
         placed = _placed(load, board, connections, traffic, options, there)
-    return load, connections, placed
+    return None if load is before else (load, connections, placed)
 
 
 def _cost(connections: Nets, at: Positions) -> float:

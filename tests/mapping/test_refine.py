@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.schedule import Schedule
 from nmcompiler.mapping import atoms as atoms_module
-from nmcompiler.mapping import refine
+from nmcompiler.mapping import mapper, refine
 from nmcompiler.mapping.atoms import atoms
 from nmcompiler.mapping.mapper import MapOptions, map_network
 from nmcompiler.mapping.needs import network_needs
@@ -56,6 +57,14 @@ def case(builder, target, seed=0):
     spots = rng.choice(64 * 64, len(order), replace=False)
     row, column = np.append(spots // 64, 0), np.append(spots % 64, 0)
     return parted, order, Positions(row, column)
+
+
+def fitting(builder, target, seed):
+    """A case, but for networks of which a neuron is too large for a core."""
+    try:
+        return case(builder, target, seed)
+    except DoesNotFit:
+        return reject()
 
 
 def places(at):
@@ -113,10 +122,7 @@ def test_an_input_behind_other_populations_takes_no_time_of_a_core():
 @given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(0, 9))
 def test_what_cores_hold_after_moves_is_what_their_atoms_need(builder, limit, sharing, unit, seed):
     target = replace(chip(limit, sharing=sharing, axon_unit=unit), figures=TIMES)
-    try:
-        parted, order, at = case(builder, target, seed)
-    except Exception:  # the limits may be too narrow for a network
-        return
+    parted, order, at = fitting(builder, target, seed)
     if len(order) < 2:
         return
     kernel = refine._Kernel(atoms(parted, order), len(order), places(at), parted.needs.traffic)
@@ -139,10 +145,7 @@ def test_what_cores_hold_after_moves_is_what_their_atoms_need(builder, limit, sh
 @given(networks(), limits(), st.booleans(), st.sampled_from(["neuron", "pixel"]), st.integers(0, 9))
 def test_every_limit_holds_and_no_time_is_lost(builder, limit, sharing, unit, seed):
     target = replace(chip(limit, sharing=sharing, axon_unit=unit), figures=TIMES)
-    try:
-        parted, order, at = case(builder, target, seed)
-    except Exception:  # the limits may be too narrow for a network
-        return
+    parted, order, at = fitting(builder, target, seed)
     traffic = parted.needs.traffic
     made = refined(parted, order, places(at), traffic, moves=40, visits=100_000, seed=seed)
     if made is None:
@@ -216,14 +219,23 @@ def test_nothing_is_refined_where_nothing_can_be(monkeypatch):
     assert refined(parted, order, places(at), parted.needs.traffic, moves=9, visits=99, seed=0) is None
 
 
-def test_mapped_networks_are_refined_unless_that_is_not_wanted():
+def test_mapped_networks_are_refined_unless_that_is_not_wanted(monkeypatch):
     builder, target = lenet(), chip(Limits(neurons=1000), cores=64, rows=8, columns=8)
     spiking, traffic = builder.spiking(), builder.traffic()
-    plain, better = (
-        map_network(spiking, target, traffic, MapOptions(moves=50, atom_moves=n)) for n in (0, 100)
-    )
+    made = []
+    monkeypatch.setattr(mapper, "refined", lambda *a, **k: made.append(refined(*a, **k)) or made[-1])
+    plain = map_network(spiking, target, traffic, MapOptions(moves=50))
+    assert not made
+    better = map_network(spiking, target, traffic, MapOptions(moves=50, atom_moves=100))
+    assert made[0] is not None
     assert len(plain.cores) == len(better.cores)
-    pieces = [[core.pieces for core in mapped.cores] for mapped in (plain, better)]
-    assert pieces[0] != pieces[1]
-    found = count(spiking, target, better)
-    assert len(found.owner) == spiking.network.neurons
+    assert len(count(spiking, target, better).owner) == spiking.network.neurons
+
+
+def test_what_is_not_refined_is_mapped_as_without_a_refinement(monkeypatch):
+    builder, target = lenet(), chip(Limits(neurons=1000), cores=64, rows=8, columns=8)
+    spiking, traffic = builder.spiking(), builder.traffic()
+    monkeypatch.setattr(mapper, "refined", lambda *a, **k: None)
+    plain, tried = (map_network(spiking, target, traffic, MapOptions(moves=50, atom_moves=n)) for n in (0, 9))
+    assert plain.cores == tried.cores
+    assert plain.placement == tried.placement

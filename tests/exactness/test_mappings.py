@@ -75,7 +75,7 @@ def test_every_mapping_computes_the_golden_network(
         partitions = []
 
         def chosen(needs, chips, progress=None, *, to_refine=False):
-            assert to_refine == refined
+            assert refined or not to_refine  # what nothing refines is mapped once more, without
             partitions.append(made(kind, needs, chips))
             assume(partitions[-1] is not None)
             return partitions[-1]

@@ -1,15 +1,17 @@
 """Simulated annealing of atoms on placed cores, compiled: what neurons of a network go together on a core.
 
 The cost is that of multicast, Σ spikes · links in the union of the routes of a net, which go along the row
-first; every atom is the source of one net, which reaches the cores whose atoms read it. To it comes a price
-of the time by which cores are busy beyond a goal. A move takes an atom to another core, mostly to one with
-atoms that it reads or that read it, or swaps two atoms; no core is filled beyond its limits.
+first; every atom is the source of one net, which reaches the cores whose atoms read it. To it come a price
+of the time by which cores are busy beyond a goal, and one of the corners of the areas that cores have of each
+population: few corners are few boxes. A move takes an atom to another core, mostly to one with atoms that it
+reads or that read it, or swaps two atoms; no core is filled beyond its limits.
 
 numba is imported with this module, which therefore the first refinement imports.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,15 @@ _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _BIT = np.zeros(64, np.int64)
 for _k in range(64):
     _BIT[((int(_DE_BRUIJN) << _k) % 2**64) >> 58] = _k
+# Where four pixels meet, those of equal cores, as bits (upper two, lower two, left two, right two, either
+# diagonal), with the corners of the areas there: a pixel alone has one, one that is missing in four has one,
+# two that touch at this point alone have two.
+_CORNERS = np.zeros(64, np.int64)
+for _four in itertools.product(range(4), repeat=4):
+    _pairs = (0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)
+    _equal = sum((_four[i] == _four[j]) << k for k, (i, j) in enumerate(_pairs))
+    _areas = [[i for i in range(4) if _four[i] == core] for core in set(_four)]
+    _CORNERS[_equal] = sum({1: 1, 3: 1}.get(len(a), 2 if a in ([0, 3], [1, 2]) else 0) for a in _areas)
 # Atoms that are tried as the other one of a swap: beside what is left on a core, alike, and any.
 _BESIDE, _ALIKE, _ANY = 20, 20, 20
 
@@ -64,6 +75,21 @@ def _tree_size(reached, own, places, scratch):  # type: ignore[no-untyped-def]
                 size += r - bottom[k]
                 bottom[k] = r
     return size + east - west, cores
+
+
+@_apart
+def _corners(atom, outlines, owner):  # type: ignore[no-untyped-def]
+    """Returns the corners of all areas at the corners of an atom."""
+    first, vertex, four = outlines
+    total = 0
+    for k in range(first[atom], first[atom + 1]):
+        a, b, c, d = four[vertex[k]]
+        # Beyond a population there is one area more.
+        p, q = owner[a] if a >= 0 else -1, owner[b] if b >= 0 else -1
+        r, s = owner[c] if c >= 0 else -1, owner[d] if d >= 0 else -1
+        equal = (p == q) | (r == s) << 1 | (p == r) << 2 | (q == s) << 3 | (p == s) << 4 | (q == r) << 5
+        total += _CORNERS[equal]
+    return total
 
 
 @_apart
@@ -120,16 +146,20 @@ def _take(atom, a, b, items, sums, state):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _touched(atom, move, items, nets, seen, found, known):  # type: ignore[no-untyped-def]
-    """Lists the nets of an atom, its own and those that it reads, behind those listed before."""
+def _changed(atom, a, b, move, items, owner, count, nets):  # type: ignore[no-untyped-def]
+    """Lists the nets that changed when an atom was taken from core a to core b, behind those listed before.
+
+    They are its own, those that nothing on core a reads any more, and those that nothing on b read before.
+    """
     first_item, item = items[0], items[1]
+    seen, found, known = nets
     if seen[atom] != move:
         seen[atom] = move
         found[known] = atom
         known += 1
     for k in range(first_item[atom], first_item[atom + 1]):
         i = item[k]
-        if i < nets and seen[i] != move:
+        if i < owner.size and (count[i, a] == 0 or count[i, b] == 1) and seen[i] != move:
             seen[i] = move
             found[known] = i
             known += 1
@@ -224,8 +254,15 @@ def _move(atom, a, b, lists):  # type: ignore[no-untyped-def]
     size[b] += 1
 
 
+@_inner
+def _course(ends, moves):  # type: ignore[no-untyped-def]
+    """Returns the first value of a number that grows by the same factor with every move, and this factor."""
+    first, last = ends
+    return first, (last / first) ** (1.0 / moves) if first > 0.0 and moves > 0 else 1.0
+
+
 def anneal_atoms(  # type: ignore[no-untyped-def]
-    graph, items, work, limit, places, goal, state, moves, hot, cold, price, end_price, seed
+    graph, items, work, outlines, limit, places, goal, state, moves, heat, prices, bends, seed
 ):
     """Moves atoms so that the network costs less; returns its multicast cost, and the time beyond goals.
 
@@ -240,6 +277,9 @@ def anneal_atoms(  # type: ignore[no-untyped-def]
         work: ``(sums, ns)``: what each atom adds to a core. ``sums``, ``(A, R)`` int64, is that of each
             resource, the first of which is neurons; ``ns``, ``(A, P, S)`` float64, the time of each part of
             the work of each stretch.
+        outlines: ``(first, vertex, four)``: where four atoms of a population, of the same channels, meet.
+            ``vertex[first[a] … first[a + 1] − 1]`` are the points where atom a does; ``four``, ``(V, 4)``,
+            has the atoms above left, above right, below left and below right, −1 beyond the population.
         limit: ``(R + 1,)`` int64 of each resource; the last one is that of destination cores of a neuron.
             Resource R − 1 are output axons, which the kernel counts itself.
         places: ``(row, along)``, ``(C + 1,)`` each, int64 and float64: where cores are, and last the host.
@@ -249,10 +289,9 @@ def anneal_atoms(  # type: ignore[no-untyped-def]
             ``used``, ``(C, R)`` int64, what a core uses; ``load``, ``(C, P, S)`` float64, its time;
             ``reached``, ``(A, words)`` uint64, has bit c set where core c reads the atom.
         moves: Moves that are tried.
-        hot: First temperature, in the unit of the cost; at 0 nothing is moved.
-        cold: Last one.
-        price: Cost of a unit of time beyond the goals at first.
-        end_price: And at last.
+        heat: First temperature and last one, in the unit of the cost; at 0 nothing is moved.
+        prices: Cost of a unit of time beyond the goals, at first and at last.
+        bends: Cost of a corner, at first and at last.
         seed: Of the random numbers.
     """
     free, spikes, neurons = graph[4], graph[5], graph[6]
@@ -281,12 +320,12 @@ def anneal_atoms(  # type: ignore[no-untyped-def]
     seen, found = np.full(atoms, -1), np.zeros(atoms, np.int64)
     size, cores_of = np.zeros(atoms), np.zeros(atoms, np.int64)
     chance = first_state(seed)
-    temperature = hot
-    cooler = (cold / hot) ** (1.0 / moves) if hot > 0.0 and moves > 0 else 1.0
-    dearer = (end_price / price) ** (1.0 / moves) if price > 0.0 and moves > 0 else 1.0
+    (temperature, cooler), (price, dearer) = _course(heat, moves), _course(prices, moves)
+    bend, stiffer = _course(bends, moves)
     for move in range(moves):
         temperature *= cooler
         price *= dearer
+        bend *= stiffer
         chance = next_state(chance)
         atom = free[below(chance, free.size)]
         a = owner[atom]
@@ -301,12 +340,16 @@ def anneal_atoms(  # type: ignore[no-untyped-def]
             other, chance = _partner(atom, b, room, graph, items, weight, owner, lists, chance)
             if other < 0:
                 continue
-        known = _touched(atom, move, items, atoms, seen, found, 0)
+        turned = -_corners(atom, outlines, owner)
         _take(atom, a, b, items, sums, state)
+        turned += _corners(atom, outlines, owner)
+        known = _changed(atom, a, b, move, items, owner, count, (seen, found, 0))
         if other >= 0:
-            known = _touched(other, move, items, atoms, seen, found, known)
+            turned -= _corners(other, outlines, owner)
             _take(other, b, a, items, sums, state)
-        change, fits = 0.0, True
+            known = _changed(other, b, a, move, items, owner, count, (seen, found, known))
+            turned += _corners(other, outlines, owner)
+        change, fits = bend * turned, True
         for k in range(known):
             net = found[k]
             size[k], cores_of[k] = _tree_size(reached[net], owner[net], places, scratch)

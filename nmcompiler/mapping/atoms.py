@@ -82,6 +82,23 @@ class Atoms:
         return found
 
     @cached_property
+    def meetings(self) -> Array:
+        """Where four atoms of a population meet that have channels in common, ``(V, 4)`` int64.
+
+        They are above left, above right, below left and below right, −1 beyond the population. Inputs have
+        none.
+        """
+        found = []
+        for name in self.needs.populations:
+            label = self.labels[name]
+            begins = np.diff(label, axis=2, prepend=-1).any(axis=(0, 1))  # at other channels there is no more
+            wide = np.pad(label[:, :, begins], ((1, 1), (1, 1), (0, 0)), constant_values=-1)
+            four = np.stack([wide[:-1, :-1], wide[:-1, 1:], wide[1:, :-1], wide[1:, 1:]], axis=-1)
+            new = np.diff(four, axis=2, prepend=-2).any(axis=-1)
+            found.append(four[new])
+        return np.concatenate(found)
+
+    @cached_property
     def reads(self) -> tuple[Array, Array]:
         """Pairs of atoms, the reading one and the one that it reads, in ascending order, each once.
 

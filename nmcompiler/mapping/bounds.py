@@ -11,9 +11,18 @@ from nmcompiler.ir.cores import Box
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.needs import AxonKey, NetworkNeeds, PopulationNeeds
 from nmcompiler.mapping.reach import axons
-from nmcompiler.target.model import Target
+from nmcompiler.target.model import Limits, Target
 
-__all__ = ["lower_bound", "stored", "unavoidable"]
+__all__ = ["lower_bound", "stored", "unavoidable", "usable"]
+
+
+def usable(target: Target) -> tuple[Limits, ...]:
+    """Returns the limits of each type of core, without compartments left over by whole neurons."""
+    each = target.compartments_per_neuron
+    return tuple(
+        t.limits if t.limits.neurons is None else replace(t.limits, neurons=t.limits.neurons // each * each)
+        for t in target.core_types
+    )
 
 
 def unavoidable(needs: NetworkNeeds) -> Mapping[str, int]:
@@ -88,8 +97,12 @@ def lower_bound(needs: NetworkNeeds, target: Target, chips: int) -> int:
     """
     each = target.populations_per_core
     bound = max(1, 0 if each is None else -(-len(needs.populations) // each))
+    limits = usable(target)
     for resource, amount in unavoidable(needs).items():
-        sizes = [(getattr(t.limits, resource), t.count * chips) for t in target.core_types]
+        sizes = [
+            (getattr(limit, resource), t.count * chips)
+            for t, limit in zip(target.core_types, limits, strict=True)
+        ]
         bound = max(bound, _fewest(amount, sizes))
     return bound
 

@@ -7,7 +7,7 @@ what one population leaves of a core the next one fills.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,7 +63,6 @@ class Filling:
         plan: How it is cut.
         limits: What of each type of core it may use.
         fewest_bits: Bits of synapses that the population stores at least.
-        share: Most compartments that it takes of a core, from what is on it; None for any number.
         cores: Copies of the cores that took a part, by number.
         pieces: What each took.
     """
@@ -72,7 +71,6 @@ class Filling:
     plan: Plan
     limits: tuple[Limits, ...]
     fewest_bits: int
-    share: Callable[[OpenCore], int] | None = None
     cores: dict[int, OpenCore] = field(default_factory=dict)
     pieces: dict[int, list[Candidate]] = field(default_factory=dict)
 
@@ -81,12 +79,10 @@ class Filling:
         cuts = cut(shape, self.plan.slabs)
         slabs = [grid_box(cuts, index) for index in np.ndindex(*(len(bounds) - 1 for bounds in cuts))]
         self.pending = slabs[::-1]
-        self._most = 0
 
     def fill(self, number: int, core: OpenCore) -> int:
         """Lets a core take what it has room for; returns how many neurons."""
         copy, taken = core.copy(), list[Candidate]()
-        self._most = self.share(core) if self.share is not None else 0
         while self.pending:
             box = self.pending.pop()
             rest = self._take(copy, box, 0, taken)
@@ -101,7 +97,7 @@ class Filling:
     def _take(self, core: OpenCore, box: Box, level: int, taken: list[Candidate]) -> list[Box]:
         """Adds to a core the largest part of a box that it has room for; returns what remains, in order."""
         axis = self.plan.axes[level]
-        piece = self._prefix(core, box, axis, sum(one.sums["neurons"] for one in taken))
+        piece = self._prefix(core, box, axis)
         if piece is not None and (level == 0 or self._worthwhile(core, piece)):
             core.add(piece)
             taken.append(piece)
@@ -131,19 +127,14 @@ class Filling:
             return True
         return bits * self.costs.needs.population.size <= _WASTE * self.fewest_bits * piece.box.size
 
-    def _prefix(self, core: OpenCore, box: Box, axis: int, taken: int) -> Candidate | None:
-        """Returns the longest first part of a box along an axis that a core has room for.
-
-        It has already taken so many compartments of the population.
-        """
+    def _prefix(self, core: OpenCore, box: Box, axis: int) -> Candidate | None:
+        """Returns the longest first part of a box along an axis that a core has room for."""
         first, end = _ends(box, axis)
         limits = self.limits[core.kind]
         slice_size = box.size // (end - first) * self.costs.needs.target.compartments_per_neuron
         low, high = 0, end - first
         if limits.neurons is not None:
             high = min(high, (limits.neurons - core.used["neurons"]) // slice_size)
-        if self.share is not None:
-            high = min(high, (self._most - taken) // slice_size)
         best, middle = None, high
         while low < high:
             piece = self.costs.piece(_until(box, axis, first + middle))

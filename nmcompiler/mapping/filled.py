@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
 from nmcompiler.ir.kernels import Shape
 from nmcompiler.mapping.areas import union_size
-from nmcompiler.mapping.bounds import stored
+from nmcompiler.mapping.bounds import stored, usable
 from nmcompiler.mapping.fill import Filling, plans
 from nmcompiler.mapping.needs import NetworkNeeds, PopulationNeeds
 from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition
-from nmcompiler.mapping.pieces import BoxCosts, Candidate
+from nmcompiler.mapping.pieces import BoxCosts
 from nmcompiler.mapping.search import Outputs
 from nmcompiler.mapping.shapes import Pressure, shapes
-from nmcompiler.target.model import Limits, Target
+from nmcompiler.target.model import Limits
 
-__all__ = ["Filled", "Style", "static_shares", "usable"]
+__all__ = ["Filled", "Style", "static_shares"]
 
 _MISSES = 48  # so many cores in a row had too little room for any more of a population
 
@@ -42,8 +40,6 @@ class Style:
         tries: Shapes of boxes that are tried.
         space: Whether populations are cut along space alone, as far as that is possible, but for what fills
             the rest of a core.
-        balance: Most operations of a population on a core, in times what a core would have of it were all
-            operations that take place at the same time spread evenly; None for any number.
     """
 
     depth: int = 3
@@ -53,16 +49,6 @@ class Style:
     beside: float = 0.5
     tries: int = 1
     space: bool = False
-    balance: float | None = None
-
-
-def usable(target: Target) -> tuple[Limits, ...]:
-    """Returns the limits of each type of core, without compartments left over by whole neurons."""
-    each = target.compartments_per_neuron
-    return tuple(
-        t.limits if t.limits.neurons is None else replace(t.limits, neurons=t.limits.neurons // each * each)
-        for t in target.core_types
-    )
 
 
 def static_shares(needs: NetworkNeeds) -> Mapping[str, Mapping[str, float]]:
@@ -119,13 +105,12 @@ class Filled(Partition):
         )
         costs, pressure = BoxCosts(needs, outputs), self._pressure()
         limits = tuple(self._capped(needs, outputs, limit) for limit in usable(self.target))
-        share = self._share(needs)
         fewest = stored(needs)
         best: tuple[float, Filling] | None = None
         for parts in self._shapes(needs, outputs, limits, pressure):
             self.grids.setdefault(needs.name, parts)
             for plan in plans(parts, self.style.depth, pixels=self.style.space and _has_space(needs)):
-                filling = Filling(costs, plan, limits, fewest, share)
+                filling = Filling(costs, plan, limits, fewest)
                 if self._run(filling):
                     score = self._score(filling, pressure)
                     if best is None or score < best[0] - 1e-9:
@@ -169,41 +154,6 @@ class Filled(Partition):
         if limit is None or self.style.cap == 1 or all(self._most(name) == mine for name in later):
             return limits
         return replace(limits, **{mine: int(limit * self.style.cap)})
-
-    def _share(self, needs: PopulationNeeds) -> Callable[[OpenCore], int] | None:
-        """Returns how many compartments of a population a core may take, so that none has much more to do.
-
-        In a code without windows all populations work at once, and what a core holds already counts; but each
-        may take its own even share.
-        """
-        own, balance = self._operations[needs.name], self.style.balance
-        most = self.most
-        if balance is None or most is None or not own:
-            return None
-        alone = self.needs.spiking.schedule.windows > 1
-        even = balance * sum(self._operations.values()) / most
-
-        def share(core: OpenCore) -> int:
-            left = 0.0 if alone else even - sum(self._of(piece) for piece in core.pieces)
-            neurons = math.ceil(max(left / own, balance / most) * needs.population.size)
-            return neurons * self.target.compartments_per_neuron
-
-        return share
-
-    def _of(self, piece: Candidate) -> float:
-        """Returns about the operations of a piece."""
-        return self._operations[piece.needs.name] * piece.box.size / piece.needs.population.size
-
-    @cached_property
-    def _operations(self) -> Mapping[str, float]:
-        """Expected operations of one sample of each population."""
-        return {
-            name: sum(
-                self.needs.rate(wire.key[0]) * float(np.sum(np.broadcast_to(wire.reach.fan_in, needs.shape)))
-                for wire in needs.wires
-            )
-            for name, needs in self.needs.populations.items()
-        }
 
     def _most(self, name: str) -> str:
         shares = self.shares[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,12 +22,12 @@ from nmcompiler.mapping.pack import OpenCore
 from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
-from nmcompiler.mapping.portfolio import best_partition, is_special
-from nmcompiler.mapping.refine import Places, refined
+from nmcompiler.mapping.portfolio import best, best_to_refine, candidates, is_special
+from nmcompiler.mapping.refine import MOST_CORES, Places, refined, rounds
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
 from nmcompiler.mapping.turns import Load, in_order, loads
-from nmcompiler.mapping.work import core_ns, core_work
+from nmcompiler.mapping.work import core_ns, core_work, duration
 from nmcompiler.target.model import RESOURCES, Target
 
 __all__ = ["EFFORTS", "Effort", "MapOptions", "map_network"]
@@ -45,13 +44,11 @@ class Effort(NamedTuple):
 
 EFFORTS = {
     "low": Effort(500, 10_000_000, search=False),
-    "normal": Effort(5_000, 50_000_000),
+    "normal": Effort(5_000, 50_000_000, atom_moves=200),
     "high": Effort(100_000, 1_000_000_000, atom_moves=1_000),
 }
 """The effort of each name that a user may give."""
 
-# Rounds of refinement, between which cores are placed anew: hot, worth and worst of ``refined``.
-_ROUNDS = (1.0, 1.5, 1.3), (0.3, 8.0, 1.1)
 _FEW = 20  # fewer cores are placed with the moves of so many
 _COUNTED = 2  # times the cores of all chips that can be joined: further, a number of cores says nothing more
 
@@ -108,19 +105,21 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     if options.passes is not None and options.passes < 1:
         raise UsageError(f"{options.passes} passes", asked="--passes", allowed="1 or more, or auto")
     needs = network_needs(spiking, target, traffic)
-    loaded = _loads(needs, most, traffic, options)
+    loaded, found = _loads(needs, most, traffic, options)
     rank = {name: i for i, name in enumerate(needs.populations)}
     graph: Graph[Core, CoreLink] = Graph()
     figures = []
     for turn, load in enumerate(loaded):
         first, board = len(graph), Board(target, load.chips)
-        connections = nets(load.parted, load.order, traffic) if options.place else None
-        placed = _placed(load, board, connections, traffic, options)
-        if connections is not None and len(loaded) == 1 and _refines(target, options):
-            found = _refined(load, board, connections, placed, traffic, options)
-            if found is None:  # the partition was made to be refined, and is not the best as it is
-                return map_network(spiking, target, traffic, replace(options, atom_moves=0))
-            load, connections, placed = found
+        connections, placed = _connected_and_placed(load, board, traffic, options)
+        if connections is not None and found and _refines(needs, options):
+            better = _refined(load, board, connections, placed, traffic, options)
+            if better is not None:
+                load, connections, placed = better
+            else:  # it was taken to be refined, and is not the best as it is
+                parted = best(found)
+                load = replace(load, parted=parted, order=tuple(in_order(parted)))
+                connections, placed = _connected_and_placed(load, board, traffic, options)
         for core, spot in zip(load.cores, placed, strict=True):
             graph.add(_core(len(graph), core, spot, rank, turn))
         if connections is not None:
@@ -130,44 +129,64 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     return CoreGraph(graph, bound, PlacementFigures.together(figures))
 
 
-def _loads(needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions) -> list[Load]:
-    """Returns what is loaded in each pass: everything in one where that can be done."""
+def _loads(
+    needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions
+) -> tuple[list[Load], list[Partition]]:
+    """Returns what is loaded in each pass: everything in one where that can be done.
+
+    Then the partitions are returned as well of which one is loaded.
+    """
     try:
-        parted, chips = _on_fewest_chips(needs, most, options)
+        found, chips = _on_fewest_chips(needs, most, options)
     except DoesNotFit:
         if options.passes == 1:
             raise
-        return loads(needs, most, options.passes, traffic, options.progress)
-    return [Load(parted, tuple(in_order(parted)), chips)]
+        return loads(needs, most, options.passes, traffic, options.progress), []
+    parted = best_to_refine(found) if _refines(needs, options) else best(found)
+    return [Load(parted, tuple(in_order(parted)), chips)], found
 
 
-def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tuple[Partition, int]:
-    """Returns the partition on as few chips as it needs, and their number.
+def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tuple[list[Partition], int]:
+    """Returns partitions on as few chips as are needed, and their number.
 
-    With one type of core the partition does not depend on how many there are.
+    With one type of core a partition does not depend on how many there are.
     """
     target, progress = needs.target, options.progress
-    made = partial(best_partition, to_refine=_refines(target, options)) if options.search else partition
+
+    def made(chips: int) -> list[Partition]:
+        if options.search:
+            return candidates(needs, chips, progress, to_refine=_refines(needs, options))
+        return [partition(needs, chips, progress)]
+
     if len(target.core_types) == 1:
         try:
-            parted = made(needs, _COUNTED * target.max_chips, progress)
+            found = made(_COUNTED * target.max_chips)
         except OutOfCores as error:
             cut = {error.layer: error.pieces}
             raise out_of_cores(cut, error.limit + 1, most, target, counted=False) from error
-        chips = max(1, -(-len(parted.cores) // target.cores_per_chip))
+        cores = len(found[0].cores)
+        chips = max(1, -(-cores // target.cores_per_chip))
         if chips > most:
-            cut = {name: math.prod(parts) for name, parts in parted.grids.items()}
-            raise out_of_cores(cut, len(parted.cores), most, target)
-        return parted, chips
+            cut = {name: math.prod(parts) for name, parts in best(found).grids.items()}
+            raise out_of_cores(cut, cores, most, target)
+        return found, chips
     for chips in range(1, most):
         try:
-            return made(needs, chips, progress), chips
+            return made(chips), chips
         except OutOfCores:
             continue
     try:
-        return made(needs, most, progress), most
+        return made(most), most
     except OutOfCores as error:
         raise out_of_large_cores(error.layer, error.limit, most, target) from error
+
+
+def _connected_and_placed(
+    load: Load, board: Board, traffic: Traffic, options: MapOptions
+) -> tuple[Nets | None, list[Spot]]:
+    """Returns what travels between the cores of a load, where that is asked for, and where they stand."""
+    connections = nets(load.parted, load.order, traffic) if options.place else None
+    return connections, _placed(load, board, connections, traffic, options)
 
 
 def _placed(
@@ -195,9 +214,11 @@ def _placed(
     )
 
 
-def _refines(target: Target, options: MapOptions) -> bool:
-    """Returns whether neurons are divided anew over placed cores."""
-    return options.place and options.atom_moves > 0 and not is_special(target)
+def _refines(needs: NetworkNeeds, options: MapOptions) -> bool:
+    """Returns whether neurons are divided anew over placed cores, where these are not too many."""
+    if not options.place or options.atom_moves == 0 or is_special(needs.target):
+        return False
+    return lower_bound(needs, needs.target, needs.target.max_chips) <= MOST_CORES
 
 
 def _refined(
@@ -207,8 +228,8 @@ def _refined(
 
     None where nothing better was found than what there is.
     """
-    before = load
-    for hot, worth, worst in _ROUNDS:
+    before, longest = load, duration(load.parted, core_work(load.parted, load.order, traffic))
+    for aim in rounds(board.target):
         at = positions(placed, board.target)
         parted = refined(
             load.parted,
@@ -218,15 +239,14 @@ def _refined(
             moves=options.atom_moves,
             visits=options.visits,
             seed=options.seed,
-            hot=hot,
-            worth=worth,
-            worst=worst,
+            aim=aim,
+            longest=longest,
         )
         if parted is None:
             break
         order = in_order(parted)
         there, found = [placed[k] for k in order], nets(parted, order, traffic)
-        if _cost(found, positions(there, board.target)) > worst * _cost(connections, at):
+        if _cost(found, positions(there, board.target)) > aim.worst * _cost(connections, at):
             break  # where only some channels of an atom are read, it is known only now what travels
         load, connections = Load(parted, tuple(order), load.chips), found
         placed = _placed(load, board, connections, traffic, options, there)

@@ -6,6 +6,7 @@ Of large partitions with as many cores the first is kept.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,11 +20,10 @@ from nmcompiler.mapping.filled import Filled, Style, static_shares
 from nmcompiler.mapping.needs import NetworkNeeds
 from nmcompiler.mapping.nets import nets
 from nmcompiler.mapping.partition import OutOfCores, Partition, complete, partition
-from nmcompiler.mapping.spread import Spread
 from nmcompiler.mapping.work import core_work, duration
 from nmcompiler.target.model import Target
 
-__all__ = ["Quality", "best_partition", "is_special", "quality"]
+__all__ = ["Quality", "best", "best_to_refine", "candidates", "is_special", "quality"]
 
 _CAPS = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 _VARIANTS = ((3, 0.1), (3, 0.0), (2, 0.5), (1, 0.5), (1, 0.0))  # depth and beside
@@ -32,9 +32,6 @@ _OF_PIXELS = Style(depth=2, beside=0.0, space=True), Style(beside=0.0, space=Tru
 _PATIENCE = 2  # caps in a row that are no better end the search for one
 _LARGE = 600  # from so many cores on, no more than these kinds with unequal boxes are made
 _OF_LARGE = Style(cap=0.95)
-_FEW = 16  # populations are spread over so many cores at most
-_SPREAD = ((1.1, 0.0), (1.1, 3.0), (1.2, 0.0))  # even and thrift of ``Spread``, in spikes of all neurons
-_BALANCE = ((2, 1.1), (2, 1.5), (3, 1.5))  # depth and balance of ``Style``
 _AS_FAST = 1.03  # times that are called equal
 _WITH_AXONS = (
     Style(weight=4.0, out=0.97),
@@ -68,27 +65,27 @@ def quality(parted: Partition) -> Quality:
     return Quality(len(order), duration(parted, core_work(parted, order, traffic)), spikes)
 
 
-def best_partition(
+def candidates(
     needs: NetworkNeeds, chips: int | None, progress: Progress = silent, *, to_refine: bool = False
-) -> Partition:
-    """Returns the best of several partitions of a network.
+) -> list[Partition]:
+    """Returns partitions of a network with the fewest cores that were found, at least one.
 
-    The first has regular boxes and says why a network does not fit. The others fill cores with unequal boxes;
-    with few cores many kinds are tried, with many a few.
+    The first that is made has regular boxes and says why a network does not fit. The others fill cores with
+    unequal boxes; with few cores many kinds are tried, with many a few.
 
     Args:
         needs: The network on a chip.
         chips: Number of chips, or None for cores without end.
         progress: Told after each population of the first.
-        to_refine: Whether a refinement follows: then of those with the fewest cores the one is best that is
-            made of the fewest atoms.
+        to_refine: Whether a refinement follows: then no more are made once one of whole pixels has the fewest
+            cores that can be.
 
     Raises:
         DoesNotFit: A single neuron of a layer breaks a limit.
         OutOfCores: The chips have fewer cores than are needed.
     """
     if is_special(needs.target):
-        return partition(needs, chips, progress)
+        return [partition(needs, chips, progress)]
     search = _Search(needs, chips, to_refine=to_refine)
     refusal: DoesNotFit | OutOfCores | None = None
     try:
@@ -96,14 +93,26 @@ def best_partition(
     except (DoesNotFit, OutOfCores) as error:
         refusal = error
     search.fill()
-    if not to_refine:
-        search.balance()
-        search.spread()
-    best = search.best
-    if best is None:
+    if not search.found:
         assert refusal is not None
         raise refusal
-    return best
+    return search.found
+
+
+def best(found: Sequence[Partition]) -> Partition:
+    """Returns the partition with the least traffic of those that are about as fast as the fastest."""
+    if len(found) == 1:
+        return found[0]
+    qualities = [quality(parted) for parted in found]
+    most = min(q.time for q in qualities) * _AS_FAST
+    return found[min((q.traffic, k) for k, q in enumerate(qualities) if q.time <= most)[1]]
+
+
+def best_to_refine(found: Sequence[Partition]) -> Partition:
+    """Returns the first partition that is made of the fewest atoms."""
+    if len(found) == 1:
+        return found[0]
+    return min(found, key=lambda parted: len(atoms(parted, range(len(parted.cores)))))
 
 
 def is_special(target: Target) -> bool:
@@ -148,21 +157,6 @@ class _Search:
         """The fewest cores so far."""
         return len(self.found[0].cores) if self.found else sys.maxsize
 
-    @property
-    def best(self) -> Partition | None:
-        """The one with the least traffic of those that are about as fast as the fastest.
-
-        Where a refinement follows, the first that is made of the fewest atoms.
-        """
-        if len(self.found) < 2:
-            return self.found[0] if self.found else None
-        if self.to_refine:
-            return min(self.found, key=lambda parted: len(atoms(parted, range(len(parted.cores)))))
-        qualities = [quality(parted) for parted in self.found]
-        most = min(found.time for found in qualities) * _AS_FAST
-        fast = [(found.traffic, k) for k, found in enumerate(qualities) if found.time <= most]
-        return self.found[min(fast)[1]]
-
     def keep(self, parted: Partition) -> bool:
         """Keeps a partition unless it has too many cores; returns whether it has fewer than those before.
 
@@ -198,21 +192,6 @@ class _Search:
             for style in _WITH_AXONS:
                 self.attempt(style)
 
-    def balance(self) -> None:
-        """Tries to divide the work of each moment over all cores, where these are too many to spread all."""
-        if _FEW < self._cores < _LARGE:
-            for depth, balance in _BALANCE:
-                self.attempt(Style(depth=depth, beside=0.0, balance=balance))
-
-    def spread(self) -> None:
-        """Tries to spread all populations over the cores of the best, where these are few and all alike."""
-        if len(self.needs.target.core_types) > 1 or not 1 < self._cores <= _FEW:
-            return
-        traffic = sum(self.needs.rate(p.name) * p.size for p in self.needs.sources)
-        for even, thrift in _SPREAD:
-            spread = Spread(self.needs, self.chips, count=self._cores, thrift=thrift * traffic, even=even)
-            self.made(spread)
-
     def _best_cap(self) -> float:
         """Returns the cap with the fewest cores: some populations must leave room for others."""
         best, worse = 1.0, 0
@@ -229,8 +208,4 @@ class _Search:
         """Tries one kind; returns whether it has fewer cores than those before."""
         most = self._cores if self.found else None
         filled = Filled(self.needs, self.chips, style=style, shares=self.shares, most=most)
-        return self.made(filled)
-
-    def made(self, parted: Partition) -> bool:
-        """Makes a partition and keeps it where it is the best; returns whether it has fewer cores."""
-        return complete(parted) and self.keep(parted)
+        return complete(filled) and self.keep(filled)

@@ -11,39 +11,72 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.atoms import Atoms, TooMany, atoms
+from nmcompiler.mapping.bounds import usable
 from nmcompiler.mapping.divided import divided
-from nmcompiler.mapping.filled import usable
 from nmcompiler.mapping.partition import Partition
 from nmcompiler.mapping.pieces import BoxCosts
 from nmcompiler.mapping.reach import ProductReach, Reach
 from nmcompiler.mapping.search import Outputs
 from nmcompiler.mapping.work import arriving, arriving_at, stretches
-from nmcompiler.target.model import Limits
+from nmcompiler.target.model import Limits, Target
 from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
 
-__all__ = ["Places", "refined"]
+__all__ = ["MOST_CORES", "Aim", "Places", "rounds", "refined"]
 
-_MOST_CORES, _MOST_ATOMS = 128, 20_000
+MOST_CORES = 600
+_MOST_ATOMS = 20_000
 # Temperatures in mean spikes of an atom. The last refuses nearly all that makes it worse.
 _HOT, _COLD = 10.0, 0.3
-# Times that the busiest cores may take, a run for each: from that of cores that are all as busy to that of
-# the partition so far.
-_GOALS = (0.0, 0.1, 0.25, 0.5)
 _EVEN = 1.003  # times that are called equal
 # What time beyond the goal costs at first, in costs of all spikes for all of the time, and how much dearer it
 # becomes.
 _PRICE, _DEARER = 1.0, 10.0
+_BEND = 0.3  # what a corner of the area of a core costs at first, in mean spikes of an atom
+_STIFFER = 30.0  # how much dearer it becomes
 _NO_LIMIT = 1 << 62
 _FEW_THETAS = 8  # more thresholds of an atom are counted as one set, apart from those of other sets
 _RESOURCES = ("neurons", "synapse_bits", "input_axons", "thresholds", "populations", "output_axons")
 _NEURONS, _SYNAPSES, _INPUTS, _THRESHOLDS, _POPULATIONS, _OUTPUTS = range(len(_RESOURCES))
+
+
+class Aim(NamedTuple):
+    """What a refinement looks for.
+
+    Attributes:
+        hot: First temperature, in times that of a first refinement.
+        worth: What decides: so many percent of the links count as much as a percent of time. At 1, the
+            product of both is least, as an energy-delay product is.
+        worst: So many times the links may be crossed where that makes a sample shorter.
+        goals: A run for each: the time that the busiest cores may take, from 0, that of cores that are all as
+            busy, to 1, that of the partition so far.
+    """
+
+    hot: float = 1.0
+    worth: float = 1.0
+    worst: float = 1.0
+    goals: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5)
+
+
+# Between the rounds cores are placed anew. A step is as long as its busiest core takes, which decides; where
+# no time is published, operations are only kept from becoming more on the busiest core.
+_TIMED = Aim(worth=1.5, worst=1.3), Aim(hot=0.3, worth=8.0, worst=1.1)
+_UNTIMED = tuple(Aim(hot=hot, worth=0.1, goals=(1.0, 1.0)) for hot in (1.0, 0.3))
+
+
+def rounds(target: Target) -> tuple[Aim, ...]:
+    """Returns what the refinements of a chip look for, one after another."""
+    return _TIMED if _is_timed(target) else _UNTIMED
+
+
+def _is_timed(target: Target) -> bool:
+    return any(key.startswith("time_per_synop") for key in target.figures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +101,8 @@ def refined(
     moves: int,
     visits: int,
     seed: int,
-    hot: float = 1.0,
-    worth: float = 1.0,
-    worst: float = 1.0,
+    aim: Aim,
+    longest: float = 0.0,
 ) -> Partition | None:
     """Returns a partition on as many cores of the same places; core k of it stands at place k.
 
@@ -82,15 +114,13 @@ def refined(
         moves: Moves that each run tries for every atom, as long as ``visits`` last.
         visits: Most nets that each looks at.
         seed: Of the random numbers; equal seeds give equal partitions.
-        hot: First temperature, in times that of a first refinement.
-        worth: What decides: so many percent of the links count as much as a percent of time. At 1, the
-            product of both is least, as an energy-delay product is.
-        worst: So many times the links may be crossed where that makes a sample shorter; it never is longer.
+        aim: What it looks for.
+        longest: A sample may last so long, as ``work.duration`` has it, and as long as it does.
 
     Returns:
         The partition, or None where nothing better was found.
     """
-    if not 1 < len(order) <= _MOST_CORES:
+    if not 1 < len(order) <= MOST_CORES:
         return None
     parts = atoms(parted, order)
     if len(parts) > _MOST_ATOMS:
@@ -100,20 +130,26 @@ def refined(
     except TooMany:
         return None
     before = kernel.figures(parts.owner)
-    uneven = before[1] / kernel.least
-    runs = [(max(_EVEN, uneven**goal), seed * len(_GOALS) + k) for k, goal in enumerate(_GOALS)]
+    uneven, count = before[1] / kernel.least, len(aim.goals)
+    runs = [(max(_EVEN, uneven**goal), seed * count + k) for k, goal in enumerate(aim.goals)]
     tried = min(moves * len(parts), int(visits / kernel.touched))
-    with ThreadPoolExecutor(max(1, min(len(runs), os.cpu_count() or 1))) as pool:
-        found = list(pool.map(lambda run: kernel.anneal(tried, hot, *run), runs))
-    gains = [(cost / max(before[0], 1e-9), time / max(before[1], 1e-9)) for cost, time, _ in found]
+    with ThreadPoolExecutor(max(1, min(count, os.cpu_count() or 1))) as pool:
+        found = list(pool.map(lambda run: kernel.anneal(tried, aim.hot, *run), runs))
+    latest = max(longest, before[1]) * _EVEN
     better = [
         (gain, k)
-        for k, (cost, time) in enumerate(gains)
-        if cost <= worst and time <= _EVEN and (gain := cost * time**worth) < 1
+        for k, (cost, time, _) in enumerate(found)
+        if cost <= aim.worst * before[0] and time <= latest and (gain := _gain(aim, before, cost, time)) < 1
     ]
     if not better:
         return None
     return divided(parts, found[min(better)[1]][2], len(order), parted.chips)
+
+
+def _gain(aim: Aim, before: tuple[float, float], cost: float, time: float) -> float:
+    """Returns what is left of cost and time, weighed; less is better."""
+    slower: float = (time / max(before[1], 1e-9)) ** aim.worth
+    return cost / max(before[0], 1e-9) * slower
 
 
 class _Kernel:
@@ -145,6 +181,7 @@ class _Kernel:
         )
         self._items, sums = _held(parts, reader, read, limit)
         self._work = sums, np.ascontiguousarray(_times(parts, spikes, traffic).transpose(2, 0, 1))
+        self._outlines = _outlines(parts)
         self._places = places.row, places.along
         time = stretches(parts.needs.spiking.schedule)
         whole = max(whole_chip_times_ns(target).values(), default=0.0)
@@ -217,8 +254,9 @@ class _Kernel:
     ) -> tuple[float, float]:
         """Moves atoms; returns the multicast cost and the time beyond the goals."""
         seed %= 2**63  # the kernel is compiled for one type of it
-        how = moves, *temperatures, price, price * _DEARER, seed
-        tables = self._graph, self._items, self._work, self._limit, self._places, goals
+        bend = self._mean * _BEND
+        how = moves, temperatures, (price, price * _DEARER), (bend, bend * _STIFFER), seed
+        tables = self._graph, self._items, self._work, self._outlines, self._limit, self._places, goals
         cost, late = self._run(*tables, state, *how)
         return float(cost), float(late)
 
@@ -277,6 +315,15 @@ def _held(
     return (first, what[by_atom], np.array(resource, np.int64), np.array(cost, np.int64)), sums
 
 
+def _outlines(parts: Atoms) -> tuple[Array, Array, Array]:
+    """Returns where atoms meet, as the kernel takes it."""
+    four = parts.meetings
+    vertex, atom = np.divmod(np.flatnonzero(four >= 0), 4)[0], four[four >= 0]
+    by_atom = np.argsort(atom, kind="stable")
+    first = np.searchsorted(atom[by_atom], np.arange(len(parts) + 1))
+    return first, vertex[by_atom], four
+
+
 def _times(parts: Atoms, spikes: Array, traffic: Traffic) -> Array:
     """Returns what each atom adds to the time of its core: ``(parts, stretches, A)`` float64, in all steps.
 
@@ -293,7 +340,7 @@ def _times(parts: Atoms, spikes: Array, traffic: Traffic) -> Array:
             share = time.share[wire.key[0]]
             arrives = np.broadcast_to(traffic.spikes[wire.key[0]], wire.source_shape)
             synops[:, mine] += np.outer(share, _arriving(parts, mine, wire.reach, arrives))
-    if not any(key.startswith("time_per_synop") for key in target.figures):
+    if not _is_timed(target):
         return synops[None]
     steps = time.steps[:, None]
     found = core_times_ns(target, synops / steps, placed, sent / steps)

@@ -42,7 +42,7 @@ from nmcompiler.mapping.exact_place import least_cost
 from nmcompiler.mapping.nets import Nets, nets
 from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
-from nmcompiler.mapping.portfolio import best_partition
+from nmcompiler.mapping.portfolio import best, candidates
 from nmcompiler.mapping.route import tree_sizes, unicast_cost
 from nmcompiler.mapping.turns import in_order
 from nmcompiler.registry import find_target
@@ -191,7 +191,7 @@ def optimal() -> Iterator[Row]:
     for network in bench_partition.NETWORKS:
         needs = bench_partition.spiking_network(*bench_partition.source(network), target, "phase")
         assert needs.traffic is not None
-        parted = best_partition(needs, None)
+        parted = best(candidates(needs, None))
         order = in_order(parted)
         found, kinds = nets(parted, order, needs.traffic), [parted.cores[i].kind for i in order]
         board = Board(target, 1)

@@ -33,7 +33,7 @@ from nmcompiler.ir.spiking import Spiking
 from nmcompiler.mapping.bounds import lower_bound, unavoidable
 from nmcompiler.mapping.exact import MOST_CORES, proved_more_than
 from nmcompiler.mapping.needs import NetworkNeeds, network_needs
-from nmcompiler.mapping.portfolio import best_partition, quality
+from nmcompiler.mapping.portfolio import best, candidates, quality
 from nmcompiler.registry import find_target
 from nmcompiler.target.model import Target
 from tests.benchmarks.fashion_mnist import DEMO, NETWORKS
@@ -145,7 +145,7 @@ def measured(network: str, target: Target, code: str) -> Row:
     row |= {"bound": bound, "by": binding(needs)}
     began = time.perf_counter()
     try:
-        found = quality(best_partition(needs, None))
+        found = quality(best(candidates(needs, None)))
     except NmcError as error:
         return row | {"refused": str(error)}
     row["s"] = time.perf_counter() - began

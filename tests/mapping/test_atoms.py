@@ -69,6 +69,26 @@ def test_an_atom_reads_another_where_a_synapse_joins_neurons_of_both(builder, ne
     assert all(_may_read(found, *pair) for pair in set(pairs) - joined)
 
 
+@settings(max_examples=60, deadline=None)
+@given(networks(), st.integers(2, 60))
+def test_atoms_meet_where_four_neurons_of_one_channel_do(builder, neurons):
+    parted, _, found = atoms_of(builder, neurons)
+    expected = set()
+    for name in parted.needs.populations:
+        label = found.labels[name]
+        h, w, c = label.shape
+
+        def at(y, x, channel, label=label):
+            inside = 0 <= y < label.shape[0] and 0 <= x < label.shape[1]
+            return int(label[y, x, channel]) if inside else -1
+
+        for y, x, k in np.ndindex(h + 1, w + 1, c):
+            expected.add(tuple(at(y + dy, x + dx, k) for dy in (-1, 0) for dx in (-1, 0)))
+    meetings = [tuple(four) for four in found.meetings.tolist()]
+    assert set(meetings) == expected
+    assert len(meetings) == len(expected)
+
+
 def _may_read(found, reader, read):
     """Whether a box that reads through several kernels or groups counts the range that holds them all."""
     names = list(found.first)

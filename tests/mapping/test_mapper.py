@@ -344,5 +344,5 @@ def test_a_network_as_large_as_vgg_is_cut_in_seconds_without_touching_its_weight
         builder.connect(last, f"c{i}", Conv(weight, (stride, stride), (1, 1)))
         last, channels = f"c{i}", width
     target = chip(replace(GENERIC, fan_in=None, input_axons=8192), cores=128, rows=8, columns=16, chips=16)
-    mapped = fully(builder, target, MapOptions(moves=20, atom_moves=1))
+    mapped = fully(builder, target, MapOptions(moves=20))
     assert len(mapped.cores) <= 1.5 * mapped.lower_bound

@@ -5,7 +5,7 @@ from dataclasses import replace
 from nmcompiler.mapping import portfolio
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.partition import partition
-from nmcompiler.mapping.portfolio import best_partition, quality
+from nmcompiler.mapping.portfolio import best, candidates, quality
 from nmcompiler.target.model import Limits
 from tests.mapping.mapping_oracle import Builder, chip
 from tests.mapping.test_mapper import GENERIC, lenet
@@ -18,8 +18,8 @@ def needs(limits):
 
 def test_it_is_no_worse_than_the_one_with_boxes_of_one_size():
     wanted = needs(GENERIC)
-    best, plain = quality(best_partition(wanted, None)), quality(partition(wanted, None))
-    assert best.cores < plain.cores
+    chosen, plain = quality(best(candidates(wanted, None))), quality(partition(wanted, None))
+    assert chosen.cores < plain.cores
 
 
 def test_of_large_ones_with_as_many_cores_the_first_is_kept_unmeasured(monkeypatch):
@@ -27,10 +27,10 @@ def test_of_large_ones_with_as_many_cores_the_first_is_kept_unmeasured(monkeypat
     target = chip(Limits(neurons=1), cores=64, rows=8, columns=8)  # a core for each neuron, however it is cut
     wanted, measured = network_needs(builder.spiking(), target, builder.traffic()), []
     monkeypatch.setattr(portfolio, "quality", lambda parted: measured.append(parted) or quality(parted))
-    best_partition(wanted, None)
+    best(candidates(wanted, None))
     assert len(measured) > 1, "there was something to choose from"
     measured.clear()
     monkeypatch.setattr(portfolio, "_LARGE", 32)
-    best = best_partition(wanted, None)
+    chosen = best(candidates(wanted, None))
     assert not measured
-    assert len(best.cores) == 32
+    assert len(chosen.cores) == 32

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from nmcompiler.errors import DoesNotFit
 from nmcompiler.ir.schedule import Schedule
+from nmcompiler.mapping import anneal_atoms, mapper, refine
 from nmcompiler.mapping import atoms as atoms_module
-from nmcompiler.mapping import mapper, refine
 from nmcompiler.mapping.atoms import atoms
+from nmcompiler.mapping.divided import divided
 from nmcompiler.mapping.mapper import MapOptions, map_network
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.nets import nets
 from nmcompiler.mapping.partition import partition
-from nmcompiler.mapping.refine import Places, refined
+from nmcompiler.mapping.refine import MOST_CORES, Aim, Places, refined, rounds
 from nmcompiler.mapping.route import Positions, tree_sizes
 from nmcompiler.mapping.work import core_work, duration
 from nmcompiler.target.figures import Figure
@@ -147,7 +149,7 @@ def test_every_limit_holds_and_no_time_is_lost(builder, limit, sharing, unit, se
     target = replace(chip(limit, sharing=sharing, axon_unit=unit), figures=TIMES)
     parted, order, at = fitting(builder, target, seed)
     traffic = parted.needs.traffic
-    made = refined(parted, order, places(at), traffic, moves=40, visits=100_000, seed=seed)
+    made = refined(parted, order, places(at), traffic, moves=40, visits=100_000, seed=seed, aim=Aim())
     if made is None:
         return
     assert len(made.cores) == len(order)
@@ -175,7 +177,7 @@ def test_a_sample_is_shorter_and_its_spikes_travel_less():
     target = replace(chip(Limits(neurons=150)), figures=TIMES)
     parted, order, at = case(two_layers(), target)
     traffic = parted.needs.traffic
-    made = refined(parted, order, places(at), traffic, moves=300, visits=10**8, seed=0)
+    made = refined(parted, order, places(at), traffic, moves=300, visits=10**8, seed=0, aim=Aim())
     same = range(len(made.cores))
     assert len(made.cores) == len(order)
     links = [cost(p, o, at, traffic) for p, o in ((made, same), (parted, order))]
@@ -184,16 +186,23 @@ def test_a_sample_is_shorter_and_its_spikes_travel_less():
     assert times[0] < 0.8 * times[1]
 
 
-def test_time_is_worth_more_where_that_is_asked():
-    target = replace(chip(Limits(neurons=150)), figures=TIMES)
-    parted, order, at = case(two_layers(), target)
-    traffic, found = parted.needs.traffic, []
-    for worth in (0.0, 50.0):
-        made = refined(parted, order, places(at), traffic, moves=300, visits=10**8, seed=0, worth=worth)
-        same = range(len(made.cores))
-        found.append((cost(made, same, at, traffic), duration(made, core_work(made, same, traffic))))
-    assert found[0][0] < found[1][0]
-    assert found[0][1] > found[1][1]
+@pytest.mark.parametrize(("worth", "taken"), [(0.1, 1), (1.0, 0), (8.0, 2)])
+def test_time_is_worth_what_is_asked(monkeypatch, worth, taken):
+    parted, order, at = case(two_layers(), replace(chip(Limits(neurons=150)), figures=TIMES))
+    shares = [(0.7, 0.7), (0.6, 0.9), (1.1, 0.6), (0.1, 1.1), (1.4, 0.1)]  # of links, and of time
+    before = []
+
+    def anneal(kernel, _moves, _hot, _goal, number):
+        before[:] = kernel.figures(kernel._owner)
+        links, time = shares[number]
+        return links * before[0], time * before[1], number
+
+    monkeypatch.setattr(refine._Kernel, "anneal", anneal)
+    monkeypatch.setattr(refine, "divided", lambda parts, owner, *_: owner)
+    how = {"moves": 1, "visits": 1, "seed": 0, "aim": Aim(worth=worth, worst=1.2, goals=(1.0,) * 5)}
+    assert refined(parted, order, places(at), parted.needs.traffic, **how) == taken
+    longer = refined(parted, order, places(at), parted.needs.traffic, **how, longest=1.2 * before[1])
+    assert longer == (taken if worth == 8 else 3)
 
 
 def test_equal_seeds_give_equal_partitions_whatever_the_threads(monkeypatch):
@@ -202,7 +211,8 @@ def test_equal_seeds_give_equal_partitions_whatever_the_threads(monkeypatch):
 
     def boxes(seed, threads):
         monkeypatch.setattr(refine.os, "cpu_count", lambda: threads)
-        made = refined(parted, order, places(at), parted.needs.traffic, moves=50, visits=10**7, seed=seed)
+        how = {"moves": 50, "visits": 10**7, "aim": Aim()}
+        made = refined(parted, order, places(at), parted.needs.traffic, seed=seed, **how)
         return [[(p.needs.name, p.box) for p in core.pieces] for core in made.cores]
 
     assert boxes(3, 1) == boxes(3, 4)
@@ -210,13 +220,53 @@ def test_equal_seeds_give_equal_partitions_whatever_the_threads(monkeypatch):
 
 
 def test_nothing_is_refined_where_nothing_can_be(monkeypatch):
-    builder = two_layers()
+    builder, how = two_layers(), {"moves": 9, "visits": 99, "seed": 0, "aim": Aim()}
     for neurons in (5000, 1):  # one core, and more than are looked at
         parted, order, at = case(builder, chip(Limits(neurons=neurons)))
-        assert refined(parted, order, places(at), parted.needs.traffic, moves=9, visits=99, seed=0) is None
+        assert len(order) == 1 or len(order) > MOST_CORES
+        assert refined(parted, order, places(at), parted.needs.traffic, **how) is None
     parted, order, at = case(builder, chip(Limits(neurons=150)))
     monkeypatch.setattr(atoms_module, "_MOST_READ", 99)
-    assert refined(parted, order, places(at), parted.needs.traffic, moves=9, visits=99, seed=0) is None
+    assert refined(parted, order, places(at), parted.needs.traffic, **how) is None
+
+
+def test_corners_that_cost_more_are_fewer(monkeypatch):
+    parted, order, at = case(two_layers(), chip(Limits(neurons=150)))
+    pieces = []
+    for bend in (0.0, 1.0):
+        monkeypatch.setattr(refine, "_BEND", bend)
+        parts = atoms(parted, order)
+        kernel = refine._Kernel(parts, len(order), places(at), parted.needs.traffic)
+        _, _, owner = kernel.anneal(300 * len(parts), 1.0, 2.0, 0)
+        made = divided(parts, owner, len(order), None)
+        pieces.append(sum(len(core.pieces) for core in made.cores))
+    assert pieces[1] < 0.8 * pieces[0]
+
+
+@given(arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 2)))
+@settings(max_examples=200, deadline=None)
+def test_corners_are_the_ends_of_straight_edges(owner):
+    """An area has two corners for every run of its upper edges and of its lower ones."""
+    h, w = owner.shape
+    wide = np.pad(owner, 1, constant_values=-1)
+    expected = 0
+    for core in range(-1, 3):
+        mine = np.pad(wide == core, 1, mode="edge")  # what lies beyond goes on without an end
+        for edges in (mine[1:] & ~mine[:-1], mine[:-1] & ~mine[1:]):
+            expected += 2 * int((np.diff(edges.astype(int), axis=1) == 1).sum())
+    numbers = np.pad(np.arange(h * w).reshape(h, w), 1, constant_values=-1)
+    four = np.stack([numbers[:-1, :-1], numbers[:-1, 1:], numbers[1:, :-1], numbers[1:, 1:]], axis=-1)
+    four = four.reshape(-1, 4)
+    points = np.arange(len(four))
+    first = np.array([0, len(four)])  # as if one atom met the others everywhere
+    assert anneal_atoms._corners(0, (first, points, four), owner.reshape(-1)) == expected
+
+
+def test_without_published_times_operations_decide_little():
+    timed, untimed = (rounds(replace(chip(Limits()), figures=figures)) for figures in (TIMES, {}))
+    assert min(aim.worth for aim in timed) > 1
+    assert max(aim.worth for aim in untimed) < 1
+    assert {goal for aim in untimed for goal in aim.goals} == {1.0}
 
 
 def test_mapped_networks_are_refined_unless_that_is_not_wanted(monkeypatch):
@@ -224,7 +274,7 @@ def test_mapped_networks_are_refined_unless_that_is_not_wanted(monkeypatch):
     spiking, traffic = builder.spiking(), builder.traffic()
     made = []
     monkeypatch.setattr(mapper, "refined", lambda *a, **k: made.append(refined(*a, **k)) or made[-1])
-    plain = map_network(spiking, target, traffic, MapOptions(moves=50))
+    plain = map_network(spiking, target, traffic, MapOptions(moves=50, atom_moves=0))
     assert not made
     better = map_network(spiking, target, traffic, MapOptions(moves=50, atom_moves=100))
     assert made[0] is not None

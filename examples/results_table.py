@@ -49,7 +49,7 @@ HEADER = (
 )
 
 
-def rows(root: Path, limit: int, network: str | None) -> Iterator[tuple[str, ...]]:
+def rows(root: Path, limit: int, network: str | None, chip: str | None) -> Iterator[tuple[str, ...]]:
     """Yields one row of the table after another."""
     data = resources.files("nmcompiler.demo_data")
     with resources.as_file(data) as folder:
@@ -58,6 +58,8 @@ def rows(root: Path, limit: int, network: str | None) -> Iterator[tuple[str, ...
                 continue
             model = folder / place.split(":")[1] if ":" in place else root / place
             for target, code, options in RUNS:
+                if chip not in (None, target):
+                    continue
                 made = nmcompiler.compile(model, target, code, folder / "calibration.npz", options)
                 samples = read_samples(folder / "test.npz", made.program.inputs).first(limit)
                 run = nmcompiler.run(made.program, samples, threads=os.cpu_count() or 1).facts
@@ -89,10 +91,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=1000, help="test images of each run")
     parser.add_argument("--network", choices=[title for title, _ in NETWORKS], help="only this network")
+    parser.add_argument("--target", choices=sorted({target for target, *_ in RUNS}), help="only this chip")
     options = parser.parse_args()
     print("| " + " | ".join(HEADER) + " |")
     print("|" + "---|" * len(HEADER))
-    for cells in rows(Path(__file__).resolve().parent.parent, options.limit, options.network):
+    root = Path(__file__).resolve().parent.parent
+    for cells in rows(root, options.limit, options.network, options.target):
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

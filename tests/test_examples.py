@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 ARGUMENTS = {
     "python_api.py": [],
     "real_networks.py": ["--help"],
-    "results_table.py": ["--network", "depthwise", "--limit", "10"],
+    "results_table.py": ["--network", "depthwise", "--target", "loihi2", "--limit", "10"],
     "targets_table.py": [
         "--network",
         "digits",

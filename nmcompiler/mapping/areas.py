@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from nmcompiler.ir.cores import Box
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.reach import ListReach, ProductReach, Reach, axons
 
@@ -78,7 +79,7 @@ def _list(reach: ListReach, box: Box) -> Area | None:
     _, w, c = reach.target
     lines = [(y * w + x) * c for y in range(box.y0, box.y1) for x in range(box.x0, box.x1)]
     parts = [reach.columns[reach.start[n + box.c0] : reach.start[n + box.c1]] for n in lines]
-    positions = np.unique(np.concatenate(parts))
+    positions = distinct(np.concatenate(parts))
     return ListArea(positions) if len(positions) else None
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from nmcompiler.ir.cores import Box
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.needs import NetworkNeeds, PopulationNeeds
 from nmcompiler.mapping.partition import Partition
@@ -83,10 +84,10 @@ class Atoms:
 
     @cached_property
     def meetings(self) -> Array:
-        """Where four atoms of a population meet that have channels in common, ``(V, 4)`` int64.
+        """Where atoms of a population meet, ``(V, 4)`` int64: those of all but inputs.
 
-        They are above left, above right, below left and below right, −1 beyond the population. Inputs have
-        none.
+        Four that have channels in common are above left, above right, below left and below right, −1 beyond
+        the population. Two of one pixel whose channels follow one another stand above −1 twice.
         """
         found = []
         for name in self.needs.populations:
@@ -96,6 +97,9 @@ class Atoms:
             four = np.stack([wide[:-1, :-1], wide[:-1, 1:], wide[1:, :-1], wide[1:, 1:]], axis=-1)
             new = np.diff(four, axis=2, prepend=-2).any(axis=-1)
             found.append(four[new])
+            after = np.flatnonzero((np.diff(self.boxes[self.of(name)][:, :4], axis=0) == 0).all(axis=1))
+            first = after + self.first[name]
+            found.append(np.stack([first, first + 1, *np.full((2, len(first)), -1)], axis=1))
         return np.concatenate(found)
 
     @cached_property
@@ -124,16 +128,16 @@ def _of_atom(needs: PopulationNeeds, box: Box, labels: dict[str, Array], known: 
     for number, wire in enumerate(needs.wires):
         label, area = labels[wire.key[0]], wire.reach.read(box)
         if not isinstance(area, Product):
-            parts.append(np.unique(label.reshape(-1)[area]))
+            parts.append(distinct(label.reshape(-1)[area]))
             continue
         key = b"%d %d %d" % (number, area.first, area.last) + area.rows.tobytes() + area.columns.tobytes()
         if key not in known:
             rows, columns = np.flatnonzero(area.rows)[:, None], np.flatnonzero(area.columns)
-            known[key] = np.unique(label[rows, columns, area.first : area.last])
+            known[key] = distinct(label[rows, columns, area.first : area.last])
         parts.append(known[key])
     if len(parts) == 1:
         return parts[0]
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+    return distinct(np.concatenate([np.zeros(0, np.int64), *parts]))
 
 
 def atoms(parted: Partition, order: Sequence[int]) -> Atoms:

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.mapping.product import Product, ranges
 
@@ -115,7 +116,7 @@ def _sets(pairs: Sequence[Array], count: int, readers: int) -> tuple[Array, Arra
         marked[joined] = True
         joined = np.flatnonzero(marked)
     else:
-        joined = np.unique(joined)
+        joined = distinct(joined)
     of, reader = np.divmod(joined, readers)
     return np.concatenate([[0], np.cumsum(np.bincount(of, minlength=count))]), reader
 

@@ -206,15 +206,18 @@ class Partition:
         return len(self.cores) - 1
 
 
-def complete(parted: Partition) -> bool:
+def complete(parted: Partition, progress: Progress = silent) -> bool:
     """Adds all populations to a partition; returns whether they fit, and no core is left without any."""
+    count = len(parted.needs.populations)
     try:
-        for population in reversed(list(parted.needs.populations.values())):
+        for done, population in enumerate(reversed(list(parted.needs.populations.values()))):
+            progress("partition", done, count)
             parted.add(population)
     except (DoesNotFit, OutOfCores, TooSpread):
         return False
     for core in parted.cores:
         core.settle()
+    progress("partition", count, count)
     return all(core.pieces for core in parted.cores)
 
 

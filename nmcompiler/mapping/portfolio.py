@@ -87,12 +87,17 @@ def candidates(
     if is_special(needs.target):
         return [partition(needs, chips, progress)]
     search = _Search(needs, chips, to_refine=to_refine)
+    if search.least >= _LARGE:
+        search.fill(progress)
+        if search.done:
+            return search.found
     refusal: DoesNotFit | OutOfCores | None = None
     try:
         search.keep(partition(needs, chips, progress))
     except (DoesNotFit, OutOfCores) as error:
         refusal = error
-    search.fill()
+    if search.least < _LARGE:
+        search.fill()
     if not search.found:
         assert refusal is not None
         raise refusal
@@ -157,6 +162,11 @@ class _Search:
         """The fewest cores so far."""
         return len(self.found[0].cores) if self.found else sys.maxsize
 
+    @property
+    def done(self) -> bool:
+        """Whether no partition has fewer cores."""
+        return self._cores <= self.least
+
     def keep(self, parted: Partition) -> bool:
         """Keeps a partition unless it has too many cores; returns whether it has fewer than those before.
 
@@ -169,26 +179,32 @@ class _Search:
             self.found.append(parted)
         return cores < before
 
-    def fill(self) -> None:
-        """Tries the kinds that the size of the network allows; nothing is better than a single core."""
+    def fill(self, progress: Progress = silent) -> None:
+        """Tries the kinds that the size of the network allows; nothing is better than a single core.
+
+        Of a large one the progress of the first is told, which may be all that is made.
+        """
         if self._cores == 1:
             return
         mixed = len({max(of, key=lambda r: of[r]) for of in self.shares.values()}) > 1
         limited = any(t.limits.output_axons is not None for t in self.needs.target.core_types)
         if self.least >= _LARGE:
             for style in _WITH_AXONS if limited else (_OF_LARGE,):
-                self.attempt(style)
+                self.attempt(style, progress)
+                progress = silent
+                if self.done:
+                    break
             return
         if self.to_refine:
             for style in _OF_PIXELS:
-                if self.attempt(style) and self._cores == self.least:
+                if self.attempt(style) and self.done:
                     return
         cap = self._best_cap() if mixed else 1.0
         if not self.found:
             return
-        for depth, beside in _VARIANTS if self._cores > self.least else _OF_FEWEST:
+        for depth, beside in _VARIANTS if not self.done else _OF_FEWEST:
             self.attempt(Style(depth=depth, beside=beside, cap=cap))
-        if limited and self._cores > self.least:
+        if limited and not self.done:
             for style in _WITH_AXONS:
                 self.attempt(style)
 
@@ -200,12 +216,12 @@ class _Search:
                 best, worse = cap, 0
             else:
                 worse += 1
-            if not self.found or worse == _PATIENCE or self._cores <= self.least:
+            if not self.found or worse == _PATIENCE or self.done:
                 break
         return best
 
-    def attempt(self, style: Style) -> bool:
+    def attempt(self, style: Style, progress: Progress = silent) -> bool:
         """Tries one kind; returns whether it has fewer cores than those before."""
         most = self._cores if self.found else None
         filled = Filled(self.needs, self.chips, style=style, shares=self.shares, most=most)
-        return complete(filled) and self.keep(filled)
+        return complete(filled, progress) and self.keep(filled)

@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from nmcompiler.ir.cores import Box
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 from nmcompiler.mapping.product import Product, ranges
 
@@ -362,7 +363,7 @@ class ListReach:
             marked[pairs] = True
             read: Array = marked.reshape(pieces, count).sum(axis=1, dtype=np.int64)
             return read.reshape(parts)
-        return np.bincount(np.unique(pairs) // count, minlength=pieces).reshape(parts)
+        return np.bincount(distinct(pairs) // count, minlength=pieces).reshape(parts)
 
 
 @singledispatch

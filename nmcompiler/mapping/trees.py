@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array
 from nmcompiler.mapping.nets import HOST, Nets
 
@@ -121,6 +122,6 @@ class Trees:
 def _nets_of(source: Array, reached: Array, degrees: Array, cores: int) -> tuple[Array, Array]:
     """Returns the nets of each core, as source or as destination, and where those of each begin."""
     net = np.arange(len(source))
-    pairs = np.unique(np.concatenate([source * len(net) + net, reached * len(net) + np.repeat(net, degrees)]))
+    pairs = distinct(np.concatenate([source * len(net) + net, reached * len(net) + np.repeat(net, degrees)]))
     core, net = np.divmod(pairs, len(net))
     return np.searchsorted(core, np.arange(cores + 1)), net

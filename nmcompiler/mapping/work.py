@@ -86,16 +86,49 @@ def core_work(parted: Partition, order: Sequence[int], traffic: Traffic | None) 
     time = stretches(parted.needs.spiking.schedule)
     shape = len(time.steps), len(order)
     synops, spikes, neurons = np.zeros(shape), np.zeros(shape), np.zeros(len(order), np.int64)
+    for name, placed in _by_population(parted, order).items():
+        needs = parted.needs.populations[name]
+        sent = _sent(traffic, name, needs.shape)
+        for k, box in placed:
+            spikes[:, k] += time.share[name] * _inside(sent, box).sum()
+            neurons[k] += box.size
+        for wire in needs.wires:
+            arrives = _Arriving(wire.reach, _sent(traffic, wire.key[0], wire.source_shape))
+            for k, box in placed:
+                synops[:, k] += time.share[wire.key[0]] * arrives.at(box)
+    return CoreWork(synops, spikes, neurons)
+
+
+def _by_population(parted: Partition, order: Sequence[int]) -> Mapping[str, list[tuple[int, Box]]]:
+    """Returns the boxes of each population, each with its core."""
+    found: dict[str, list[tuple[int, Box]]] = {}
     for k, core in enumerate(order):
         for piece in parted.cores[core].pieces:
-            box, population = piece.box, piece.needs.population
-            sent = _sent(traffic, population.name, population.shape)
-            spikes[:, k] += time.share[population.name] * _inside(sent, box).sum()
-            neurons[k] += piece.box.size
-            for wire in piece.needs.wires:
-                arrives = _sent(traffic, wire.key[0], wire.source_shape)
-                synops[:, k] += time.share[wire.key[0]] * arriving(wire.reach, box, arrives)
-    return CoreWork(synops, spikes, neurons)
+            found.setdefault(piece.needs.name, []).append((k, piece.box))
+    return found
+
+
+class _Arriving:
+    """What ``arriving`` says of many boxes of a projection, whose channels often are the same."""
+
+    def __init__(self, reach: Reach, spikes: Array) -> None:
+        self._reach, self._spikes = reach, spikes
+        self._sums: dict[tuple[int, int], Array] = {}
+
+    def at(self, box: Box) -> float:
+        """Returns the operations of a box."""
+        if not isinstance(self._reach, ProductReach):
+            return arriving(self._reach, box, self._spikes)
+        channels = box.c0, box.c1
+        if channels not in self._sums:
+            each = arriving_at(self._reach, *channels, self._spikes)
+            sums = np.zeros((each.shape[0] + 1, each.shape[1] + 1))
+            sums[1:, 1:] = each
+            np.cumsum(sums, axis=0, out=sums)
+            self._sums[channels] = np.cumsum(sums, axis=1, out=sums)
+        corner = self._sums[channels].item
+        lower = corner(box.y1, box.x0) + corner(box.y0, box.x1) - corner(box.y0, box.x0)
+        return float(corner(box.y1, box.x1) - lower)
 
 
 def core_ns(parted: Partition, work: CoreWork) -> Array:

@@ -18,6 +18,7 @@ for quantizing neural networks", 2021):
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
@@ -74,8 +75,7 @@ def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
     each = np.arange(groups)[:, None]
     ordered = gram[each[:, :, None], order[:, :, None], order[:, None, :]]
     ordered = ordered + damping[:, None, None] * np.eye(unknowns)
-    # The inverse's upper factor: H⁻¹ = Uᵀ·U.
-    upper = np.linalg.cholesky(np.linalg.inv(ordered)).transpose(0, 2, 1)
+    upper = _factor_of_inverse(ordered)
     left = weight[each, order].astype(np.float64)
     result = np.empty_like(left)
     for first in range(0, unknowns, _BLOCK):
@@ -89,6 +89,16 @@ def spread_errors(weight: Array, gram: Array, limit: int) -> Array:
     back = np.empty_like(result)
     back[each, order] = result
     return back
+
+
+def _factor_of_inverse(gram: Array) -> Array:
+    """Returns the upper triangular U of every H, ``(groups, n, n)``, with H⁻¹ = Uᵀ·U.
+
+    H = M·Mᵀ with M upper triangular, which is the Cholesky factor of H with rows and columns in reverse; then
+    U = M⁻¹. A full inverse takes four times as long.
+    """
+    factor = np.linalg.cholesky(gram[:, ::-1, ::-1])[:, ::-1, ::-1]
+    return np.stack([dtrtri(np.asfortranarray(one))[0] for one in factor])
 
 
 def carry_errors(weight: Array, inputs: Array, limit: int) -> Array:

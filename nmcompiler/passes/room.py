@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape
 from nmcompiler.ir.layers import Layer
 from nmcompiler.passes.columns import to_groups
@@ -107,7 +108,7 @@ def _sources(kernel: Kernel, source: Shape, target: Shape, *, pixels: bool) -> A
     else:
         # A pair of target and source that occurs twice is one synapse, as the mapper counts.
         columns = kernel.columns // source[2] if pixels else kernel.columns
-        pairs = np.unique(kernel.rows * math.prod(source) + columns)
+        pairs = distinct(kernel.rows * math.prod(source) + columns)
         of_neuron = np.bincount(pairs // math.prod(source), minlength=math.prod(target))
         count[:] = of_neuron.reshape(-1, channels).max(axis=0)
     return count

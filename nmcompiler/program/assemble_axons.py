@@ -9,6 +9,7 @@ from functools import cached_property, singledispatch
 import numpy as np
 
 from nmcompiler.ir.cores import Box
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, Sparse
 
 __all__ = ["AxonTable", "Source", "number_axons", "reads", "routes_of"]
@@ -115,7 +116,7 @@ def _positions(kernel: Conv, axis: int, target: tuple[int, int], length: int) ->
     """Returns the source positions of one axis that a range of targets reads."""
     taps = np.arange(kernel.weight.shape[axis]) * kernel.dilation[axis]
     positions = (np.arange(*target) * kernel.stride[axis] - kernel.padding[axis])[:, None] + taps
-    return np.unique(positions[(positions >= 0) & (positions < length)])
+    return distinct(positions[(positions >= 0) & (positions < length)])
 
 
 def number_axons(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nmcompiler.ir.cores import HOST
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.slices import block_turns
 from nmcompiler.target.model import RESOURCES, Limits
@@ -280,7 +281,7 @@ def _thresholds(program: Program, blocks: npt.NDArray[np.intp]) -> Ints:
     """Returns the distinct thresholds of some blocks; read-outs compare with none."""
     first, count, levels = (program.column(k) for k in ("param0", "param_n", "levels"))
     values = [program.arrays["theta"][first[b] : first[b] + count[b]] for b in blocks if levels[b] > 0]
-    return np.unique(np.concatenate(values)) if values else np.zeros(0, np.int64)
+    return distinct(np.concatenate(values)) if values else np.zeros(0, np.int64)
 
 
 def _count_axons(program: Program, used: dict[str, Ints]) -> None:

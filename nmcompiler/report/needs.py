@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.program.layout import BlockKind, Program
 from nmcompiler.program.usage import BlockFacts, block_stretches, pixels
 from nmcompiler.target.model import Target
@@ -164,7 +165,7 @@ def _axon_types(program: Program, core: int, axons: int) -> Ints:
 
 def _union(parts: Iterable[npt.NDArray[Any]]) -> Ints:
     """Returns the distinct numbers of several arrays."""
-    return np.unique(np.concatenate([*parts, np.zeros(0, np.int64)])).astype(np.int64)
+    return distinct(np.concatenate([*parts, np.zeros(0, np.int64)]))
 
 
 def _by_block(program: Program, counts: npt.NDArray[np.generic]) -> Ints:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from nmcompiler.codings import Coding, coding
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.ir.schedule import Slot
 from nmcompiler.program.layout import BLOCK_COLUMNS, BlockKind, Program
 from nmcompiler.sim import kernels
@@ -381,7 +382,7 @@ def _population_sizes(blocks: tuple[Block, ...]) -> tuple[int, ...]:
         require(bool(mine), f"population {number} has no block")
         positions = np.concatenate(mine)
         size = int(positions.max()) + 1
-        tiled = len(positions) == size and len(np.unique(positions)) == size
+        tiled = len(positions) == size and len(distinct(positions)) == size
         require(tiled, f"the blocks of population {number} do not tile it")
         sizes.append(size)
     return tuple(sizes)

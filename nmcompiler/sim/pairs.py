@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nmcompiler.ir.distinct import distinct
 from nmcompiler.sim import kernels
 from nmcompiler.sim.load import Loaded
 from nmcompiler.sim.result import Array, Int64Array
@@ -87,7 +88,7 @@ class Pairs:
         part, k = _each(first[pattern + 1] - first[pattern])
         segment = program.segments.view(np.int64)[first[pattern[part]] + k]
         target = wide[link[part], kernels.INTO] + segment[:, 1]
-        ends = np.unique(np.concatenate([target, target + segment[:, 2]]))
+        ends = distinct(np.concatenate([target, target + segment[:, 2]]))
         begin, end = np.searchsorted(ends, target), np.searchsorted(ends, target + segment[:, 2])
         piece, k = _each(end - begin)
         stretch, part = begin[piece] + k, part[piece]

@@ -84,6 +84,9 @@ def test_atoms_meet_where_four_neurons_of_one_channel_do(builder, neurons):
 
         for y, x, k in np.ndindex(h + 1, w + 1, c):
             expected.add(tuple(at(y + dy, x + dx, k) for dy in (-1, 0) for dx in (-1, 0)))
+        for y, x, k in np.ndindex(h, w, c - 1):
+            if at(y, x, k) != at(y, x, k + 1):
+                expected.add((at(y, x, k), at(y, x, k + 1), -1, -1))
     meetings = [tuple(four) for four in found.meetings.tolist()]
     assert set(meetings) == expected
     assert len(meetings) == len(expected)

@@ -34,3 +34,19 @@ def test_of_large_ones_with_as_many_cores_the_first_is_kept_unmeasured(monkeypat
     chosen = best(candidates(wanted, None))
     assert not measured
     assert len(chosen.cores) == 32
+
+
+def test_a_large_network_that_takes_no_core_too_many_is_cut_once(monkeypatch):
+    builder = Builder().add("x", (4, 4, 1), "input").add("y", (4, 4, 2)).add("z", (4, 4, 1))
+    builder.conv("x", "y").conv("y", "z")
+    wanted = network_needs(builder.spiking(), chip(Limits(neurons=1), cores=64, rows=8, columns=8))
+    made, told = [], []
+    monkeypatch.setattr(portfolio, "partition", lambda *a: made.append(a) or partition(*a))
+    assert len(candidates(wanted, None)) > 1
+    assert made
+    made.clear()
+    monkeypatch.setattr(portfolio, "_LARGE", 48)
+    (parted,) = candidates(wanted, None, lambda *a: told.append(a))
+    assert not made
+    assert len(parted.cores) == 48
+    assert told == [("partition", done, 2) for done in range(3)]

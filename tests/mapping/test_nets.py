@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nmcompiler.ir.cores import Traffic
 from nmcompiler.ir.kernels import Sparse
+from nmcompiler.mapping import classes as classes_module
 from nmcompiler.mapping.needs import network_needs
 from nmcompiler.mapping.nets import HOST, nets
 from nmcompiler.mapping.partition import partition
@@ -110,7 +111,7 @@ def test_readers_that_are_left_out_read_the_source_itself():
 
 
 @pytest.mark.parametrize("marked", [0, 1 << 26])
-def test_lists_beside_products_are_told_apart_by_marks_or_by_sorting(marked, monkeypatch):
+def test_lists_beside_products_are_told_apart_by_marks_or_by_counting(marked, monkeypatch):
     monkeypatch.setattr("nmcompiler.mapping.classes._MOST_MARKED", marked)
     rng = np.random.default_rng(3)
     builder = Builder().add("x", (6, 5, 4), "input").add("a", (6, 5, 4)).add("b", (1, 1, 60))
@@ -127,3 +128,21 @@ def test_lists_beside_products_are_told_apart_by_marks_or_by_sorting(marked, mon
         window = found.needs.spiking.schedule.slots[name].window
         sent.update({(window, source, others): 1} if others else {})
     assert dict(zip(listed(made), made.spikes.tolist(), strict=True)) == sent
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=4), min_size=1, max_size=12), st.booleans())
+@settings(deadline=None)
+def test_sets_that_are_equal_have_one_number(sets, alike):
+    """Also where the sums that stand for them say nothing."""
+    sets = [sorted(set(one)) for one in sets]
+    start = np.cumsum([0, *map(len, sets)])
+    readers = np.array([reader for one in sets for reader in one], np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        if alike:
+            patch.setattr(classes_module, "_mixed", lambda numbers: np.zeros(len(numbers), np.uint64))
+        group, first = classes_module._alike(start, readers)
+    known = []
+    for one in sets:
+        known += [one] if one not in known else []
+    assert group.tolist() == [known.index(one) for one in sets]
+    assert first.tolist() == [sets.index(one) for one in known]

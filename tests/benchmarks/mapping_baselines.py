@@ -184,13 +184,12 @@ def bisected(graph: Adjacency, cut: Cut) -> Array:
 
 
 def compiled(model: Path, name: str, code: str, samples: Array) -> Case:
-    """Compiles a network of one input as ``nmc compile --placement-effort high`` does, but for the proof."""
+    """Compiles a network of one input as ``nmc compile`` does, but for the proof."""
     backend, chip = find_target(name)
     chip = replace(chip, weight_bits=plan_of(DEFAULT_OPTIONS, code, chip).weight_bits)
     port = read_inputs(model, {}).layers.inputs[0].name
     inputs = read_inputs(model, {port: samples})
-    options = replace(DEFAULT_OPTIONS, placement_effort="high")
-    placed = place(inputs.layers, backend, chip, code, inputs.samples, options)
+    placed = place(inputs.layers, backend, chip, code, inputs.samples, DEFAULT_OPTIONS)
     program = backend.emit(placed.spiking, placed.cores, chip)
     graph = neuron_graph(placed.spiking)
     counted = {port: samples[JUDGED]}

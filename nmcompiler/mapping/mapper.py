@@ -105,14 +105,15 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
     if options.passes is not None and options.passes < 1:
         raise UsageError(f"{options.passes} passes", asked="--passes", allowed="1 or more, or auto")
     needs = network_needs(spiking, target, traffic)
-    loaded, found = _loads(needs, most, traffic, options)
+    to_refine = _refines(needs, options)
+    loaded, found = _loads(needs, most, traffic, options, to_refine=to_refine)
     rank = {name: i for i, name in enumerate(needs.populations)}
     graph: Graph[Core, CoreLink] = Graph()
     figures = []
     for turn, load in enumerate(loaded):
         first, board = len(graph), Board(target, load.chips)
         connections, placed = _connected_and_placed(load, board, traffic, options)
-        if connections is not None and found and _refines(needs, options):
+        if connections is not None and found and to_refine:
             better = _refined(load, board, connections, placed, traffic, options)
             if better is not None:
                 load, connections, placed = better
@@ -130,23 +131,25 @@ def map_network(spiking: Spiking, target: Target, traffic: Traffic, options: Map
 
 
 def _loads(
-    needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions
+    needs: NetworkNeeds, most: int, traffic: Traffic, options: MapOptions, *, to_refine: bool
 ) -> tuple[list[Load], list[Partition]]:
     """Returns what is loaded in each pass: everything in one where that can be done.
 
     Then the partitions are returned as well of which one is loaded.
     """
     try:
-        found, chips = _on_fewest_chips(needs, most, options)
+        found, chips = _on_fewest_chips(needs, most, options, to_refine=to_refine)
     except DoesNotFit:
         if options.passes == 1:
             raise
         return loads(needs, most, options.passes, traffic, options.progress), []
-    parted = best_to_refine(found) if _refines(needs, options) else best(found)
+    parted = best_to_refine(found) if to_refine else best(found)
     return [Load(parted, tuple(in_order(parted)), chips)], found
 
 
-def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tuple[list[Partition], int]:
+def _on_fewest_chips(
+    needs: NetworkNeeds, most: int, options: MapOptions, *, to_refine: bool
+) -> tuple[list[Partition], int]:
     """Returns partitions on as few chips as are needed, and their number.
 
     With one type of core a partition does not depend on how many there are.
@@ -155,7 +158,7 @@ def _on_fewest_chips(needs: NetworkNeeds, most: int, options: MapOptions) -> tup
 
     def made(chips: int) -> list[Partition]:
         if options.search:
-            return candidates(needs, chips, progress, to_refine=_refines(needs, options))
+            return candidates(needs, chips, progress, to_refine=to_refine)
         return [partition(needs, chips, progress)]
 
     if len(target.core_types) == 1:

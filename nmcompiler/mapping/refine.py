@@ -24,7 +24,7 @@ from nmcompiler.mapping.partition import Partition
 from nmcompiler.mapping.pieces import BoxCosts
 from nmcompiler.mapping.reach import ProductReach, Reach
 from nmcompiler.mapping.search import Outputs
-from nmcompiler.mapping.work import arriving, arriving_at, stretches
+from nmcompiler.mapping.work import arriving, arriving_at, is_timed, stretches
 from nmcompiler.target.model import Limits, Target
 from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
 
@@ -72,11 +72,7 @@ _UNTIMED = tuple(Aim(hot=hot, worth=0.1, goals=(1.0, 1.0)) for hot in (1.0, 0.3)
 
 def rounds(target: Target) -> tuple[Aim, ...]:
     """Returns what the refinements of a chip look for, one after another."""
-    return _TIMED if _is_timed(target) else _UNTIMED
-
-
-def _is_timed(target: Target) -> bool:
-    return any(key.startswith("time_per_synop") for key in target.figures)
+    return _TIMED if is_timed(target) else _UNTIMED
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,7 +336,7 @@ def _times(parts: Atoms, spikes: Array, traffic: Traffic) -> Array:
             share = time.share[wire.key[0]]
             arrives = np.broadcast_to(traffic.spikes[wire.key[0]], wire.source_shape)
             synops[:, mine] += np.outer(share, _arriving(parts, mine, wire.reach, arrives))
-    if not _is_timed(target):
+    if not is_timed(target):
         return synops[None]
     steps = time.steps[:, None]
     found = core_times_ns(target, synops / steps, placed, sent / steps)

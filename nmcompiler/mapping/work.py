@@ -16,6 +16,7 @@ from nmcompiler.ir.kernels import Array, Shape
 from nmcompiler.ir.schedule import Schedule
 from nmcompiler.mapping.partition import Partition
 from nmcompiler.mapping.reach import ListReach, ProductReach, Reach
+from nmcompiler.target.model import Target
 from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "core_ns",
     "core_work",
     "duration",
+    "is_timed",
     "stretches",
     "windows",
 ]
@@ -145,9 +147,14 @@ def core_ns(parted: Partition, work: CoreWork) -> Array:
     return each
 
 
+def is_timed(target: Target) -> bool:
+    """Returns whether it is known how long a core takes for a synaptic operation."""
+    return any(key.startswith("time_per_synop") for key in target.figures)
+
+
 def duration(parted: Partition, work: CoreWork) -> float:
     """Returns how long cores make a sample last: in ns, or in operations where their time is unknown."""
-    if any(key.startswith("time_per_synop") for key in parted.target.figures):
+    if is_timed(parted.target):
         return float(core_ns(parted, work).sum())
     return float(work.synops.max(axis=1, initial=0.0).sum())
 

@@ -95,7 +95,7 @@ def _factor_of_inverse(gram: Array) -> Array:
     """Returns the upper triangular U of every H, ``(groups, n, n)``, with H⁻¹ = Uᵀ·U.
 
     H = M·Mᵀ with M upper triangular, which is the Cholesky factor of H with rows and columns in reverse; then
-    U = M⁻¹. A full inverse takes four times as long.
+    U = M⁻¹. Of many unknowns, a full inverse takes twice as long.
     """
     factor = np.linalg.cholesky(gram[:, ::-1, ::-1])[:, ::-1, ::-1]
     return np.stack([dtrtri(np.asfortranarray(one))[0] for one in factor])

@@ -81,10 +81,7 @@ class _Model:
             self._at_most(dict.fromkeys(everywhere, -1.0), -1.0)
         for s in range(spots):
             self._at_most({core * spots + s: 1.0 for core in range(self.cores)}, 1.0)
-        for net, (source, spikes) in enumerate(
-            zip(self.nets.source.tolist(), self.nets.spikes.tolist(), strict=True)
-        ):
-            members = self.nets.cores[self.nets.start[net] : self.nets.start[net + 1]].tolist()
+        for (source, *members), spikes in _by_ends(self.nets).items():
             self._net(source, members, spikes)
 
     def _net(self, source: int, members: list[int], spikes: float) -> None:
@@ -140,6 +137,15 @@ class _Model:
         self.column_of += terms
         self.values += terms.values()
         self.most.append(most)
+
+
+def _by_ends(nets: Nets) -> dict[tuple[int, ...], float]:
+    """Returns the spikes of all nets with the same source and destinations: they take the same route."""
+    found: dict[tuple[int, ...], float] = {}
+    for net, (source, spikes) in enumerate(zip(nets.source.tolist(), nets.spikes.tolist(), strict=True)):
+        ends = source, *sorted(nets.cores[nets.start[net] : nets.start[net + 1]].tolist())
+        found[ends] = found.get(ends, 0.0) + spikes
+    return found
 
 
 def _sum(one: dict[int, float], other: dict[int, float]) -> dict[int, float]:

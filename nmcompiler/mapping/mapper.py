@@ -44,8 +44,8 @@ class Effort(NamedTuple):
 
 EFFORTS = {
     "low": Effort(500, 10_000_000, search=False),
-    "normal": Effort(5_000, 50_000_000, atom_moves=200),
-    "high": Effort(100_000, 1_000_000_000, atom_moves=1_000),
+    "normal": Effort(5_000, 50_000_000, atom_moves=400),
+    "high": Effort(100_000, 1_000_000_000, atom_moves=2_000),
 }
 """The effort of each name that a user may give."""
 

@@ -32,6 +32,9 @@ _SHARES = (0.8, 0.7, 0.6, 0.5)
 _OF_LINKS = 8  # an eighth as many moves, which take longer
 # Moves of a run, and of each of its cores, below which there are fewer runs instead.
 _SHORTEST, _OF_EACH = 5_000, 1_000
+# So few cores are placed in many short runs, with so many moves of each core, from orders drawn at random:
+# what decides is where a run begins, and one in thirty ends at the optimum, however long it is.
+_FEW, _OF_FEW = 12, 75
 
 
 @dataclass(frozen=True)
@@ -164,19 +167,37 @@ def place(
     kernel = Pairs(board, nets, len(kinds)) if plain else Trees(board, nets, len(kinds))
     order = np.argsort(kernel.costs(placements), kind="stable").tolist()
     best, cost = placements[order[0]], kernel.cost(placements[order[0]])
-    count = min(_STARTS * _RUNS, max(1, moves // max(_SHORTEST, _OF_EACH * len(kinds))))
-    ends = np.linspace(0, moves, count + 1).astype(int).tolist()
-    work = [
-        Run(placements[order[k % min(_STARTS, len(order))]], ends[k + 1] - ends[k], seed * count + k)
-        for k in range(count)
-    ]
-    for k, (placed, after) in enumerate(_annealed(kernel, work)):
-        progress("placement", ends[k + 1], moves)
+    work, done = _runs([placements[k] for k in order], kinds, moves, seed), 0
+    for run, (placed, after) in zip(work, _annealed(kernel, work), strict=True):
+        done += run.moves
+        progress("placement", done, moves)
         if after < cost:
             best, cost = placed, after
     if times is not None:
         best = _relieved(Trees(board, nets, len(kinds)), best, cost, times, moves, seed)
     return board.spots(best)
+
+
+def _runs(placements: Sequence[Array], kinds: Sequence[int], moves: int, seed: int) -> list[Run]:
+    """Returns runs that together have so many moves, of placements of which the first is the best."""
+    cores, best = len(kinds), placements[:_STARTS]
+    few = cores <= _FEW
+    most, shortest = (moves, _OF_FEW * cores) if few else (_STARTS * _RUNS, max(_SHORTEST, _OF_EACH * cores))
+    count = min(most, max(1, moves // shortest))
+    ends = np.linspace(0, moves, count + 1).astype(int).tolist()
+    starts = [best[k % len(best)] for k in range(count)]
+    if few:
+        draw = np.random.default_rng(seed % 2**63)
+        starts[len(best) :] = [_shuffled(best[0], np.array(kinds), draw) for _ in starts[len(best) :]]
+    return [Run(starts[k], ends[k + 1] - ends[k], seed * count + k) for k in range(count)]
+
+
+def _shuffled(placed: Array, kinds: Array, draw: np.random.Generator) -> Array:
+    """Returns a placement in which cores of a type are in another order."""
+    order = np.lexsort((draw.random(len(kinds)), kinds))
+    shuffled = np.empty_like(placed)
+    shuffled[np.argsort(kinds, kind="stable")] = placed[order]
+    return shuffled
 
 
 def _annealed(kernel: Pairs | Trees, work: Sequence[Run]) -> Iterator[tuple[Array, float]]:

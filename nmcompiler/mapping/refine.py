@@ -61,13 +61,13 @@ class Aim(NamedTuple):
     hot: float = 1.0
     worth: float = 1.0
     worst: float = 1.0
-    goals: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5)
+    goals: tuple[float, ...] = (0.0, 0.25)
 
 
 # Between the rounds cores are placed anew. A step is as long as its busiest core takes, which decides; where
 # no time is published, operations are only kept from becoming more on the busiest core.
 _TIMED = Aim(worth=1.5, worst=1.3), Aim(hot=0.3, worth=8.0, worst=1.1)
-_UNTIMED = tuple(Aim(hot=hot, worth=0.1, goals=(1.0, 1.0)) for hot in (1.0, 0.3))
+_UNTIMED = tuple(Aim(hot=hot, worth=0.1, goals=(1.0,)) for hot in (1.0, 0.3))
 
 
 def rounds(target: Target) -> tuple[Aim, ...]:

@@ -37,21 +37,19 @@ from typing import Any
 import numpy as np
 
 from nmcompiler.ir.kernels import Array
-from nmcompiler.mapping import EFFORTS, anneal
+from nmcompiler.mapping import anneal
 from nmcompiler.mapping.exact_place import least_cost
-from nmcompiler.mapping.nets import Nets, nets
+from nmcompiler.mapping.nets import Nets
 from nmcompiler.mapping.place import Board, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
-from nmcompiler.mapping.portfolio import best, candidates
 from nmcompiler.mapping.route import tree_sizes, unicast_cost
-from nmcompiler.mapping.turns import in_order
-from nmcompiler.registry import find_target
 from nmcompiler.sim.jit import jit
 from nmcompiler.testing import tiny_target
 from tests.benchmarks import bench_light, bench_partition
 from tests.benchmarks.charts import chart, svg
-from tests.benchmarks.mapping_baselines import baselines
+from tests.benchmarks.mapping_baselines import MODELS, baselines, calibration, compiled, ours_of
 from tests.benchmarks.mapping_scale import SIZES, dense_scale, growth, growth_series
+from tests.benchmarks.neuron_graph import what_travels
 
 Row = dict[str, Any]
 
@@ -187,20 +185,16 @@ def layers() -> Iterator[Row]:
 
 def optimal() -> Iterator[Row]:
     """Yields what the examples cost on few cores, beside the least that any placement of these costs."""
-    _, target = find_target("loihi2")
-    for network in bench_partition.NETWORKS:
-        needs = bench_partition.spiking_network(*bench_partition.source(network), target, "phase")
-        assert needs.traffic is not None
-        parted = best(candidates(needs, None))
-        order = in_order(parted)
-        found, kinds = nets(parted, order, needs.traffic), [parted.cores[i].kind for i in order]
-        board = Board(target, 1)
-        placed = place(board, kinds, found, moves=EFFORTS["normal"].moves * max(len(kinds), 20), seed=0)
-        cost = float(found.spikes @ tree_sizes(positions(placed, target), found))
+    samples = calibration()
+    for network, path in MODELS.items():
+        case = compiled(path, "loihi2", "phase", samples)
+        ours, cores, mesh = ours_of(case), len(case.cores.cores), case.target.mesh
+        found, _ = what_travels(case.graph, ours.owner, case.expected)
+        cost = float(found.spikes @ tree_sizes(ours.at, found))
         began = time.perf_counter()
-        least, proved = least_cost(found, len(kinds), *board.at.shape, seconds=120.0)
+        least, proved = least_cost(found, cores, mesh.rows, mesh.columns, seconds=120.0)
         yield {
-            "section": "optimal", "what": f"{network}, {len(kinds)} cores of loihi2", "cost": cost,
+            "section": "optimal", "what": f"{network}, {cores} cores of loihi2", "cost": cost,
             "least": least, "above %": 100 * (cost / least - 1), "proved": proved,
             "s": time.perf_counter() - began,
         }  # fmt: skip

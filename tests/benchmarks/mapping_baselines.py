@@ -54,7 +54,10 @@ from tests.benchmarks.neuron_graph import (
     work,
 )
 
-__all__ = ["Adjacency", "Case", "Mapped", "adjacency", "baselines", "bisected", "compiled", "kahip", "metis"]
+__all__ = [
+    "Adjacency", "Case", "Mapped", "adjacency", "baselines", "bisected", "calibration", "compiled", "kahip",
+    "metis", "ours_of",
+]  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -234,7 +237,8 @@ def _along(case: Case, order: Sequence[int]) -> Positions:
     return Positions(row, column)
 
 
-def _ours(case: Case) -> Mapped:
+def ours_of(case: Case) -> Mapped:
+    """Returns our mapping."""
     cores, width = case.cores.cores, case.target.mesh.columns
     row = np.array([*(c.row for c in cores), 0], np.int64)  # the host is last
     column = np.array([*(c.chip * width + c.column for c in cores), 0], np.int64)
@@ -261,11 +265,11 @@ def _of_neurons(case: Case) -> Adjacency:
 
 def mappings(case: Case) -> Iterator[Mapped]:
     """Yields our mapping, then baselines on its cores, the plain one, and those that place neurons."""
-    ours = _ours(case)
+    ours = ours_of(case)
     yield ours
     cores = len(case.cores.cores)
     plain = replace(case, cores=_plain(case))
-    yield replace(_ours(plain), name="plain, Hilbert")
+    yield replace(ours_of(plain), name="plain, Hilbert")
     yield replace(ours, name="our cores, Hilbert", at=_along(case, range(cores)))
     between = _of_cores(case, ours.owner)
     for name, cut in (("METIS", metis), ("KaHIP", kahip)):
@@ -361,10 +365,16 @@ def _verdict(what: str, rows: Mapping[str, Row], among: str) -> Row:
     )}  # fmt: skip
 
 
-def baselines(calibration: Path | None = None) -> Iterator[Row]:
+def calibration() -> Array:
+    """Returns the images from which the examples are compiled, and on whose last ones they are judged."""
+    with np.load(_DEMO / "calibration.npz") as data:
+        images: Array = data["x"]
+    return images
+
+
+def baselines() -> Iterator[Row]:
     """Yields every mapping of every compiled example, and how ours compares."""
-    with np.load(calibration or _DEMO / "calibration.npz") as data:
-        samples = data["x"]
+    samples = calibration()
     for name, code in TARGETS:
         for model, path in MODELS.items():
             case, rows = compiled(path, name, code, samples), {}

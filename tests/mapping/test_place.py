@@ -52,6 +52,29 @@ def test_a_small_board_is_placed_best(seed):
     assert cost(placed, nets, target) == best
 
 
+def least_of_all(nets, cores, rows, columns):
+    """Returns the least cost of all placements, each net being routed along the row of its source first."""
+    every = np.array(list(permutations(range(rows * columns), cores)))
+    row, column = (np.pad(a, ((0, 0), (0, 1))) for a in np.divmod(every, columns))  # the host is last
+    total = np.zeros(len(every))
+    for net in range(len(nets.source)):
+        source, members = nets.source[net], nets.cores[nets.start[net] : nets.start[net + 1]]
+        ends = [source, *members]
+        total += nets.spikes[net] * np.ptp(column[:, ends], axis=1)
+        for c in range(columns):
+            here = np.where(column[:, members] == c, row[:, members], row[:, [source]])
+            total += nets.spikes[net] * np.ptp(np.column_stack([here, row[:, source]]), axis=1)
+    return total.min()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 7, 9])  # a single long run ends elsewhere
+def test_few_cores_are_placed_best(seed):
+    target = chip(Limits(neurons=1), cores=9, rows=3, columns=3)
+    nets = nets_of(np.random.default_rng(seed), 7)
+    placed = place(Board(target, 1), [0] * 7, nets, moves=10_000, seed=seed)
+    assert cost(placed, nets, target) == least_of_all(nets, 7, 3, 3)
+
+
 def test_threads_change_nothing(monkeypatch):
     rng = np.random.default_rng(1)
     target, nets = chip(Limits(neurons=1), cores=36, rows=6, columns=6), nets_of(rng, 30)
@@ -82,13 +105,14 @@ def test_cores_stay_on_positions_of_their_type(seed, chips):
     assert cost(placed, nets, target) <= min(cost(p, nets, target) for p in first)
 
 
+@pytest.mark.parametrize("cores", [7, 20])
 @pytest.mark.parametrize("seed", [2**61, 2**62 + 5, 2**63 - 1])
-def test_seeds_of_any_size_are_taken(seed):
-    nets = nets_of(np.random.default_rng(2), 20)
+def test_seeds_of_any_size_are_taken(seed, cores):
+    nets = nets_of(np.random.default_rng(2), cores)
     board = Board(chip(Limits(neurons=1), cores=25, rows=5, columns=5), 1)
-    placed = place(board, [0] * 20, nets, moves=20_000, seed=seed)
-    assert len(set(placed)) == 20
-    assert placed == place(board, [0] * 20, nets, moves=20_000, seed=seed)
+    placed = place(board, [0] * cores, nets, moves=20_000, seed=seed)
+    assert len(set(placed)) == cores
+    assert placed == place(board, [0] * cores, nets, moves=20_000, seed=seed)
 
 
 def path_time(placed, nets, target, core_ns, hop_ns):

@@ -56,8 +56,12 @@ class LinkTimes:
         return spikes
 
     def price(self, ns: Array) -> float:
-        """Returns what (spikes beyond a limit)² shall cost where the busiest links take ``ns``, ``(K,)``."""
-        return _DETOUR / float(self.limit(ns).min())
+        """Returns what (spikes beyond a limit)² shall cost where the busiest links take ``ns``, ``(K,)``.
+
+        Some slot must have a busy link; those in which nothing travels do not count.
+        """
+        spikes = self.limit(ns)
+        return _DETOUR / float(spikes[spikes > 0].min())
 
 
 def link_times(target: Target, core_ns: Array, nets: Nets) -> LinkTimes:

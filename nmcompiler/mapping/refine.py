@@ -40,6 +40,7 @@ _EVEN = 1.003  # times that are called equal
 _PRICE, _DEARER = 1.0, 10.0
 _BEND = 0.3  # what a corner of the area of a core costs at first, in mean spikes of an atom
 _STIFFER = 30.0  # how much dearer it becomes
+_LOOKS = 3  # times that a move looks at each item of an atom: what is tried is mostly taken back
 _NO_LIMIT = 1 << 62
 _FEW_THETAS = 8  # more thresholds of an atom are counted as one set, apart from those of other sets
 _RESOURCES = ("neurons", "synapse_bits", "input_axons", "thresholds", "populations", "output_axons")
@@ -191,7 +192,7 @@ class _Kernel:
     @property
     def touched(self) -> float:
         """Nets and other items that a move looks at, on average."""
-        return float(len(self._items[1]) / max(len(self._graph[4]), 1) + 1)
+        return _LOOKS * float(len(self._items[1]) / max(len(self._graph[4]), 1) + 1)
 
     @property
     def least(self) -> float:

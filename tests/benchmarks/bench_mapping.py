@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -229,16 +230,17 @@ def _figure(value: Any) -> str:
 def scale(largest: int, plot: Path | None) -> Iterator[Row]:
     """Yields how placement and mapping grow; draws the growth when all sizes are measured."""
     yield dense_scale()
-    for chip in GROWN:
+    for chip, effort in product(GROWN, ("low", "normal")):
         rows = []
-        for row in growth(largest, chip=chip):
+        for row in growth(largest, chip=chip, effort=effort):
             rows.append(row)
             yield row
         series = growth_series(rows)
         print(chart(series))
         if plot is not None:
-            file = plot.with_name(f"{plot.stem}-{chip}{plot.suffix}")
-            file.write_text(svg(series, x_title=f"neurons on {chip}", y_title="seconds of mapping"))
+            file = plot.with_name(f"{plot.stem}-{chip}-{effort}{plot.suffix}")
+            axes = {"x_title": f"neurons on {chip}", "y_title": f"seconds of mapping, effort {effort}"}
+            file.write_text(svg(series, **axes))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -17,13 +19,11 @@ from nmcompiler.ir.graph import Graph
 from nmcompiler.ir.kernels import Conv
 from nmcompiler.ir.network import Network, Population, PopulationGraph, Projection
 from nmcompiler.ir.spiking import Spiking
-from nmcompiler.mapping.bounds import lower_bound
-from nmcompiler.mapping.needs import network_needs
-from nmcompiler.mapping.nets import Nets, nets
-from nmcompiler.mapping.partition import Partition, partition
+from nmcompiler.mapping import mapper
+from nmcompiler.mapping.mapper import EFFORTS, MapOptions, map_network
+from nmcompiler.mapping.nets import Nets
 from nmcompiler.mapping.place import Board, place, positions
-from nmcompiler.mapping.placement_bounds import placement_bounds
-from nmcompiler.mapping.route import Positions, max_link_load, tree_sizes, unicast_cost
+from nmcompiler.mapping.route import Positions, unicast_cost
 from nmcompiler.registry import find_target
 from nmcompiler.target import Target
 from nmcompiler.testing import tiny_target
@@ -33,9 +33,17 @@ __all__ = ["SIZES", "convolutions", "dense_layers", "dense_scale", "growth", "gr
 Row = dict[str, Any]
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
-_PARTS = ("partition", "nets", "placement", "figures")
+# Parts of the mapping, and what is called in it for them.
+_PARTS = {
+    "needs": ("network_needs",),
+    "partition": ("candidates", "partition", "best", "best_to_refine"),
+    "refinement": ("refined",),
+    "nets": ("nets",),
+    "placement": ("place",),
+    "figures": ("_figures", "lower_bound"),
+}
 _CHANNELS, _LAYERS = 16, 3
-_MOVES = 50  # of each core
+_MOST_CHIPS = 100_000
 _SHORT = 2.0  # a measurement that takes fewer seconds is taken three times
 
 
@@ -102,65 +110,56 @@ def _connect(graph: PopulationGraph, k: int, kernel: Conv) -> None:
     graph.connect(f"p{k - 1}", f"p{k}", Projection(kernel))
 
 
-def _ordered(parted: Partition) -> list[int]:
-    """Returns the cores in topological order."""
-    rank = parted.rank
-    return sorted(
-        range(len(parted.cores)),
-        key=lambda i: min((rank[p.needs.name], p.box) for p in parted.cores[i].pieces),
-    )
+@contextmanager
+def _parts_timed() -> Iterator[dict[str, float]]:
+    """Adds up the seconds that ``map_network`` spends in each of its parts, while it lasts."""
+    seconds = dict.fromkeys(_PARTS, 0.0)
+
+    def timed(part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return work(*arguments, **options)
+            finally:
+                seconds[part] += time.perf_counter() - began
+
+        return run
+
+    with ExitStack() as stack:
+        for part, names in _PARTS.items():
+            for name in names:
+                changed = mock.patch.object(mapper, name, timed(part, getattr(mapper, name)))
+                stack.enter_context(changed)
+        yield seconds
 
 
-def _map(neurons: int, target: Target) -> tuple[dict[str, float], int, int]:
-    """Maps a network; returns the seconds of each part, and the cores and neurons of it."""
+def _map(neurons: int, target: Target, effort: str) -> tuple[dict[str, float], float, int, int]:
+    """Maps a network; returns the seconds of each part and of all, and its cores and neurons."""
     spiking, traffic = convolutions(neurons, target)
-    seconds: dict[str, float] = {}
-
-    def timed(part: str, work: Callable[[], Any]) -> Any:
+    target, options = replace(target, max_chips=_MOST_CHIPS), MapOptions(**EFFORTS[effort]._asdict())
+    with _parts_timed() as seconds:
         began = time.perf_counter()
-        made = work()
-        seconds[part] = time.perf_counter() - began
-        return made
-
-    parted = timed("partition", lambda: partition(network_needs(spiking, target), None))
-    chips = -(-len(parted.cores) // target.cores_per_chip)
-    target = replace(target, max_chips=chips)
-    order = _ordered(parted)
-    found = timed("nets", lambda: nets(parted, order, traffic))
-    kinds = [parted.cores[i].kind for i in order]
-
-    def placed() -> Positions:
-        spots = place(Board(target, chips), kinds, found, moves=_MOVES * len(kinds), seed=1)
-        return positions(spots, target)
-
-    at = timed("placement", placed)
-
-    def figures() -> None:
-        lower_bound(parted.needs, target, chips)
-        tree_sizes(at, found), unicast_cost(at, found)
-        placement_bounds(found, len(kinds), target.mesh.rows, chips * target.mesh.columns)
-        max_link_load(at, found)
-
-    timed("figures", figures)
-    return seconds, len(kinds), spiking.network.neurons
+        cores = map_network(spiking, target, traffic, options).cores
+        whole = time.perf_counter() - began
+    return seconds, whole, len(cores), spiking.network.neurons
 
 
-def growth(largest: int, sizes: Sequence[int] = SIZES, chip: str = "loihi2") -> Iterator[Row]:
+def growth(
+    largest: int, sizes: Sequence[int] = SIZES, chip: str = "loihi2", effort: str = "normal"
+) -> Iterator[Row]:
     """Yields the seconds of each part of mapping for growing networks, then the exponents of their growth."""
     _, target = find_target(chip)
-    _map(1000, target)
+    _map(1000, target, effort)
     rows: list[Row] = []
     for size in (s for s in sizes if s <= largest):
-        runs = [_map(size, target)]
-        while len(runs) < 3 and sum(runs[0][0].values()) < _SHORT:
-            runs.append(_map(size, target))
-        seconds = {part: min(run[0][part] for run in runs) for part in _PARTS}
-        _, cores, neurons = runs[0]
-        whole = sum(seconds.values())
+        runs = [_map(size, target, effort)]
+        while len(runs) < 3 and runs[0][1] < _SHORT:
+            runs.append(_map(size, target, effort))
+        seconds, whole, cores, neurons = min(runs, key=lambda run: run[1])
         rows.append(
             {
-                "section": "scale", "what": f"{neurons:,} neurons", "neurons": neurons, "cores": cores,
-                **{f"{part} s": s for part, s in seconds.items()}, "s": whole,
+                "section": "scale", "what": f"{neurons:,} neurons, {effort}", "neurons": neurons,
+                "cores": cores, **{f"{part} s": s for part, s in seconds.items()}, "s": whole,
                 "ns per n·log2 n": whole / (neurons * math.log2(neurons)) * 1e9,
                 "GiB": getrusage(RUSAGE_SELF).ru_maxrss / 2**20,
             }
@@ -174,7 +173,7 @@ def _growth_of(rows: Sequence[Row]) -> Iterator[Row]:
     """Yields the exponents of all parts, and the one that n·log n would have, in all sizes and at the end."""
     for what, some in (("over all sizes", rows), ("over the last two sizes", rows[-2:])):
         n = [row["neurons"] for row in some]
-        found = {part: slope(n, [row[f"{part} s"] for row in some]) for part in _PARTS}
+        found = {part: slope(n, [max(row[f"{part} s"], 1e-6) for row in some]) for part in _PARTS}
         yield {
             "section": "scale", "what": f"exponent {what}", "n·log n": slope(n, [x * math.log(x) for x in n]),
             "all": slope(n, [row["s"] for row in some]), **found,

@@ -146,6 +146,17 @@ def test_the_time_of_a_sample_counts_before_hops(seed):
     assert place(board, [0] * 30, nets, moves=30_000, seed=seed, times=slow) == fewest
 
 
+def test_a_window_in_which_nothing_travels_has_no_say():
+    rng = np.random.default_rng(3)
+    target, nets = chip(Limits(neurons=1), cores=36, rows=6, columns=6), nets_of(rng, 30)
+    board, hop_ns = Board(target, 1), np.array([1.0, 1.0, 1.5, 1.5])
+    found = []
+    for windows in (1, 2):  # the second, if there is one, is that of a read-out, which sends nothing
+        times = LinkTimes(nets.window, np.zeros(windows), hop_ns, np.inf)
+        found.append(place(board, [0] * 30, nets, moves=30_000, seed=3, times=times))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_less_busy_link_costs_no_more_than_it_is_worth(seed):
     rng = np.random.default_rng(seed)

@@ -1,8 +1,10 @@
 """Measures placement against published mappers, and prints how far it is from bounds.
 
-    python -m tests.benchmarks.bench_mapping [--section hysmap|layers|optimal|cores|baselines|light|scale]…
+    python -m tests.benchmarks.bench_mapping [--section SECTION]…
                                              [--hysmap FOLDER] [--largest NEURONS] [--plot FILE.svg]
                                              [--json FILE]
+
+Sections are:
 
 - ``hysmap``: the networks of the repository amineux/HySMap, which ``--hysmap`` names a folder of: files
   ``n<neurons>_s<seed>.txt`` with a line ``source rate destination,destination,…`` for each neuron. Neurons
@@ -11,6 +13,7 @@
 - ``layers``: networks of layers of clusters, one cluster to a core, as in "Mapping Very Large Scale Spiking
   Neuron Network to Neuromorphic Hardware" (ASPLOS 2023), drawn anew from ten seeds; the cost is Σ weight ·
   distance. The bound is that of the capacity of neighbours.
+- ``ideas``: what two more ways of placing these gain, and twenty times the moves (``placement_ideas.py``).
 - ``optimal``: the examples on few cores: the multicast cost against the least that any placement has.
 - ``cores``: cores used against the bound (``bench_partition.py``).
 - ``light``: the nine large networks of the onnx package, each in a process of its own (``bench_light.py``).
@@ -51,10 +54,11 @@ from tests.benchmarks.charts import chart, svg
 from tests.benchmarks.mapping_baselines import MODELS, baselines, calibration, compiled, ours_of
 from tests.benchmarks.mapping_scale import SIZES, dense_scale, growth, growth_series
 from tests.benchmarks.neuron_graph import what_travels
+from tests.benchmarks.placement_ideas import Neighbours, by_independent_sets, by_layers
 
 Row = dict[str, Any]
 
-SECTIONS = ("hysmap", "layers", "optimal", "cores", "baselines", "light", "scale")
+SECTIONS = ("hysmap", "layers", "ideas", "optimal", "cores", "baselines", "light", "scale")
 # Chips whose cores hold 8,192 neurons, and 512.
 GROWN = ("loihi2", "loihi1")
 
@@ -184,6 +188,27 @@ def layers() -> Iterator[Row]:
         }  # fmt: skip
 
 
+def ideas() -> Iterator[Row]:
+    """Yields what placements in layers gain by other ways, and by more moves, mean of three seeds."""
+    for kind, side, moves, _ in LAYERED:
+        board, costs = Board(tiny_target(cores=side * side, rows=side, columns=side), 1), []
+        for seed in (1, 2, 3):
+            nets, kinds = layered(kind, side, seed), [0] * side * side
+            at, more = (
+                positions(place(board, kinds, nets, moves=times * moves, seed=seed), board.target)
+                for times in (1, 20)
+            )
+            near = Neighbours.of(nets, side * side)
+            found = (at, by_layers(at, near, side), by_independent_sets(at, near, side, seed), more)
+            costs.append([unicast_cost(where, nets) for where in found])
+        ours, *others = np.mean(costs, axis=0).tolist()
+        names = ("layers %", "independent sets %", "20 times the moves %")
+        yield {
+            "section": "ideas", "what": f"{kind} {side} × {side}, less by", "cost": ours,
+            **{name: 100 * (1 - other / ours) for name, other in zip(names, others, strict=True)},
+        }  # fmt: skip
+
+
 def optimal() -> Iterator[Row]:
     """Yields what the examples cost on few cores, beside the least that any placement of these costs."""
     samples = calibration()
@@ -268,6 +293,7 @@ def main(arguments: Sequence[str]) -> None:
     sections: dict[str, Callable[[], Iterator[Row]]] = {
         "layers": layers,
         "hysmap": lambda: hysmap(given.hysmap),
+        "ideas": ideas,
         "optimal": optimal,
         "cores": cores,
         "light": light,

@@ -27,7 +27,7 @@ _NEAR = 3  # a set lies within a third of the side of its middle
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Clusters that reach cluster i, or that it reaches: ``cluster[start[i] : start[i + 1]]``, with weights."""
+    """Clusters that reach i, or that it reaches: ``cluster[start[i] : start[i + 1]]``, with weights."""
 
     start: Array
     cluster: Array

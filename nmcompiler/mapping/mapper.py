@@ -23,7 +23,7 @@ from nmcompiler.mapping.partition import OutOfCores, Partition, partition
 from nmcompiler.mapping.place import Board, Spot, place, positions
 from nmcompiler.mapping.placement_bounds import placement_bounds
 from nmcompiler.mapping.portfolio import best, best_to_refine, candidates, is_special
-from nmcompiler.mapping.refine import MOST_CORES, Places, refined, rounds
+from nmcompiler.mapping.refine import MOST_ATOMS, MOST_CORES, Places, refined, rounds
 from nmcompiler.mapping.refusal import out_of_cores, out_of_large_cores
 from nmcompiler.mapping.route import Positions, max_link_load, off_chip_spikes, tree_sizes, unicast_cost
 from nmcompiler.mapping.turns import Load, in_order, loads
@@ -221,7 +221,8 @@ def _refines(needs: NetworkNeeds, options: MapOptions) -> bool:
     """Returns whether neurons are divided anew over placed cores, where these are not too many."""
     if not options.place or options.atom_moves == 0 or is_special(needs.target):
         return False
-    return lower_bound(needs, needs.target, needs.target.max_chips) <= MOST_CORES
+    pixels = sum(p.shape[0] * p.shape[1] for p in needs.spiking.network.graph)  # each at least one atom
+    return pixels <= MOST_ATOMS and lower_bound(needs, needs.target, needs.target.max_chips) <= MOST_CORES
 
 
 def _refined(

@@ -28,10 +28,10 @@ from nmcompiler.mapping.work import arriving, arriving_at, is_timed, stretches
 from nmcompiler.target.model import Limits, Target
 from nmcompiler.target.step_time import core_times_ns, whole_chip_times_ns
 
-__all__ = ["MOST_CORES", "Aim", "Places", "rounds", "refined"]
+__all__ = ["MOST_ATOMS", "MOST_CORES", "Aim", "Places", "rounds", "refined"]
 
 MOST_CORES = 600
-_MOST_ATOMS = 20_000
+MOST_ATOMS = 20_000
 # Temperatures in mean spikes of an atom. The last refuses nearly all that makes it worse.
 _HOT, _COLD = 10.0, 0.3
 _EVEN = 1.003  # times that are called equal
@@ -120,7 +120,7 @@ def refined(
     if not 1 < len(order) <= MOST_CORES:
         return None
     parts = atoms(parted, order)
-    if len(parts) > _MOST_ATOMS:
+    if len(parts) > MOST_ATOMS:
         return None
     try:
         kernel = _Kernel(parts, len(order), places, traffic)

@@ -280,6 +280,12 @@ def test_mapped_networks_are_refined_unless_that_is_not_wanted(monkeypatch):
     assert made[0] is not None
     assert len(plain.cores) == len(better.cores)
     assert len(count(spiking, target, better).owner) == spiking.network.neurons
+    # What has more pixels than there may be atoms is never tried: its second mapping would be for nothing.
+    monkeypatch.setattr(mapper, "MOST_ATOMS", sum(p.shape[0] * p.shape[1] for p in spiking.network.graph) - 1)
+    made.clear()
+    large = map_network(spiking, target, traffic, MapOptions(moves=50, atom_moves=100))
+    assert not made
+    assert large.cores == plain.cores
 
 
 def test_what_is_not_refined_is_mapped_as_without_a_refinement(monkeypatch):

@@ -18,7 +18,6 @@ for quantizing neural networks", 2021):
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.lapack import dtrtri
 
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape, with_weight
 from nmcompiler.passes.columns import Positions, columns, from_groups, to_groups
@@ -97,6 +96,9 @@ def _factor_of_inverse(gram: Array) -> Array:
     H = M·Mᵀ with M upper triangular, which is the Cholesky factor of H with rows and columns in reverse; then
     U = M⁻¹. Of many unknowns, a full inverse takes twice as long.
     """
+    # scipy is imported by the first weights that are rounded in turn, not by every command.
+    from scipy.linalg.lapack import dtrtri
+
     factor = np.linalg.cholesky(gram[:, ::-1, ::-1])[:, ::-1, ::-1]
     return np.stack([dtrtri(np.asfortranarray(one))[0] for one in factor])
 

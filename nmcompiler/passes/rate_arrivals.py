@@ -10,7 +10,6 @@ import numpy as np
 from nmcompiler.evaluate.linear import apply, windows_at
 from nmcompiler.ir.kernels import Array, Conv, Dense, Kernel, Shape
 from nmcompiler.passes.refit import Positions
-from nmcompiler.sim.jit import jit
 from nmcompiler.target.model import Dynamics
 
 __all__ = ["Events", "event_rows", "events_at"]
@@ -60,6 +59,9 @@ class Events:
             dynamics: Reset and floor; a floor is taken for zero, since what it is in real values depends on
                 the thresholds.
         """
+        # The simulator is imported by the first calibration of `rate`, not by every command.
+        from nmcompiler.sim.jit import jit
+
         count = np.zeros(start.shape, np.int32)
         floor = _NO_FLOOR if dynamics.floor is None else 0.0
         weights = np.float32(sign) * self.weights

@@ -146,9 +146,10 @@ def test_other_errors_of_numba_are_not_hidden(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "package", ["nmcompiler.sim", "nmcompiler.cli", "nmcompiler.program", "nmcompiler.mapping"]
+    "package",
+    ["nmcompiler.sim", "nmcompiler.cli", "nmcompiler.program", "nmcompiler.mapping", "nmcompiler.passes"],
 )
-def test_importing_imports_neither_numba_nor_llvm(package):
+def test_importing_imports_neither_numba_nor_llvm_nor_scipy(package):
     script = (
         "import importlib, pkgutil, sys\n"
         f"package = importlib.import_module('{package}')\n"
@@ -156,7 +157,7 @@ def test_importing_imports_neither_numba_nor_llvm(package):
         "    if module.name.split('.')[-1] not in "
         "('anneal', 'anneal_atoms', 'anneal_pairs', 'chance', 'lanes', 'rows', 'vectors'):\n"
         "        importlib.import_module(module.name)\n"
-        "sys.exit(', '.join({'numba', 'llvmlite'} & set(sys.modules)) or None)"
+        "sys.exit(', '.join({'numba', 'llvmlite', 'scipy'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

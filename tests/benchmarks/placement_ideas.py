@@ -3,7 +3,7 @@
 Clusters that reach none of one another can change places among themselves without changing what others cost,
 so that where each goes best is an assignment problem, which SciPy solves exactly.
 
-- *layers*: the clusters of each layer in turn, until none gains.
+- *layers*: the clusters of each layer, in turn, four times.
 - *independent sets*: clusters near a random position, as many as reach none of those chosen before.
 """
 

@@ -36,6 +36,7 @@ def test_a_grown_network_has_about_the_neurons_asked_for(neurons):
 
 
 @pytest.mark.parametrize("effort", ["low", "normal"])
+@pytest.mark.usefixtures("normal_effort")
 def test_growth_is_measured_part_by_part(effort):
     rows = list(growth(6_000, sizes=(2_000, 6_000, 10_000), chip="loihi1", effort=effort))
     assert [row["neurons"] for row in rows[:-2]] == [
@@ -46,6 +47,7 @@ def test_growth_is_measured_part_by_part(effort):
     for row in rows[:-2]:
         seconds = [row[f"{part} s"] for part in PARTS]
         assert 0 < sum(seconds) <= row["s"]
+        assert (row["refinement s"] > 0) == (effort == "normal")
     assert {*PARTS, "all", "n·log n"} <= rows[-1].keys()
     assert (
         rows[-1]["all"]
